@@ -1,0 +1,1 @@
+"""The decoder: one configuration, one parameter table, one forward, and the attention it is given."""

@@ -1,0 +1,131 @@
+"""The forward: one function that training, prefill, decode and scoring all call; only the attention passed in differs.
+
+Conventions: arrays carry their dimensions in their names (key in `models/config.py`). Compute happens in the parameters' own
+dtype; norms, rope and softmax in float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from m2jax.models.attention import Attend
+from m2jax.models.config import ModelConfig, RopeScaling
+from m2jax.models.lora import project
+from m2jax.models.params import Params
+from m2jax.sharding import take_rows
+
+
+def forward(
+    cfg: ModelConfig,
+    params: Params,
+    tokens_BT: jax.Array,
+    positions_BT: jax.Array,
+    attend: Attend,
+    cache: Any = None,
+    *,
+    remat: bool = False,
+) -> tuple[jax.Array, Any]:
+    """The decoder up to its final norm.
+
+    Args:
+      tokens_BT, positions_BT: int32; `positions_BT` is what rope sees and need not grow along T.
+      attend: see `models/attention.py`; called once per layer.
+      cache: per-layer state for `attend`: a tuple of L trees if the layers are unrolled, one tree with leading L if scanned.
+      remat: recompute each layer in the backward pass instead of keeping its activations.
+
+    Returns:
+      hidden_BTD in the parameters' dtype, and the new cache in the form of `cache`. Logits are `hidden @ unembed(params).T`.
+    """
+    x_BTD = take_rows(params["embed"], tokens_BT)
+    rope = rope_table(cfg, positions_BT)
+
+    def block(layer: Params, x_BTD: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
+        return _block(cfg, layer, x_BTD, rope, attend, cache)
+
+    block = jax.checkpoint(block) if remat else block
+    layers = params["layers"]
+    if isinstance(layers, tuple):
+        new = []
+        for i, layer in enumerate(layers):
+            x_BTD, layer_cache = block(layer, x_BTD, None if cache is None else cache[i])
+            new.append(layer_cache)
+        cache = tuple(new)
+    else:
+        x_BTD, cache = jax.lax.scan(lambda x, lc: block(lc[0], x, lc[1]), x_BTD, (layers, cache))
+    return rms_norm(x_BTD, params["final_norm"], cfg.rms_eps), cache
+
+
+def unembed(params: Params) -> jax.Array:
+    """The output projection as VD: the embedding where tied. Logits are `hidden @ unembed(params).T`."""
+    return params.get("head", params["embed"])
+
+
+def rms_norm(x: jax.Array, weight: jax.Array, eps: float) -> jax.Array:
+    """Root-mean-square norm over the last axis (arXiv 1910.07467), computed in float32."""
+    x32 = x.astype(jnp.float32)
+    scale = jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + eps)
+    return (x32 * scale).astype(x.dtype) * weight
+
+
+def rope_table(cfg: ModelConfig, positions_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """cos and sin, float32 [B, T, H/2], of the rotary angles at `positions_BT`."""
+    angles = positions_BT[..., None].astype(jnp.float32) * jnp.asarray(_rope_frequencies(cfg), jnp.float32)
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotate(x: jax.Array, rope: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """Rotary embedding (arXiv 2104.09864) of [B, T, ..., H]: channel i turns with channel i + H/2, as in transformers."""
+    cos, sin = (t.reshape(t.shape[:2] + (1,) * (x.ndim - 3) + t.shape[2:]) for t in rope)
+    a, b = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
+
+
+def _block(
+    cfg: ModelConfig,
+    layer: Params,
+    x_BTD: jax.Array,
+    rope: tuple[jax.Array, jax.Array],
+    attend: Attend,
+    cache: Any,
+) -> tuple[jax.Array, Any]:
+    y_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.rms_eps)
+    q_BTKGH = project("btd,dkgh->btkgh", y_BTD, layer, "wq")
+    k_BTKH = project("btd,dkh->btkh", y_BTD, layer, "wk")
+    v_BTKH = project("btd,dkh->btkh", y_BTD, layer, "wv")
+    if cfg.qkv_bias:
+        q_BTKGH, k_BTKH, v_BTKH = q_BTKGH + layer["bq"], k_BTKH + layer["bk"], v_BTKH + layer["bv"]
+    if cfg.qk_norm:
+        q_BTKGH = rms_norm(q_BTKGH, layer["q_norm"], cfg.rms_eps)
+        k_BTKH = rms_norm(k_BTKH, layer["k_norm"], cfg.rms_eps)
+    out_BTKGH, cache = attend(rotate(q_BTKGH, rope), rotate(k_BTKH, rope), v_BTKH, cache)
+    x_BTD = x_BTD + project("btkgh,kghd->btd", out_BTKGH, layer, "wo")
+    y_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.rms_eps)
+    gate_BTF = jax.nn.silu(project("btd,df->btf", y_BTD, layer, "w_gate"))
+    y_BTF = gate_BTF * project("btd,df->btf", y_BTD, layer, "w_up")
+    return x_BTD + project("btf,fd->btd", y_BTF, layer, "w_down"), cache
+
+
+@functools.cache
+def _rope_frequencies(cfg: ModelConfig) -> tuple[float, ...]:
+    """Angle per position of each channel pair, in radians."""
+    frequencies = [cfg.rope_theta ** (-2.0 * i / cfg.d_head) for i in range(cfg.d_head // 2)]
+    if cfg.rope_scaling:
+        frequencies = [_scale_llama3(cfg.rope_scaling, f) for f in frequencies]
+    return tuple(frequencies)
+
+
+def _scale_llama3(s: RopeScaling, frequency: float) -> float:
+    """Llama-3.1's rule: long waves are slowed by `factor`, short ones kept, those between interpolated."""
+    wavelength = 2 * math.pi / frequency
+    long_wave, short_wave = (s.original_max_positions / f for f in (s.low_freq_factor, s.high_freq_factor))
+    if wavelength < short_wave:
+        return frequency
+    if wavelength > long_wave:
+        return frequency / s.factor
+    mix = (s.original_max_positions / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor)
+    return (1 - mix) * frequency / s.factor + mix * frequency

@@ -1,0 +1,98 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685): a tree beside the base weights, and the projection that uses either.
+
+An adapter holds, for each adapted matrix, {"a": [inputs, r], "b": [r, outputs]} under the layer's key "<name>_lora"; `attach` puts
+it into the parameter tree, where `project` finds it. The update is `x @ a @ b * (alpha / r)`, with that scale folded into `a` at
+initialisation time: `b` starts at zero, so an adapter begins as the identity.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from m2jax.models.config import ModelConfig
+from m2jax.models.params import Params, Row, table
+from m2jax.sharding import einsum
+
+_INPUTS = {"wo": 3}  # leading axes that are inputs; 1 for the rest
+TARGETS = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
+
+
+def project(equation: str, x: jax.Array, layer: Params, name: str) -> jax.Array:
+    """`einsum(equation, x, layer[name])`, plus the adapter's low-rank term where the layer has one for `name`."""
+    y = einsum(equation, x, layer[name])
+    adapter = layer.get(f"{name}_lora")
+    if adapter is None:
+        return y
+    left, out = equation.split("->")
+    x_dims, w_dims = left.split(",")
+    inputs = "".join(d for d in w_dims if d not in out)
+    outputs = "".join(d for d in w_dims if d in out)
+    low_dims = "".join(d for d in x_dims if d not in inputs) + "r"
+    low = einsum(f"{x_dims},{inputs}r->{low_dims}", x, adapter["a"].astype(x.dtype))
+    return y + einsum(f"{low_dims},r{outputs}->{out}", low, adapter["b"].astype(x.dtype))
+
+
+def init(cfg: ModelConfig, key: jax.Array, rank: int, alpha: float, *, stacked: bool) -> Any:
+    """A float32 adapter for every matrix of every layer, in the layers' own form (tuple or stacked).
+
+    `a` is normal with std alpha / (rank * sqrt(inputs)); `b` is zero.
+    """
+    rows = {r.name.removeprefix("layers/"): r for r in table(cfg) if r.in_layer}
+
+    def one(layer: int) -> Params:
+        return {
+            f"{name}_lora": _pair(rows[name], jax.random.fold_in(jax.random.fold_in(key, layer), i), rank, alpha)
+            for i, name in enumerate(TARGETS)
+        }
+
+    layers = tuple(one(i) for i in range(cfg.n_layers))
+    return jax.tree.map(lambda *x: jnp.stack(x), *layers) if stacked else layers
+
+
+def logical_axes(cfg: ModelConfig, *, stacked: bool) -> Any:
+    """Logical axes of the adapter's arrays: those of the matrix, the rank axis replicated."""
+    rows = {r.name.removeprefix("layers/"): r for r in table(cfg) if r.in_layer}
+    lead = ("layers",) if stacked else ()
+
+    def pair(row: Row) -> Params:
+        n = _INPUTS.get(row.name.removeprefix("layers/"), 1)
+        return {"a": lead + row.axes[:n] + (None,), "b": lead + (None,) + row.axes[n:]}
+
+    layer = {f"{name}_lora": pair(rows[name]) for name in TARGETS}
+    return layer if stacked else tuple(layer for _ in range(cfg.n_layers))
+
+
+def attach(params: Params, adapter: Any) -> Params:
+    """The parameter tree with the adapter's arrays in its layers. Nothing is copied."""
+    if isinstance(adapter, tuple):
+        return params | {"layers": tuple(w | a for w, a in zip(params["layers"], adapter, strict=True))}
+    return params | {"layers": params["layers"] | adapter}
+
+
+def merge(params: Params) -> Params:
+    """Folds attached adapters into the weights, for serving or export: `w + a @ b`."""
+
+    def fold(layer: Params) -> Params:
+        weights = {k: v for k, v in layer.items() if not k.endswith("_lora")}
+        for key, adapter in layer.items():
+            if key.endswith("_lora"):
+                name = key.removesuffix("_lora")
+                n = _INPUTS.get(name, 1)
+                inputs, outputs = "xyz"[:n], "uvw"[: adapter["b"].ndim - 1]
+                delta = einsum(f"{inputs}r,r{outputs}->{inputs}{outputs}", adapter["a"], adapter["b"])
+                weights[name] = weights[name] + delta.astype(weights[name].dtype)
+        return weights
+
+    layers = params["layers"]
+    return params | {"layers": tuple(map(fold, layers)) if isinstance(layers, tuple) else jax.vmap(fold)(layers)}
+
+
+def _pair(row: Row, key: jax.Array, rank: int, alpha: float) -> Params:
+    n = _INPUTS.get(row.name.removeprefix("layers/"), 1)
+    inputs, outputs = row.shape[:n], row.shape[n:]
+    std = alpha / (rank * math.sqrt(math.prod(inputs)))
+    return {"a": std * jax.random.normal(key, (*inputs, rank)), "b": jnp.zeros((rank, *outputs))}

@@ -1,0 +1,135 @@
+"""The mesh and the layouts: logical axis -> mesh axis in one dataclass, and the one einsum that states its output's layout.
+
+The mesh has three axes, all explicit (`jax.sharding.AxisType.Explicit`): `data` (replicas), `fsdp` (parameters and batch split),
+`model` (heads, mlp and vocabulary split). A laptop has the mesh (1, 1, 1).
+
+Layouts flow with the arrays: a caller places parameters by `Rules` and the batch by `batch_spec`; inside the model `einsum`
+reads the layouts of its operands from their types and states that of its result, so the forward never names a mesh axis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+P = PartitionSpec
+AXES = ("data", "fsdp", "model")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """Logical axis of a parameter -> mesh axis (None: replicated). The defaults train with FSDP and tensor parallelism."""
+
+    embed: str | None = "fsdp"
+    vocab: str | None = "model"
+    kv: str | None = "model"
+    mlp: str | None = "model"
+    layers: str | None = None
+
+    def spec(self, axes: tuple[str | None, ...]) -> PartitionSpec:
+        """The partition of one array from its logical axes."""
+        return P(*(None if axis is None else getattr(self, axis) for axis in axes))
+
+
+def make_mesh(shape: tuple[int, int, int], devices: list[jax.Device] | None = None) -> Mesh:
+    """A mesh (data, fsdp, model) over all devices. ValueError where the product is not the number of devices."""
+    devices = devices if devices is not None else jax.devices()
+    if math.prod(shape) != len(devices):
+        raise ValueError(
+            f"mesh {tuple(shape)} (data, fsdp, model) wants {math.prod(shape)} devices; there are {len(devices)}. "
+            "Set config.mesh so that the product of its three sizes is the number of devices."
+        )
+    return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Explicit,) * 3, devices=devices)
+
+
+def shardings(mesh: Mesh, logical_axes: Any, abstract: Any, rules: Rules) -> Any:
+    """The tree of `NamedSharding` for parameters. ValueError names an axis that its mesh axis does not divide."""
+
+    def one(axes: tuple[str | None, ...], array: jax.ShapeDtypeStruct) -> NamedSharding:
+        spec = rules.spec(axes)
+        for axis, size, name in zip(axes, array.shape, spec, strict=True):
+            if name is not None and size % mesh.shape[name]:
+                raise ValueError(
+                    f"the {axis!r} axis of size {size} does not divide over mesh axis {name!r} of size {mesh.shape[name]}; "
+                    "choose another config.mesh"
+                )
+        return NamedSharding(mesh, spec)
+
+    return jax.tree.map(one, logical_axes, abstract, is_leaf=lambda x: isinstance(x, tuple) and _is_axes(x))
+
+
+def batch_spec(ndim: int) -> PartitionSpec:
+    """The layout of a batch: its first axis over (data, fsdp), the rest replicated."""
+    return P(("data", "fsdp"), *([None] * (ndim - 1)))
+
+
+def put_batch(mesh: Mesh, batch: Any) -> Any:
+    """Places a tree of host arrays, each with a leading batch axis, by `batch_spec`; scalars are replicated."""
+    return jax.tree.map(lambda x: jax.device_put(x, NamedSharding(mesh, batch_spec(x.ndim) if x.ndim else P())), batch)
+
+
+def put_replicated(mesh: Mesh, tree: Any) -> Any:
+    """Places a tree of host arrays whole on every device."""
+    return jax.tree.map(lambda x: jax.device_put(x, NamedSharding(mesh, P())), tree)
+
+
+def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:
+    """`jnp.einsum` of two arrays whose result keeps each dimension's layout, `x` first.
+
+    A mesh axis that both operands use (the batch over `fsdp` and a weight's columns over `fsdp`) stays with `x`: the weight is
+    gathered, its gradient reduce-scattered. A contraction over an axis sharded on both sides is an all-reduce.
+    `dtype`: accumulate and return in it.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return jnp.einsum(equation, x, w, preferred_element_type=dtype)
+    inputs, out = equation.split("->")
+    left, right = inputs.split(",")
+    layout: dict[str, Any] = {}
+    taken: set[str] = set()
+    for dims, array in ((left, x), (right, w)):
+        for dim, names in zip(dims, jax.typeof(array).sharding.spec, strict=True):
+            if dim not in out or dim in layout:
+                continue
+            names = () if names is None else names if isinstance(names, tuple) else (names,)
+            kept = tuple(name for name in names if name not in taken)
+            taken.update(kept)
+            layout[dim] = kept if len(kept) > 1 else kept[0] if kept else None
+    return einsum_to(P(*(layout[dim] for dim in out)), equation, x, w, dtype)
+
+
+def einsum_to(spec: PartitionSpec, equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:
+    """`jnp.einsum` with the result laid out by `spec`."""
+    out_sharding = None if jax.sharding.get_abstract_mesh().empty else spec
+    return jnp.einsum(equation, x, w, preferred_element_type=dtype, out_sharding=out_sharding)
+
+
+def spec_of(x: jax.Array) -> PartitionSpec:
+    """The partition an array has by its type; all None outside a mesh."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return P(*([None] * x.ndim))
+    return jax.typeof(x).sharding.spec
+
+
+def reshard(x: jax.Array, spec: PartitionSpec) -> jax.Array:
+    """`jax.reshard`, or nothing outside a mesh."""
+    return x if jax.sharding.get_abstract_mesh().empty else jax.reshard(x, spec)
+
+
+def take_rows(table_VD: jax.Array, index: jax.Array) -> jax.Array:
+    """Rows of a table, [*index.shape, D], laid out like `index`.
+
+    The table is first gathered off every axis but the vocabulary's: XLA would otherwise rematerialise it whole.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return table_VD[index]
+    table_VD = jax.reshard(table_VD, P(spec_of(table_VD)[0], None))
+    return table_VD.at[index].get(out_sharding=P(*spec_of(index), None))
+
+
+def _is_axes(x: tuple[Any, ...]) -> bool:
+    return all(axis is None or isinstance(axis, str) for axis in x)

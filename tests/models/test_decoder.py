@@ -1,0 +1,68 @@
+"""The forward against transformers (golden files by `make_golden.py`), and scanned against unrolled layers."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m2jax.models import attention, config, decoder, params
+
+GOLDEN = Path(__file__).parent / "golden"
+TINY = ("llama_tied", "llama3_rope_untied", "qwen2_untied", "qwen3_tied")
+
+
+def golden_model(name, *, stacked):
+    data = np.load(GOLDEN / f"{name}.npz")
+    cfg = config.from_hf(json.loads(str(data["config"])))
+    return cfg, from_stored(cfg, data, stacked=stacked), data
+
+
+def from_stored(cfg, data, *, stacked):
+    def one(row, layer):
+        stored = np.asarray(data[f"weight/{row.hf.format(layer)}"])
+        merged, ours = row.hf_layout.split(" -> ")
+        sizes = dict(zip(ours.split(), row.shape, strict=True))
+        flat = merged.replace("(", "").replace(")", "").split()
+        return stored.reshape([sizes[d] for d in flat]).transpose([flat.index(d) for d in ours.split()])
+
+    tree = params.build(cfg, one, stacked=False)
+    tree = jax.tree.map(jnp.asarray, tree)
+    return params.stack_layers(tree) if stacked else tree
+
+
+def logits_of(cfg, tree, tokens):
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+    attend = attention.packed(jnp.ones(tokens.shape, jnp.int32))
+    hidden, _ = decoder.forward(cfg, tree, tokens, positions, attend)
+    return hidden @ decoder.unembed(tree).T
+
+
+@pytest.mark.parametrize("stacked", [False, True], ids=["unrolled", "scanned"])
+@pytest.mark.parametrize("name", TINY)
+def test_logits_equal_transformers(name, stacked):
+    cfg, tree, data = golden_model(name, stacked=stacked)
+    logits = jax.jit(logits_of, static_argnums=0)(cfg, tree, jnp.asarray(data["tokens"]))
+    np.testing.assert_allclose(logits, data["logits"], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_config_round_trip(name):
+    cfg = golden_model(name, stacked=False)[0]
+    assert config.from_hf(config.to_hf(cfg)) == cfg
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_table_counts_what_the_tree_holds(name):
+    cfg, tree, _ = golden_model(name, stacked=True)
+    assert params.count(cfg) == sum(x.size for x in jax.tree.leaves(tree))
+    shapes = jax.tree.map(lambda x: x.shape, params.abstract(cfg, stacked=True))
+    assert shapes == jax.tree.map(lambda x: x.shape, tree)
+    assert shapes == jax.tree.map(lambda x: x.shape, params.init(cfg, jax.random.key(0), stacked=True))
+
+
+def test_unsupported_model_is_named():
+    with pytest.raises(ValueError, match="GemmaForCausalLM"):
+        config.from_hf({"architectures": ["GemmaForCausalLM"]})

@@ -1,0 +1,54 @@
+"""Sampling draws what it says it draws."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from m2jax.sampler.sampling import Sampling, sample, uniforms
+
+LOGITS = np.asarray([2.0, 1.5, 1.0, 0.0, -1.0, -2.0, 0.7, -30.0], np.float32)
+
+
+def distribution(how):
+    """The reference: sort, cut, renormalise, in float64."""
+    p = np.exp(LOGITS.astype(np.float64) / how.temperature)
+    p /= p.sum()
+    order = np.argsort(-p)
+    kept = order[: how.top_k or len(p)]
+    share = p[kept] / p[kept].sum()
+    kept = kept[: int((np.cumsum(share) - share < how.top_p).sum())]
+    cut = np.zeros_like(p)
+    cut[kept] = p[kept] / p[kept].sum()
+    return p, cut
+
+
+@pytest.mark.parametrize(
+    "how",
+    [Sampling(), Sampling(temperature=0.5), Sampling(top_k=3), Sampling(top_p=0.8), Sampling(top_k=5, top_p=0.7)],
+    ids=str,
+)
+def test_draws_follow_the_distribution(how):
+    n = 20_000
+    u = uniforms(jnp.uint32(1), jnp.arange(n, dtype=jnp.uint32), jnp.int32(0))
+    tokens, full, cut = jax.jit(sample, static_argnums=2)(jnp.tile(LOGITS, (n, 1)), u, how)
+    p, q = distribution(how)
+    counts = np.bincount(tokens, minlength=len(p))
+    assert counts[q == 0].sum() == 0
+    likely = q * n > 5
+    assert chisquare(counts[likely], q[likely] / q[likely].sum() * counts[likely].sum()).pvalue > 1e-3
+    np.testing.assert_allclose(full, np.log(p)[tokens], atol=1e-5)
+    np.testing.assert_allclose(cut, np.log(q[tokens]), atol=1e-5)
+
+
+def test_ends_of_the_interval_never_draw_an_impossible_token():
+    logits = jnp.asarray([[-jnp.inf, 0.0, -jnp.inf, 0.0, -jnp.inf]] * 2)
+    tokens, _, _ = sample(logits, jnp.asarray([0.0, np.nextafter(np.float32(1), np.float32(0))]), Sampling())
+    assert tokens.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("bad", [dict(temperature=-1), dict(top_p=0), dict(top_p=1.1), dict(top_k=-1), dict(max_tokens=0)])
+def test_nonsense_is_refused(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        Sampling(**bad)
