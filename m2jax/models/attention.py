@@ -65,7 +65,9 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
         to_prompt = jnp.where(in_prompt_BP[:, None, None, None, None], to_prompt, NEVER)
         to_self = jnp.where(jnp.tri(C, dtype=bool), to_self, NEVER)
         probs_p, probs_c = _softmax_pair(to_prompt, to_self, v.dtype)
-        out_c = jnp.einsum("brkgcp,bpkh->brckgh", probs_p, v_p) + jnp.einsum("brkgcs,brskh->brckgh", probs_c, v_c)
+        out_c = jnp.einsum("brkgcp,bpkh->brckgh", probs_p, v_p) + jnp.einsum(
+            "brkgcs,brskh->brckgh", probs_c, v_c
+        )
         out_c = _merge(out_c)
         return jnp.concatenate([_causal(q_p, k_p, v_p), out_c], axis=1), cache
 

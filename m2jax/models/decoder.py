@@ -127,5 +127,7 @@ def _scale_llama3(s: RopeScaling, frequency: float) -> float:
         return frequency
     if wavelength > long_wave:
         return frequency / s.factor
-    mix = (s.original_max_positions / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor)
+    mix = (s.original_max_positions / wavelength - s.low_freq_factor) / (
+        s.high_freq_factor - s.low_freq_factor
+    )
     return (1 - mix) * frequency / s.factor + mix * frequency

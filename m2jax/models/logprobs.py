@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from m2jax.sharding import P, einsum, einsum_to, spec_of
+from m2jax.sharding import P, einsum, einsum_to, reshard, spec_of
 
 BLOCK = 8192  # logits held at once per token and vocabulary shard
 LOWEST = -1e30  # below any logit, and finite
@@ -55,8 +55,8 @@ def _forward(temperature: float, hidden: jax.Array, blocks: jax.Array, targets: 
         return (new_top, total, weighted, target + jnp.where(hit, logits, 0.0).sum(-1)), None
 
     # one running value per token and vocabulary shard, joined after the last block
-    shard_S = blocks[:, 0, 0, 0].astype(jnp.float32)
-    zero_BTS = einsum("bt,s->bts", jnp.zeros_like(targets, jnp.float32), jnp.zeros_like(shard_S))
+    zero_BTS = jnp.zeros((*targets.shape, blocks.shape[0]), jnp.float32)
+    zero_BTS = reshard(zero_BTS, P(*spec_of(targets), spec_of(blocks)[0]))
     carry, _ = jax.lax.scan(step, (zero_BTS + LOWEST, zero_BTS, zero_BTS, zero_BTS), _over_blocks(blocks))
     top, total, weighted, target = carry
     best = top.max(-1)
@@ -92,7 +92,12 @@ def _over_blocks(blocks_SNVD: jax.Array) -> Any:
 
 
 def _block_logits(
-    temperature: float, hidden: jax.Array, targets: jax.Array, n_blocks: int, weight_SVD: jax.Array, number: jax.Array
+    temperature: float,
+    hidden: jax.Array,
+    targets: jax.Array,
+    n_blocks: int,
+    weight_SVD: jax.Array,
+    number: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Logits [B, T, S, V of a block] in float32, and where the target is among them."""
     S, Vb, _ = weight_SVD.shape

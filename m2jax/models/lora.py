@@ -45,7 +45,9 @@ def init(cfg: ModelConfig, key: jax.Array, rank: int, alpha: float, *, stacked: 
 
     def one(layer: int) -> Params:
         return {
-            f"{name}_lora": _pair(rows[name], jax.random.fold_in(jax.random.fold_in(key, layer), i), rank, alpha)
+            f"{name}_lora": _pair(
+                rows[name], jax.random.fold_in(jax.random.fold_in(key, layer), i), rank, alpha
+            )
             for i, name in enumerate(TARGETS)
         }
 
@@ -88,7 +90,9 @@ def merge(params: Params) -> Params:
         return weights
 
     layers = params["layers"]
-    return params | {"layers": tuple(map(fold, layers)) if isinstance(layers, tuple) else jax.vmap(fold)(layers)}
+    return params | {
+        "layers": tuple(map(fold, layers)) if isinstance(layers, tuple) else jax.vmap(fold)(layers)
+    }
 
 
 def _pair(row: Row, key: jax.Array, rank: int, alpha: float) -> Params:

@@ -10,7 +10,9 @@ from m2jax.models.config import ModelConfig
 from m2jax.sampler import programs
 from m2jax.sampler.sampling import Sampling
 
-CFG = ModelConfig("qwen3", vocab_size=96, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=16, tied=True)
+CFG = ModelConfig(
+    "qwen3", vocab_size=96, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=16, tied=True
+)
 LENGTHS = (5, 9, 2)
 
 
@@ -24,11 +26,19 @@ def prompts():
     return jnp.asarray(tokens), jnp.asarray(LENGTHS, jnp.int32)
 
 
-def logp_of(tree, tokens, temperature=1.0):
-    tokens = jnp.asarray(tokens)[None]
-    positions = jnp.arange(tokens.shape[1])[None]
-    hidden, _ = decoder.forward(CFG, tree, tokens, positions, attention.packed(jnp.ones_like(tokens)))
+@jax.jit
+def _padded_logp(tree, tokens, temperature):
+    hidden, _ = decoder.forward(
+        CFG, tree, tokens, jnp.arange(32)[None], attention.packed(jnp.ones_like(tokens))
+    )
     return jax.nn.log_softmax(hidden[0] @ decoder.unembed(tree).T / temperature)
+
+
+def logp_of(tree, tokens, temperature=1.0):
+    """[T, V] of one sequence alone; padding on the right is unseen by what stands before it."""
+    padded = np.zeros((1, 32), np.int32)
+    padded[0, : len(tokens)] = tokens
+    return np.asarray(_padded_logp(tree, padded, temperature))[: len(tokens)]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
@@ -36,7 +46,9 @@ def test_decode_equals_forward(tree, temperature):
     tokens, lengths = prompts()
     how = Sampling(temperature=temperature, max_tokens=12, stop=tuple(range(8)))
     prefix = programs.prefill(CFG, tree, tokens, lengths)
-    out = programs.decode(CFG, tree, prefix, how, jnp.uint32(7), jnp.arange(12, dtype=jnp.uint32).reshape(3, 4))
+    out = programs.decode(
+        CFG, tree, prefix, how, jnp.uint32(7), jnp.arange(12, dtype=jnp.uint32).reshape(3, 4)
+    )
     assert len(set(np.ravel(out.length_BR).tolist())) > 2  # rows do end at different steps
     for b, r in np.ndindex(3, 4):
         n = int(out.length_BR[b, r])

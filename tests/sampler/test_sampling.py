@@ -26,7 +26,13 @@ def distribution(how):
 
 @pytest.mark.parametrize(
     "how",
-    [Sampling(), Sampling(temperature=0.5), Sampling(top_k=3), Sampling(top_p=0.8), Sampling(top_k=5, top_p=0.7)],
+    [
+        Sampling(),
+        Sampling(temperature=0.5),
+        Sampling(top_k=3),
+        Sampling(top_p=0.8),
+        Sampling(top_k=5, top_p=0.7),
+    ],
     ids=str,
 )
 def test_draws_follow_the_distribution(how):
@@ -48,7 +54,9 @@ def test_ends_of_the_interval_never_draw_an_impossible_token():
     assert tokens.tolist() == [1, 3]
 
 
-@pytest.mark.parametrize("bad", [dict(temperature=-1), dict(top_p=0), dict(top_p=1.1), dict(top_k=-1), dict(max_tokens=0)])
+@pytest.mark.parametrize(
+    "bad", [dict(temperature=-1), dict(top_p=0), dict(top_p=1.1), dict(top_k=-1), dict(max_tokens=0)]
+)
 def test_nonsense_is_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         Sampling(**bad)

@@ -1,0 +1,1 @@
+"""Training: the state, the optimiser, the GRPO objective and the one jitted step, and the loop around them."""

@@ -1,0 +1,128 @@
+"""The paper's GRPO (arXiv 2509.02208, eq. 2): the objective, the advantages, and the batch both are stated on.
+
+    J = E[ 1/G sum_i 1/l_max sum_t min( r_it A_i, clip(r_it, 1 - eps_low, 1 + eps_high) A_i ) ],   A_i = R_i - mean_j R_j
+
+No KL term, no division by the group's standard deviation, and a constant l_max instead of the length. A group is one prompt with its
+R completions in a single row [prompt | completion 1 | ... | completion R]: the prompt is computed once for all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from m2jax.models import attention
+from m2jax.models.config import ModelConfig
+from m2jax.models.decoder import forward, unembed
+from m2jax.models.logprobs import token_logprobs
+from m2jax.models.params import Params
+from m2jax.sampler.programs import group_positions
+
+
+@dataclasses.dataclass(frozen=True)
+class Grpo:
+    """eps_low, eps_high: the asymmetric clip. l_max: the constant divisor, in tokens (the generation cap).
+    temperature: that of the sampler. remat: recompute layers in the backward pass.
+    tis_cap: cap of the truncated importance weight pi_learner / pi_sampler; None trusts the sampler's log-probabilities as the old ones.
+    """
+
+    l_max: int
+    eps_low: float = 0.2
+    eps_high: float = 0.28
+    temperature: float = 1.0
+    tis_cap: float | None = None
+    remat: bool = False
+
+
+@flax.struct.dataclass
+class Groups:
+    """N groups of one prompt (P slots) and R completions (C slots each), padded on the right.
+
+    tokens: int32 [N, P + R*C]. prompt_length: int32 [N]. mask: float32 [N, R, C], 1 on the policy's own tokens.
+    advantage: float32 [N, R]. old_logp: float32 [N, R, C], log-probabilities under the policy that the ratio is taken against.
+    weight: float32 [N, R, C], the truncated importance weight (1 without).
+    A training step takes these with one more leading axis, the micro-batches.
+    """
+
+    tokens: jax.Array
+    prompt_length: jax.Array
+    mask: jax.Array
+    advantage: jax.Array
+    old_logp: jax.Array
+    weight: jax.Array
+
+
+def advantages(rewards_NR: np.ndarray) -> np.ndarray:
+    """R_i - mean of its group; float32 like the input's shape."""
+    return (rewards_NR - rewards_NR.mean(-1, keepdims=True)).astype(np.float32)
+
+
+def has_signal(rewards_NR: np.ndarray) -> np.ndarray:
+    """bool [N]: False where all rewards of a group are equal, and the group can teach nothing."""
+    return np.ptp(rewards_NR, axis=-1) > 1e-6
+
+
+def completion_logprobs(
+    cfg: ModelConfig,
+    grpo: Grpo,
+    params: Params,
+    tokens: jax.Array,
+    prompt_length: jax.Array,
+    shape_RC: tuple[int, int],
+) -> tuple[jax.Array, jax.Array]:
+    """Log-probability and entropy, float32 [N, R, C] in nats, of every completion token of rows laid out as in `Groups`."""
+    (N, T), (R, C) = tokens.shape, shape_RC
+    P_ = T - R * C
+    positions = group_positions(prompt_length, P_, R, C)
+    attend = attention.group(prompt_length, P_, R)
+    hidden_NTD, _ = forward(cfg, params, tokens, positions, attend, remat=grpo.remat)
+    # a completion's first token is predicted by the prompt's last, the others by the one before
+    at_end_NP = (jnp.arange(P_) == prompt_length[:, None] - 1).astype(hidden_NTD.dtype)
+    last_ND = jnp.einsum("np,npd->nd", at_end_NP, hidden_NTD[:, :P_])
+    own_NRCD = hidden_NTD[:, P_:].reshape(N, R, C, -1)
+    first_NRCD = jnp.broadcast_to(last_ND[:, None, None], (N, R, 1, last_ND.shape[-1]))
+    before_NTD = jnp.concatenate([first_NRCD, own_NRCD[:, :, :-1]], axis=2).reshape(N, R * C, -1)
+    logp, entropy = token_logprobs(before_NTD, unembed(params), tokens[:, P_:], grpo.temperature)
+    return logp.reshape(N, R, C), entropy.reshape(N, R, C)
+
+
+def objective(
+    cfg: ModelConfig, grpo: Grpo, params: Params, groups: Groups, n_groups: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Minus J over these groups, as their share of a batch of `n_groups`, so that micro-batches add up.
+
+    Returns (loss, sums): `sums` are totals over the policy's tokens, to be divided by "tokens" once all are added.
+    """
+    R, C = groups.mask.shape[-2:]
+    logp, entropy = completion_logprobs(cfg, grpo, params, groups.tokens, groups.prompt_length, (R, C))
+    log_ratio = (logp - groups.old_logp) * groups.mask
+    ratio = jnp.exp(log_ratio)
+    gain = ratio * groups.advantage[..., None]
+    clipped = jnp.clip(ratio, 1 - grpo.eps_low, 1 + grpo.eps_high) * groups.advantage[..., None]
+    surrogate = jnp.minimum(gain, clipped) * groups.weight * groups.mask
+    loss = -surrogate.sum() / (n_groups * R * grpo.l_max)
+    sums = {
+        "tokens": groups.mask.sum(),
+        "entropy": (entropy * groups.mask).sum(),
+        "clip_fraction": ((clipped < gain) * groups.mask).sum(),
+        "logp_gap_mean": jnp.abs(log_ratio).sum(),
+        "ratio_mean": (ratio * groups.mask).sum(),
+    }
+    return loss, jax.lax.stop_gradient(sums)
+
+
+def importance_weight(learner_logp: np.ndarray, sampler_logp: np.ndarray, cap: float) -> np.ndarray:
+    """min(pi_learner / pi_sampler, cap) per token (truncated importance sampling, as in verl's rollout correction)."""
+    return np.minimum(np.exp(learner_logp - sampler_logp), cap).astype(np.float32)
+
+
+def zero_metrics() -> dict[str, Any]:
+    """What `objective` sums, at zero."""
+    return dict.fromkeys(
+        ("tokens", "entropy", "clip_fraction", "logp_gap_mean", "ratio_mean"), jnp.float32(0)
+    )
