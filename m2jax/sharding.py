@@ -120,6 +120,24 @@ def reshard(x: jax.Array, spec: PartitionSpec) -> jax.Array:
     return x if jax.sharding.get_abstract_mesh().empty else jax.reshard(x, spec)
 
 
+def split_axis(x: jax.Array, axis: int, sizes: tuple[int, int]) -> jax.Array:
+    """Reshapes one unsharded axis into two; the layout of the others stays (also where a size is 1)."""
+    spec = spec_of(x)
+    return reshape(x, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]), P(*spec[:axis], None, *spec[axis:]))
+
+
+def merge_axes(x: jax.Array, axis: int) -> jax.Array:
+    """Reshapes `axis` and the one after it, of which only the first may be sharded, into one."""
+    spec = spec_of(x)
+    size = x.shape[axis] * x.shape[axis + 1]
+    return reshape(x, (*x.shape[:axis], size, *x.shape[axis + 2 :]), P(*spec[: axis + 1], *spec[axis + 2 :]))
+
+
+def reshape(x: jax.Array, shape: tuple[int, ...], spec: PartitionSpec) -> jax.Array:
+    """`jnp.reshape` with the result laid out by `spec`."""
+    return jnp.reshape(x, shape, out_sharding=None if jax.sharding.get_abstract_mesh().empty else spec)
+
+
 def take_rows(table_VD: jax.Array, index: jax.Array) -> jax.Array:
     """Rows of a table, [*index.shape, D], laid out like `index`.
 

@@ -18,6 +18,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from m2jax.sharding import einsum, merge_axes, split_axis
+
 Attend = Callable[[jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 Cache = dict[str, jax.Array]
 NEVER = -1e30  # a score that no softmax sees; finite, so that a row that sees nothing stays a number
@@ -32,7 +34,7 @@ def packed(segments_BT: jax.Array) -> Attend:
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
         scores = _scores("btkgh,bskh->bkgts", q, k)
         probs = jax.nn.softmax(jnp.where(mask_BTS[:, None, None], scores, NEVER)).astype(v.dtype)
-        return jnp.einsum("bkgts,bskh->btkgh", probs, v), cache
+        return einsum("bkgts,bskh->btkgh", probs, v), cache
 
     return attend
 
@@ -58,18 +60,14 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
         B, T, K, G, H = q.shape
         C = (T - P) // R
         q_p, k_p, v_p = q[:, :P], k[:, :P], v[:, :P]
-        split = lambda x: _split(x[:, P:], (R, C))  # noqa: E731
-        q_c, k_c, v_c = split(q), split(k), split(v)
+        q_c, k_c, v_c = (split_axis(x[:, P:], 1, (R, C)) for x in (q, k, v))
         to_prompt = _scores("brckgh,bpkh->brkgcp", q_c, k_p)
         to_self = _scores("brckgh,brskh->brkgcs", q_c, k_c)
         to_prompt = jnp.where(in_prompt_BP[:, None, None, None, None], to_prompt, NEVER)
         to_self = jnp.where(jnp.tri(C, dtype=bool), to_self, NEVER)
         probs_p, probs_c = _softmax_pair(to_prompt, to_self, v.dtype)
-        out_c = jnp.einsum("brkgcp,bpkh->brckgh", probs_p, v_p) + jnp.einsum(
-            "brkgcs,brskh->brckgh", probs_c, v_c
-        )
-        out_c = _merge(out_c)
-        return jnp.concatenate([_causal(q_p, k_p, v_p), out_c], axis=1), cache
+        out_c = einsum("brkgcp,bpkh->brckgh", probs_p, v_p) + einsum("brkgcs,brskh->brckgh", probs_c, v_c)
+        return jnp.concatenate([_causal(q_p, k_p, v_p), merge_axes(out_c, 1)], axis=1), cache
 
     return attend
 
@@ -91,8 +89,8 @@ def decode(prompt_length_B: jax.Array, step: jax.Array) -> Attend:
         to_prompt = jnp.where(in_prompt_BP[:, None, None, None], to_prompt, NEVER)
         to_self = jnp.where(jnp.arange(C) <= step, to_self, NEVER)
         probs_p, probs_c = _softmax_pair(to_prompt, to_self, v.dtype)
-        out = jnp.einsum("brkgp,bpkh->brkgh", probs_p, cache["v_prompt"])
-        out = out + jnp.einsum("brkgs,brskh->brkgh", probs_c, v_c)
+        out = einsum("brkgp,bpkh->brkgh", probs_p, cache["v_prompt"])
+        out = out + einsum("brkgs,brskh->brkgh", probs_c, v_c)
         return out, cache | {"k": k_c, "v": v_c}
 
     return attend
@@ -100,12 +98,12 @@ def decode(prompt_length_B: jax.Array, step: jax.Array) -> Attend:
 
 def _causal(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     scores = jnp.where(jnp.tri(q.shape[1], dtype=bool), _scores("btkgh,bskh->bkgts", q, k), NEVER)
-    return jnp.einsum("bkgts,bskh->btkgh", jax.nn.softmax(scores).astype(v.dtype), v)
+    return einsum("bkgts,bskh->btkgh", jax.nn.softmax(scores).astype(v.dtype), v)
 
 
 def _scores(equation: str, q: jax.Array, k: jax.Array) -> jax.Array:
     """Scaled scores in float32."""
-    return jnp.einsum(equation, q * q.shape[-1] ** -0.5, k, preferred_element_type=jnp.float32)
+    return einsum(equation, q * q.shape[-1] ** -0.5, k, dtype=jnp.float32)
 
 
 def _softmax_pair(a: jax.Array, b: jax.Array, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
@@ -115,12 +113,3 @@ def _softmax_pair(a: jax.Array, b: jax.Array, dtype: jnp.dtype) -> tuple[jax.Arr
     scale = 1.0 / (a.sum(-1, keepdims=True) + b.sum(-1, keepdims=True))
     return (a * scale).astype(dtype), (b * scale).astype(dtype)
 
-
-def _split(x: jax.Array, sizes: tuple[int, int]) -> jax.Array:
-    """[B, R*C, ...] -> [B, R, C, ...], unsharded in that axis."""
-    return x.reshape(x.shape[0], *sizes, *x.shape[2:])
-
-
-def _merge(x: jax.Array) -> jax.Array:
-    """[B, R, C, ...] -> [B, R*C, ...]."""
-    return x.reshape(x.shape[0], -1, *x.shape[3:])

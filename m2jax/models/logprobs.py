@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from m2jax.sharding import P, einsum, einsum_to, reshard, spec_of
+from m2jax.sharding import P, einsum, einsum_to, reshape, reshard, spec_of
 
 BLOCK = 8192  # logits held at once per token and vocabulary shard
 LOWEST = -1e30  # below any logit, and finite
@@ -30,11 +30,8 @@ def token_logprobs(
     V, D = unembed_VD.shape
     n_blocks = _n_blocks(V // shards)
     shape = (shards, n_blocks, V // shards // n_blocks, D)
-    if shards == 1:
-        blocks_SNVD = unembed_VD.reshape(shape)
-    else:
-        over_vocab, over_model_dim = spec_of(unembed_VD)
-        blocks_SNVD = unembed_VD.reshape(shape, out_sharding=P(over_vocab, None, None, over_model_dim))
+    over_vocab, over_model_dim = spec_of(unembed_VD)
+    blocks_SNVD = reshape(unembed_VD, shape, P(over_vocab, None, None, over_model_dim))
     return _token_logprobs(temperature, hidden_BTD, blocks_SNVD, targets_BT)
 
 

@@ -18,7 +18,7 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.decoder import forward, unembed
 from m2jax.models.params import Params
 from m2jax.sampler.sampling import Sampling, sample, uniforms
-from m2jax.sharding import P, batch_spec, einsum, reshard
+from m2jax.sharding import P, batch_spec, einsum, merge_axes, reshape, reshard, split_axis
 
 
 @flax.struct.dataclass
@@ -48,7 +48,8 @@ def prefill(cfg: ModelConfig, params: Params, tokens_BP: jax.Array, length_B: ja
     """Runs the prompts once. tokens_BP: int32, right-padded; length_B: int32, at least 1."""
     positions_BP = _positions(tokens_BP)
     hidden_BPD, cache = forward(cfg, params, tokens_BP, positions_BP, attention.prefill())
-    last_BD = _select(hidden_BPD, length_B - 1)
+    at_end_BP = (jnp.arange(tokens_BP.shape[1]) == length_B[:, None] - 1).astype(hidden_BPD.dtype)
+    last_BD = einsum("bp,bpd->bd", at_end_BP, hidden_BPD)
     return Prefix(cache, _logits(params, last_BD), length_B)
 
 
@@ -64,9 +65,9 @@ def decode(
     row = reshard(jnp.zeros((B, R, C)), batch_spec(3))
 
     def draw(logits_BRV: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        flat = reshard(logits_BRV, batch_spec(3)).reshape(B * R, -1)
-        drawn = sample(flat, uniforms(seed, request_BR.reshape(B * R), step), how)
-        return tuple(x.reshape(B, R) for x in drawn)
+        logits_NV = merge_axes(reshard(logits_BRV, batch_spec(3)), 0)
+        drawn = sample(logits_NV, uniforms(seed, merge_axes(request_BR, 0), step), how)
+        return tuple(reshape(x, (B, R), batch_spec(2)) for x in drawn)
 
     def record(state: Any, drawn: Any, step: jax.Array, cache: Any) -> Any:
         arrays, done, length = state
@@ -115,13 +116,13 @@ def score(
     tokens_BT: [prefix (P slots) | suffix 1 | ... | suffix R], each part right-padded; lengths int32. Nothing is decoded.
     """
     P_, R = prefix_size, n_suffixes
-    B, T = tokens_BT.shape
-    S = (T - P_) // R
+    S = (tokens_BT.shape[1] - P_) // R
     positions_BT = group_positions(prefix_length_B, P_, R, S)
     attend = attention.group(prefix_length_B, P_, R)
     hidden_BTD, _ = forward(cfg, params, tokens_BT, positions_BT, attend)
-    suffixes_BRSD = hidden_BTD[:, P_:].reshape(B, R, S, -1)
-    last_BRD = jax.vmap(_select)(suffixes_BRSD, suffix_length_BR - 1)
+    suffixes_BRSD = split_axis(hidden_BTD[:, P_:], 1, (R, S))
+    at_end_BRS = (jnp.arange(S) == suffix_length_BR[..., None] - 1).astype(hidden_BTD.dtype)
+    last_BRD = einsum("brs,brsd->brd", at_end_BRS, suffixes_BRSD)
     logp_BRV = jax.nn.log_softmax(_logits(params, last_BRD))
     return reshard(logp_BRV, batch_spec(3))[..., choices_C]
 
@@ -140,12 +141,6 @@ def _logits(params: Params, hidden: jax.Array) -> jax.Array:
     return einsum(f"{dims}d,vd->{dims}v", hidden, unembed(params), dtype=jnp.float32)
 
 
-def _select(x_BTD: jax.Array, index_B: jax.Array) -> jax.Array:
-    """x[b, index[b]]: a masked sum, which every layout takes."""
-    hit_BT = jnp.arange(x_BTD.shape[1])[None, :] == index_B[:, None]
-    return jnp.einsum("bt,btd->bd", hit_BT.astype(x_BTD.dtype), x_BTD)
-
-
 def _positions(tokens_BT: jax.Array) -> jax.Array:
     return reshard(jnp.broadcast_to(jnp.arange(tokens_BT.shape[1]), tokens_BT.shape), batch_spec(2))
 
@@ -157,7 +152,9 @@ def _empty_cache(prefix_cache: Any, n_samples: int, size: int) -> Any:
         *lead, B, _, K, H = x.shape
         spec = jax.typeof(x).sharding.spec if not jax.sharding.get_abstract_mesh().empty else None
         array = jnp.zeros((*lead, B, n_samples, size, K, H), x.dtype)
-        return array if spec is None else jax.reshard(array, P(*spec[: len(lead) + 1], None, None, *spec[-2:]))
+        return (
+            array if spec is None else jax.reshard(array, P(*spec[: len(lead) + 1], None, None, *spec[-2:]))
+        )
 
     return jax.tree.map(zeros, prefix_cache)
 

@@ -37,7 +37,9 @@ class Sampling:
             raise ValueError(f"top_k {self.top_k} must be >= 0 and max_tokens {self.max_tokens} >= 1")
 
 
-def sample(logits_NV: jax.Array, uniform_N: jax.Array, how: Sampling) -> tuple[jax.Array, jax.Array, jax.Array]:
+def sample(
+    logits_NV: jax.Array, uniform_N: jax.Array, how: Sampling
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Draws one token per row by inverting the distribution at `uniform_N` (float32 in [0, 1)).
 
     Returns (tokens_N int32, logp_full_N, logp_sampling_N), log-probabilities float32 in nats.
@@ -60,14 +62,13 @@ def sample(logits_NV: jax.Array, uniform_N: jax.Array, how: Sampling) -> tuple[j
 def uniforms(seed: jax.Array, request_N: jax.Array, position: jax.Array) -> jax.Array:
     """One float32 in [0, 1) per row from (seed, request, position): batch mates, slots and restarts do not enter.
 
-    seed: uint32 scalar; request_N: uint32 [N]; position: int32 scalar or [N], the token's index in its completion.
+    seed: uint32 scalar; request_N: uint32 [N]; position: int32 scalar, the token's index in its completion.
     """
-    position_N = jnp.broadcast_to(position, request_N.shape)
 
-    def one(request: jax.Array, position: jax.Array) -> jax.Array:
+    def one(request: jax.Array) -> jax.Array:
         return jax.random.uniform(jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), request), position))
 
-    return jax.vmap(one)(request_N, position_N)
+    return jax.vmap(one)(request_N)
 
 
 def _truncate(scaled_NV: jax.Array, lse_N: jax.Array, how: Sampling) -> jax.Array:
@@ -104,7 +105,9 @@ def _step_into(weights_NJ: jax.Array, goal_N: jax.Array) -> tuple[jax.Array, jax
     last_N = weights_NJ.shape[-1] - 1 - jnp.argmax(jnp.flip(weights_NJ > 0, -1), -1)
     index_N = jnp.where(passed_NJ.any(-1), jnp.argmax(passed_NJ, -1), last_N)
     at_N = index_N[:, None]
-    before_N = jnp.take_along_axis(running_NJ, at_N, -1)[:, 0] - jnp.take_along_axis(weights_NJ, at_N, -1)[:, 0]
+    before_N = (
+        jnp.take_along_axis(running_NJ, at_N, -1)[:, 0] - jnp.take_along_axis(weights_NJ, at_N, -1)[:, 0]
+    )
     return index_N, goal_N - before_N
 
 

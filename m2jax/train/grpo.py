@@ -22,6 +22,7 @@ from m2jax.models.decoder import forward, unembed
 from m2jax.models.logprobs import token_logprobs
 from m2jax.models.params import Params
 from m2jax.sampler.programs import group_positions
+from m2jax.sharding import einsum, merge_axes, split_axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +84,12 @@ def completion_logprobs(
     hidden_NTD, _ = forward(cfg, params, tokens, positions, attend, remat=grpo.remat)
     # a completion's first token is predicted by the prompt's last, the others by the one before
     at_end_NP = (jnp.arange(P_) == prompt_length[:, None] - 1).astype(hidden_NTD.dtype)
-    last_ND = jnp.einsum("np,npd->nd", at_end_NP, hidden_NTD[:, :P_])
-    own_NRCD = hidden_NTD[:, P_:].reshape(N, R, C, -1)
+    last_ND = einsum("np,npd->nd", at_end_NP, hidden_NTD[:, :P_])
+    own_NRCD = split_axis(hidden_NTD[:, P_:], 1, (R, C))
     first_NRCD = jnp.broadcast_to(last_ND[:, None, None], (N, R, 1, last_ND.shape[-1]))
-    before_NTD = jnp.concatenate([first_NRCD, own_NRCD[:, :, :-1]], axis=2).reshape(N, R * C, -1)
+    before_NTD = merge_axes(jnp.concatenate([first_NRCD, own_NRCD[:, :, :-1]], axis=2), 1)
     logp, entropy = token_logprobs(before_NTD, unembed(params), tokens[:, P_:], grpo.temperature)
-    return logp.reshape(N, R, C), entropy.reshape(N, R, C)
+    return split_axis(logp, 1, (R, C)), split_axis(entropy, 1, (R, C))
 
 
 def objective(

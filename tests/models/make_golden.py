@@ -5,10 +5,9 @@ PyTorch is no dependency of this project; run this by hand, in an environment of
 must change:
 
     python -m venv golden && golden/bin/pip install torch==2.13.0 transformers gguf safetensors accelerate
-    golden/bin/python tests/models/make_golden.py tests/models/golden --smollm2
-    SmolLM2-135M-Instruct.Q4_1.gguf [--keep FOLDER]
+    golden/bin/python tests/models/make_golden.py tests/models/golden --smollm2 FILE.gguf [--keep FOLDER]
 
-`python -m m2jax.weights smollm2-135m-instruct` prints the path of that GGUF file. With --keep, the
+`python -m m2jax.weights smollm2-135m-instruct` prints the path of FILE.gguf. With --keep, the
 dequantised float32 model is also left in FOLDER as a Hugging Face model.
 
 The files of tiny random models (llama_tied, llama3_rope_untied, qwen2_untied, qwen3_tied) hold
@@ -18,8 +17,7 @@ The files of tiny random models (llama_tied, llama3_rope_untied, qwen2_untied, q
     weight/<name>   float32, one per tensor, under its Hugging Face name and in its stored layout (out, in)
 Norm weights and biases are random too, so that a dropped or misplaced one shows.
 
-smollm2.npz holds, for SmolLM2-135M-Instruct (the Q4_1 weights dequantised to float32, eps 1e-5), for i in 0,
-1, 2
+smollm2.npz holds, for SmolLM2-135M-Instruct (its Q4_1 weights dequantised to float32, eps 1e-5), i in 0, 1, 2
     text_<i>        str, a text
     tokens_<i>      [T_i] int32, its token ids (transformers' tokenizer, no special tokens added)
     logits_<i>      [T_i, 64] float32, the logits of the columns `columns`

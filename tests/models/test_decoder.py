@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from m2jax.models import attention, config, decoder, params
+from m2jax.weights.load import load
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = ("llama_tied", "llama3_rope_untied", "qwen2_untied", "qwen3_tied")
@@ -66,3 +67,20 @@ def test_table_counts_what_the_tree_holds(name):
 def test_unsupported_model_is_named():
     with pytest.raises(ValueError, match="GemmaForCausalLM"):
         config.from_hf({"architectures": ["GemmaForCausalLM"]})
+
+
+@pytest.mark.parametrize("i", range(3))
+def test_smollm2_logits_equal_transformers(smollm2, i):
+    cfg, tree = smollm2
+    data = np.load(GOLDEN / "smollm2.npz")
+    tokens = np.zeros((1, 96), np.int32)  # one shape for the three texts; padding is behind what is compared
+    n = len(data[f"tokens_{i}"])
+    tokens[0, :n] = data[f"tokens_{i}"]
+    logits = jax.jit(logits_of, static_argnums=0)(cfg, tree, tokens)[0, :n]
+    np.testing.assert_allclose(logits[:, data["columns"]], data[f"logits_{i}"], atol=1e-4)
+    np.testing.assert_allclose(jax.nn.logsumexp(logits, axis=-1), data[f"lse_{i}"], atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def smollm2(smollm2_path):
+    return load(smollm2_path, stacked=False, dtype=jnp.float32)

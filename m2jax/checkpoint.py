@@ -1,0 +1,96 @@
+"""Checkpoints of a run: what is trained, the optimiser's state, and where the data stood; written in the background by Orbax.
+
+A checkpoint is complete or absent: Orbax writes to a temporary folder and renames it, so a killed process leaves the last good one.
+Step k's checkpoint is the state after k steps of the loop.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from m2jax.models import lora
+from m2jax.models.config import ModelConfig
+from m2jax.models.params import Params, abstract
+from m2jax.train.step import TrainState
+from m2jax.weights import names
+from m2jax.weights.load import load, read_config
+
+
+class Checkpoints:
+    """The checkpoints of `workdir`, the newest `keep` of them."""
+
+    def __init__(self, workdir: Path, keep: int = 2) -> None:
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
+        self._manager = ocp.CheckpointManager(
+            Path(workdir).absolute() / "checkpoints", options=options, item_names=("trained", "rest", "loop")
+        )
+
+    def latest(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: TrainState, loop: dict[str, Any]) -> None:
+        """Copies the state off the device and writes it in the background. `loop` is JSON."""
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                trained=ocp.args.StandardSave(state.trained),
+                rest=ocp.args.StandardSave({"step": state.step, "opt_state": state.opt_state}),
+                loop=ocp.args.JsonSave(loop),
+            ),
+        )
+
+    def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """The state of `step` in the layout of `like` (arrays, or abstract ones with shardings), and the loop's."""
+        target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+        found = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                trained=ocp.args.StandardRestore(target.trained),
+                rest=ocp.args.StandardRestore({"step": target.step, "opt_state": target.opt_state}),
+                loop=ocp.args.JsonRestore(),
+            ),
+        )
+        return TrainState(found.rest["step"], found.trained, found.rest["opt_state"]), found.loop
+
+    def wait(self) -> None:
+        """Until what was saved is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+def load_params(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Params, str]:
+    """(model, float32 parameters, name of the model the run began from) of a run's checkpoint, the newest by default.
+
+    An adapter is merged into the weights it was trained over. ValueError where the folder holds no run or no such step.
+    """
+    config_file = Path(run_dir) / "config.json"
+    if not config_file.is_file():
+        raise ValueError(f"{run_dir} holds no run: it has no config.json; give the --workdir of a training run")
+    config = json.loads(config_file.read_text())
+    stacked, path = config["layers"] == "scanned", names.resolve(config["model"])
+    cfg = read_config(path)
+    checkpoints = Checkpoints(run_dir)
+    step = checkpoints.latest() if step is None else step
+    steps = checkpoints._manager.all_steps()
+    if step not in steps:
+        raise ValueError(f"{run_dir} has no checkpoint of step {step}; it has {sorted(steps) or 'none'}")
+    rank = config["lora"]["rank"]
+    if rank:
+        target = jax.eval_shape(lambda: lora.init(cfg, jax.random.key(0), rank, 1.0, stacked=stacked))
+    else:
+        target = abstract(cfg, stacked=stacked)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
+    args = ocp.args.Composite(trained=ocp.args.StandardRestore(target))
+    trained = checkpoints._manager.restore(step, args=args).trained
+    checkpoints.close()
+    if rank:
+        trained = lora.merge(lora.attach(load(path, stacked=stacked, dtype="float32")[1], trained))
+    return cfg, trained, config["model"]

@@ -1,0 +1,1 @@
+"""Text: tokenizers (byte-level BPE, sentencepiece, GGUF) and the one place where chats become tokens."""

@@ -1,0 +1,89 @@
+"""A run from beginning to end: set up, evaluate, train, evaluate, report; begun anew or gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from m2jax.evaluate import heldout
+from m2jax.report.html import write_report
+from m2jax.train import loop, rl
+
+FREE = ("steps", "checkpoint", "command")  # what may change when a run goes on
+
+
+def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
+    """Runs the RL stage of `config` in `workdir`; returns the path of its report.
+
+    ValueError where the folder holds a run of another config. Stopped by SIGTERM, it ends without the final evaluation; the same
+    command goes on.
+    """
+    workdir = Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    _claim(workdir, config, command)
+    began = time.time()
+    mesh = rl.make_mesh(config)
+    with jax.set_mesh(mesh):
+        print(f"{config.model} on {len(jax.devices())} x {jax.devices()[0].device_kind}; run folder {workdir}", flush=True)
+        parts = rl.start(config, mesh)
+        before, after = workdir / "eval_before.jsonl", workdir / "eval_after.jsonl"
+        if not before.exists():
+            heldout.evaluate(parts, parts.engine.roles["start"], before)
+        plan = loop.Plan(config.steps, config.checkpoint.every, config.checkpoint.keep)
+        state, finished = loop.run(workdir, plan, rl.stage(parts), parts.state)
+        if not finished:
+            print(f"stopped after step {int(state.step)}, saved; the same command goes on", flush=True)
+            return workdir
+        heldout.evaluate(parts, parts.doctor(state), after)
+    summary = {
+        "model": config.model,
+        "seconds": time.time() - began,
+        "steps": config.steps,
+        "device": jax.devices()[0].device_kind,
+        "before": heldout.summarise(before),
+        "after": heldout.summarise(after),
+        "gain": heldout.gain(before, after),
+    }
+    _write_json(workdir / "summary.json", summary)
+    report = write_report(workdir)
+    g = summary["gain"]
+    print(
+        f"held-out score {summary['before']['score']:.3f} -> {summary['after']['score']:.3f}, "
+        f"gain {g['mean']:+.3f} (95% interval {g['low']:+.3f} to {g['high']:+.3f})\nreport: {report}",
+        flush=True,
+    )
+    return report
+
+
+def _claim(workdir: Path, config: ConfigDict, command: str) -> None:
+    """Writes config.json, or checks that the one there is the same run's."""
+    file = workdir / "config.json"
+    mine = json.loads(json.dumps(config.to_dict() | {"command": command}))
+    if file.exists():
+        theirs = json.loads(file.read_text())
+        changed = sorted(k for k in _flat(mine).items() ^ _flat(theirs).items() if not k[0].startswith(FREE))
+        if changed:
+            raise ValueError(
+                f"{workdir} holds a run with other values of {', '.join(sorted({k for k, _ in changed}))}; "
+                "give the same values to go on with it, or another --workdir"
+            )
+    _write_json(file, mine)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    out: dict[str, str] = {}
+    for key, value in tree.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": json.dumps(value)}
+    return out
+
+
+def _write_json(file: Path, value: dict[str, Any]) -> None:
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(temporary, file)

@@ -1,0 +1,263 @@
+"""An RL stage on rubrics (paper section 5): rollouts, rewards, groups, GRPO updates.
+
+`start` reads a config (see `configs/rl_stage2.py`) and makes the parts; `stage` joins them for `loop.run`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from m2jax import sharding
+from m2jax.data import cases as case_data
+from m2jax.models import lora, params
+from m2jax.models.config import ModelConfig
+from m2jax.models.params import Params
+from m2jax.rollout.single_turn import Reward, Rollout, generate, grade_rollouts, prompt_tokens
+from m2jax.sampler.engine import Engine, Shapes
+from m2jax.sampler.sampling import Sampling
+from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from m2jax.train import grpo, optimizer
+from m2jax.train.loop import Metrics, Stage
+from m2jax.train.step import TrainState, assemble, init_state, make_logprobs, make_step
+from m2jax.verifier.grader import EngineJudge, Judge, judge_tokens
+from m2jax.verifier.rubric import Case
+from m2jax.weights import names
+from m2jax.weights.load import load, read_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are "doctor" (the policy)
+    and "start" (the weights the run began from: the judge, and the yardstick of fluency).
+    """
+
+    config: ConfigDict
+    cfg: ModelConfig
+    mesh: jax.sharding.Mesh
+    tokenizer: Tokenizer
+    train: list[Case]
+    heldout: list[Case]
+    engine: Engine
+    judge: Judge | None
+    sampling: Sampling
+    grpo: grpo.Grpo
+    reward: Reward
+    tx: optax.GradientTransformation
+    frozen: Params | None
+    state: TrainState
+
+    def doctor(self, state: TrainState) -> Params:
+        """The policy's weights as the engine serves them."""
+        whole = assemble(state.trained, self.frozen)
+        return whole if self.frozen is None else _merge(whole)
+
+
+_merge = jax.jit(lora.merge)
+
+
+def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
+    """The mesh of config.mesh = (data, fsdp, model); a -1 takes the devices the others leave."""
+    shape = list(config.mesh)
+    if shape.count(-1) == 1:
+        rest = -int(np.prod(shape))
+        shape[shape.index(-1)] = max(len(jax.devices()) // rest, 1)
+    return sharding.make_mesh(tuple(shape))
+
+
+def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> Parts:
+    """Makes the parts of a run, on the mesh that is set. ValueError names a value that cannot be, before anything is loaded."""
+    if config.layers not in ("unrolled", "scanned") or config.reward.unchecked not in ("judge", "skip"):
+        raise ValueError(
+            f"config.layers {config.layers!r} must be 'unrolled' or 'scanned'; "
+            f"config.reward.unchecked {config.reward.unchecked!r} must be 'judge' or 'skip'"
+        )
+    path = names.resolve(config.model)
+    cfg, tokenizer = read_config(path), load_tokenizer(path)
+    s, g = config.sampling, config.grpo
+    sampling = Sampling(s.temperature, s.top_k, s.top_p, s.max_tokens, tuple(tokenizer.eos_ids))
+    settings = grpo.Grpo(
+        l_max=g.l_max or s.max_tokens,
+        eps_low=g.eps_low,
+        eps_high=g.eps_high,
+        temperature=s.temperature or 1.0,
+        tis_cap=g.tis_cap or None,
+        remat=g.remat,
+    )
+    tx = optimizer.make(optimizer.Optimizer(g.lr, g.warmup_steps, g.weight_decay, g.clip_norm))
+    reward = Reward(config.reward.normalisation, config.reward.length_threshold, config.reward.length_scale)
+    skip = config.reward.unchecked == "skip"
+    train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
+    heldout = heldout[: config.eval.cases or None]
+    _check_batches(config, mesh)
+    shapes = engine_shapes(config, tokenizer, [*train, *heldout], sampling.max_tokens)
+
+    stacked, dtype = config.layers == "scanned", jnp.dtype(config.dtype)
+    abstract = params.abstract(cfg, stacked=stacked)
+    layout = sharding.shardings(mesh, params.logical_axes(cfg, stacked=stacked), abstract, sharding.Rules())
+    _, weights = load(path, stacked=stacked, dtype=jnp.float32, shardings=layout)
+    engine = Engine(cfg, mesh, shapes, dtype)
+    if config.lora.rank:
+        adapter = lora.init(cfg, jax.random.key(config.seed), config.lora.rank, config.lora.alpha, stacked=stacked)
+        axes = lora.logical_axes(cfg, stacked=stacked)
+        trained = jax.device_put(adapter, sharding.shardings(mesh, axes, jax.eval_shape(lambda: adapter), sharding.Rules()))
+        engine.update("start", weights)
+        frozen = engine.roles["start"]
+    else:
+        trained, frozen = weights, None
+        engine.update("start", jax.tree.map(jnp.copy, weights) if dtype == jnp.float32 else weights)
+    judge = None if skip else EngineJudge(engine, tokenizer, "start")
+    return Parts(
+        config, cfg, mesh, tokenizer, train, heldout, engine, judge, sampling, settings, reward, tx, frozen,
+        init_state(trained, tx),
+    )  # fmt: skip
+
+
+def stage(parts: Parts) -> Stage:
+    """The RL stage: each step rolls out, grades, and updates the policy once per mini-batch."""
+    config, engine = parts.config, parts.engine
+    stream = case_data.CaseStream(parts.train, config.data.prompts_per_step, config.seed)
+    train_step = make_step(parts.cfg, parts.grpo, parts.tx, jnp.dtype(config.dtype))
+    logprobs = make_logprobs(parts.cfg, parts.grpo, jnp.dtype(config.dtype))
+    R = config.data.samples_per_prompt
+
+    def make_batch(step: int, state: TrainState) -> tuple[Any, Metrics]:
+        engine.update("doctor", parts.doctor(state))
+        cases = next(stream)
+        began = time.perf_counter()
+        first = step * len(cases) * R
+        rolled = generate(
+            engine, parts.tokenizer, cases, R, parts.sampling, seed=config.seed, first_request=first
+        )
+        graded_from = time.perf_counter()
+        rollouts = grade_rollouts(cases, *rolled, parts.judge, parts.reward)
+        done = time.perf_counter()
+        metrics = rollout_metrics(rollouts) | {
+            "rollout/seconds": graded_from - began,
+            "rollout/tok_s": sum(len(r.completion.tokens) for g in rollouts for r in g) / (graded_from - began),
+            "judge/seconds": done - graded_from,
+        }
+        kept = [g for g in rollouts if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
+        metrics["groups/dropped"] = len(rollouts) - len(kept)
+        size = -(-len(cases) // config.grpo.minibatches)
+        batches = minibatches(kept, size, config.grpo.micro_groups, engine.shapes.prompt, parts.sampling.max_tokens)
+        placed = [(put_groups(parts.mesh, groups), n) for groups, n in batches]
+        if parts.grpo.tis_cap:
+            placed = [(_with_learner_logp(parts, logprobs, state, groups), n) for groups, n in placed]
+        return placed, metrics
+
+    def update(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        metrics: Metrics = {"count": len(batch)}
+        for groups, n in batch:
+            state, metrics = train_step(state, parts.frozen, groups, n)
+        return state, metrics
+
+    return Stage(make_batch, update, stream.get_state, stream.set_state)
+
+
+def rollout_metrics(rollouts: Sequence[Sequence[Rollout]]) -> Metrics:
+    """Means over the replies of one step; entropy is the sampler's estimate -log p."""
+    flat = [r for group in rollouts for r in group]
+    mean = lambda xs: float(np.mean(list(xs)))  # noqa: E731
+    metrics = {
+        "reward/score": mean(r.score for r in flat),
+        "reward/length_bonus": mean(r.bonus for r in flat),
+        "reward/total": mean(r.reward for r in flat),
+        "reward/std_in_group": mean(np.std([r.reward for r in g]) for g in rollouts),
+        "rollout/length": mean(len(r.completion.tokens) for r in flat),
+        "rollout/stopped": mean(r.completion.stopped for r in flat),
+        "rollout/entropy": mean(-r.completion.logp_full.mean() for r in flat),
+    }
+    for name in sorted({d for r in flat for d in r.dimensions}):
+        metrics[f"reward/dimension/{name}"] = mean(r.dimensions[name] for r in flat if name in r.dimensions)
+    return metrics
+
+
+def minibatches(
+    kept: Sequence[Sequence[Rollout]], size: int, micro: int, prompt_size: int, max_tokens: int
+) -> list[tuple[grpo.Groups, np.int32]]:
+    """Splits the groups into mini-batches of at most `size`, each `Groups` with leading axes [micro-batches, micro], and its count.
+
+    Shapes do not depend on how many groups were kept: missing rows are empty and come last.
+    """
+    parts = [kept[start : start + size] for start in range(0, len(kept), size)]
+    return [(_groups(rows, size, micro, prompt_size, max_tokens), np.int32(len(rows))) for rows in parts]
+
+
+def put_groups(mesh: jax.sharding.Mesh, groups: grpo.Groups) -> grpo.Groups:
+    """Places [micro-batches, M, ...] arrays: the rows of a micro-batch over (data, fsdp)."""
+
+    def put(x: np.ndarray) -> jax.Array:
+        spec = sharding.P(None, ("data", "fsdp"), *([None] * (x.ndim - 2)))
+        return jax.device_put(x, jax.NamedSharding(mesh, spec))
+
+    return jax.tree.map(put, groups)
+
+
+def engine_shapes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case], max_tokens: int) -> Shapes:
+    """Capacities for every prompt and every judge's question that can come up, each rounded up to 16 tokens."""
+    prompts = [prompt_tokens(tokenizer, case) for case in cases]
+    longest = max(range(len(cases)), key=lambda i: len(prompts[i]))
+    limit = config.data.max_prompt_tokens
+    if len(prompts[longest]) > limit:
+        raise ValueError(
+            f"case {cases[longest].id} has a prompt of {len(prompts[longest])} tokens; config.data.max_prompt_tokens is {limit}"
+        )
+    ceil = lambda n: -(-n // 16) * 16  # noqa: E731
+    prefix = suffix = suffixes = 1
+    for case in cases:
+        for sign in (True, False):
+            asked = [c for c in case.rubric if c.check is None and (c.points > 0) == sign]
+            suffixes = max(suffixes, len(asked))
+            for criterion in asked:
+                start, end = judge_tokens(tokenizer, case, "", criterion)
+                # a reply becomes quoted lines: at worst some tokens more for each of its own
+                prefix, suffix = max(prefix, len(start) + 3 * max_tokens), max(suffix, len(end))
+    return Shapes(config.data.prompts_per_step, ceil(len(prompts[longest])), ceil(prefix), ceil(suffix), suffixes)
+
+
+def _groups(
+    rows: Sequence[Sequence[Rollout]], size: int, micro: int, prompt_size: int, max_tokens: int
+) -> grpo.Groups:
+    n_micro = -(-size // micro)
+    N, R, P, C = n_micro * micro, len(rows[0]), prompt_size, max_tokens
+    tokens = np.zeros((N, P + R * C), np.int32)
+    length = np.ones(N, np.int32)
+    mask, old = np.zeros((N, R, C), np.float32), np.zeros((N, R, C), np.float32)
+    advantage = np.zeros((N, R), np.float32)
+    for n, group in enumerate(rows):
+        length[n] = len(group[0].prompt)
+        tokens[n, : length[n]] = group[0].prompt
+        advantage[n] = grpo.advantages(np.asarray([r.reward for r in group]))
+        for r, rollout in enumerate(group):
+            own = rollout.completion.tokens
+            tokens[n, P + r * C : P + r * C + len(own)] = own
+            mask[n, r, : len(own)] = 1
+            old[n, r, : len(own)] = rollout.completion.logp_full
+    groups = grpo.Groups(tokens, length, mask, advantage, old, np.ones_like(mask))
+    return jax.tree.map(lambda x: x.reshape(n_micro, micro, *x.shape[1:]), groups)
+
+
+def _with_learner_logp(parts: Parts, logprobs: Any, state: TrainState, groups: grpo.Groups) -> grpo.Groups:
+    """Old log-probs by the learner, and the truncated importance weight against the sampler's."""
+    learner = logprobs(state.trained, parts.frozen, groups)
+    weight = jnp.minimum(jnp.exp(learner - groups.old_logp), parts.grpo.tis_cap)
+    return groups.replace(old_logp=learner, weight=weight)
+
+
+def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
+    split = mesh.shape["data"] * mesh.shape["fsdp"]
+    for key, n in (("data.prompts_per_step", config.data.prompts_per_step), ("grpo.micro_groups", config.grpo.micro_groups)):
+        if n < 1 or n % split:
+            raise ValueError(f"config.{key} is {n}; it must be a multiple of data x fsdp = {split} of the mesh")
+    if config.data.samples_per_prompt < 2:
+        raise ValueError("config.data.samples_per_prompt must be at least 2: an advantage is against the group's mean")
+
