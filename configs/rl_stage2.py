@@ -91,11 +91,12 @@ def smoke(c: ConfigDict) -> None:
 
 def cpu(c: ConfigDict) -> None:
     c.layers, c.dtype = "unrolled", "float32"
-    c.steps = 24
+    c.steps = 14
     c.data.prompts_per_step = 4
     c.data.samples_per_prompt = 8
     c.data.max_prompt_tokens = 192
-    c.sampling.max_tokens = 96
+    c.sampling.max_tokens = 64
+    c.sampling.temperature = 0.8
     c.grpo.lr = 2e-5
     c.grpo.warmup_steps = 3
 

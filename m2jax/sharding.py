@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import string
 from typing import Any
 
 import jax
@@ -85,14 +86,12 @@ def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.
     gathered, its gradient reduce-scattered. A contraction over an axis sharded on both sides is an all-reduce.
     `dtype`: accumulate and return in it.
     """
-    if jax.sharding.get_abstract_mesh().empty:
-        return jnp.einsum(equation, x, w, preferred_element_type=dtype)
     inputs, out = equation.split("->")
     left, right = inputs.split(",")
     layout: dict[str, Any] = {}
     taken: set[str] = set()
     for dims, array in ((left, x), (right, w)):
-        for dim, names in zip(dims, jax.typeof(array).sharding.spec, strict=True):
+        for dim, names in zip(dims, spec_of(array), strict=True):
             if dim not in out or dim in layout:
                 continue
             names = () if names is None else names if isinstance(names, tuple) else (names,)
@@ -103,7 +102,14 @@ def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.
 
 
 def einsum_to(spec: PartitionSpec, equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:
-    """`jnp.einsum` with the result laid out by `spec`."""
+    """`jnp.einsum` with the result laid out by `spec`.
+
+    Letters are renamed in the order of `w`: jnp.einsum contracts in alphabetical order, and any other order than that in memory
+    makes XLA's CPU transpose a copy of the weights at every use.
+    """
+    left, right = equation.split("->")[0].split(",")
+    letters = "".join(dict.fromkeys(right + left))
+    equation = equation.translate(str.maketrans(letters, string.ascii_letters[: len(letters)]))
     out_sharding = None if jax.sharding.get_abstract_mesh().empty else spec
     return jnp.einsum(equation, x, w, preferred_element_type=dtype, out_sharding=out_sharding)
 
@@ -121,9 +127,11 @@ def reshard(x: jax.Array, spec: PartitionSpec) -> jax.Array:
 
 
 def split_axis(x: jax.Array, axis: int, sizes: tuple[int, int]) -> jax.Array:
-    """Reshapes one unsharded axis into two; the layout of the others stays (also where a size is 1)."""
-    spec = spec_of(x)
-    return reshape(x, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]), P(*spec[:axis], None, *spec[axis:]))
+    """Reshapes one axis into two, of which the first takes over its layout; a size of -1 follows from the other."""
+    spec, known = spec_of(x), max(sizes)
+    sizes = tuple(x.shape[axis] // known if size == -1 else size for size in sizes)
+    layout = P(*spec[: axis + 1], None, *spec[axis + 1 :])
+    return reshape(x, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]), layout)
 
 
 def merge_axes(x: jax.Array, axis: int) -> jax.Array:

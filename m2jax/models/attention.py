@@ -40,10 +40,12 @@ def packed(segments_BT: jax.Array) -> Attend:
 
 
 def prefill() -> Attend:
-    """Causal attention over prompts that begin at index 0 and are padded on the right; returns {"k", "v"} as the cache."""
+    """Causal attention over prompts that begin at index 0, padded on the right. The cache it returns is `decode`'s prefix:
+    {"k": BKHP, "v": BKPH}, the layouts a decode step multiplies by as they stand.
+    """
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Cache]:
-        return _causal(q, k, v), {"k": k, "v": v}
+        return _causal(q, k, v), {"k": k.transpose(0, 2, 3, 1), "v": v.transpose(0, 2, 1, 3)}
 
     return attend
 
@@ -75,25 +77,41 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
 def decode(prompt_length_B: jax.Array, step: jax.Array) -> Attend:
     """One token for each of R completions of B prompts, T = R.
 
-    The cache of a layer is {"k_prompt", "v_prompt"}: BPKH, {"k", "v"}: BRCKH. The new keys and values are written at column
-    `step` (int32 scalar; all rows are at the same step), and a row sees its prompt and its columns up to `step`.
+    The cache of a layer is `prefill`'s as {"k_prompt": BKHP, "v_prompt": BKPH}, and the completions' own {"k": [B*R, K, H, C],
+    "v": [B*R, K, C, H]}. The new keys and values are written at column `step` (int32 scalar; all rows are at the same step); a row
+    sees its prompt and its columns up to `step`. B and R are one axis because XLA's CPU drops an axis R = 1 and then writes into
+    copies of the cache.
     """
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        k_c = jax.lax.dynamic_update_slice_in_dim(cache["k"], k[:, :, None], step, axis=2)
-        v_c = jax.lax.dynamic_update_slice_in_dim(cache["v"], v[:, :, None], step, axis=2)
-        P, C = cache["k_prompt"].shape[1], k_c.shape[2]
+        (_, R, _, G, _), P, C = q.shape, cache["k_prompt"].shape[3], cache["k"].shape[3]
+        q_NKGH, k_NKH, v_NKH = (merge_axes(x, 0) for x in (q, k, v))
+        k_c = jax.lax.dynamic_update_slice_in_dim(cache["k"], k_NKH[..., None], step, axis=3)
+        v_c = jax.lax.dynamic_update_slice_in_dim(cache["v"], v_NKH[:, :, None], step, axis=2)
+        to_self = _scores("nkgh,nkhs->nkgs", q_NKGH, k_c)
+        # the R completions and G heads that read one prompt's keys are the rows of one product
+        to_prompt = _scores("bkmh,bkhp->bkmp", _rows_of_prompt(q), cache["k_prompt"])
         in_prompt_BP = jnp.arange(P) < prompt_length_B[:, None]
-        to_prompt = _scores("brkgh,bpkh->brkgp", q, cache["k_prompt"])
-        to_self = _scores("brkgh,brskh->brkgs", q, k_c)
-        to_prompt = jnp.where(in_prompt_BP[:, None, None, None], to_prompt, NEVER)
+        to_prompt = _rows_of_sample(jnp.where(in_prompt_BP[:, None, None], to_prompt, NEVER), R)
         to_self = jnp.where(jnp.arange(C) <= step, to_self, NEVER)
         probs_p, probs_c = _softmax_pair(to_prompt, to_self, v.dtype)
-        out = einsum("brkgp,bpkh->brkgh", probs_p, cache["v_prompt"])
-        out = out + einsum("brkgs,brskh->brkgh", probs_c, v_c)
-        return out, cache | {"k": k_c, "v": v_c}
+        probs_p = _rows_of_prompt(split_axis(probs_p, 0, (-1, R)))
+        out = _rows_of_sample(einsum("bkmp,bkph->bkmh", probs_p, cache["v_prompt"]), R)
+        out = out + einsum("nkgs,nksh->nkgh", probs_c, v_c)
+        return split_axis(out, 0, (-1, R)), cache | {"k": k_c, "v": v_c}
 
     return attend
+
+
+def _rows_of_prompt(x_BRKGX: jax.Array) -> jax.Array:
+    """[B, R, K, G, X] -> [B, K, R*G, X]."""
+    return merge_axes(x_BRKGX.transpose(0, 2, 1, 3, 4), 2)
+
+
+def _rows_of_sample(x_BKMX: jax.Array, n_samples: int) -> jax.Array:
+    """[B, K, R*G, X] -> [B*R, K, G, X]."""
+    x_BKRGX = split_axis(x_BKMX, 2, (n_samples, -1))
+    return merge_axes(x_BKRGX.transpose(0, 2, 1, 3, 4), 0)
 
 
 def _causal(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:

@@ -118,9 +118,9 @@ def _block(
     out_BTKGH, cache = attend(rotate(q_BTKGH, rope), rotate(k_BTKH, rope), v_BTKH, cache)
     x_BTD = x_BTD + project("btkgh,kghd->btd", out_BTKGH, layer, "wo")
     y_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.rms_eps)
-    gate_BTF = silu(project("btd,df->btf", y_BTD, layer, "w_gate"))
-    y_BTF = gate_BTF * project("btd,df->btf", y_BTD, layer, "w_up")
-    return x_BTD + project("btf,fd->btd", y_BTF, layer, "w_down"), cache
+    gate_BTF = silu(project("btd,fd->btf", y_BTD, layer, "w_gate"))
+    y_BTF = gate_BTF * project("btd,fd->btf", y_BTD, layer, "w_up")
+    return x_BTD + project("btf,df->btd", y_BTF, layer, "w_down"), cache
 
 
 @functools.cache

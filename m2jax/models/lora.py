@@ -17,8 +17,8 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params, Row, table
 from m2jax.sharding import einsum
 
-_INPUTS = {"wo": 3}  # leading axes that are inputs; 1 for the rest
 TARGETS = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
+_INPUT_FIRST = {"wq": 1, "wk": 1, "wv": 1, "wo": 3}  # how many leading axes are inputs; the rest are output-first
 
 
 def project(equation: str, x: jax.Array, layer: Params, name: str) -> jax.Array:
@@ -61,8 +61,8 @@ def logical_axes(cfg: ModelConfig, *, stacked: bool) -> Any:
     lead = ("layers",) if stacked else ()
 
     def pair(row: Row) -> Params:
-        n = _INPUTS.get(row.name.removeprefix("layers/"), 1)
-        return {"a": lead + row.axes[:n] + (None,), "b": lead + (None,) + row.axes[n:]}
+        outputs, inputs = _split(row, row.axes)
+        return {"a": (*lead, *inputs, None), "b": (*lead, None, *outputs)}
 
     layer = {f"{name}_lora": pair(rows[name]) for name in TARGETS}
     return layer if stacked else tuple(layer for _ in range(cfg.n_layers))
@@ -83,9 +83,9 @@ def merge(params: Params) -> Params:
         for key, adapter in layer.items():
             if key.endswith("_lora"):
                 name = key.removesuffix("_lora")
-                n = _INPUTS.get(name, 1)
-                inputs, outputs = "xyz"[:n], "uvw"[: adapter["b"].ndim - 1]
-                delta = einsum(f"{inputs}r,r{outputs}->{inputs}{outputs}", adapter["a"], adapter["b"])
+                inputs, outputs = "xyz"[: adapter["a"].ndim - 1], "uvw"[: adapter["b"].ndim - 1]
+                order = inputs + outputs if name in _INPUT_FIRST else outputs + inputs
+                delta = einsum(f"{inputs}r,r{outputs}->{order}", adapter["a"], adapter["b"])
                 weights[name] = weights[name] + delta.astype(weights[name].dtype)
         return weights
 
@@ -96,7 +96,12 @@ def merge(params: Params) -> Params:
 
 
 def _pair(row: Row, key: jax.Array, rank: int, alpha: float) -> Params:
-    n = _INPUTS.get(row.name.removeprefix("layers/"), 1)
-    inputs, outputs = row.shape[:n], row.shape[n:]
+    outputs, inputs = _split(row, row.shape)
     std = alpha / (rank * math.sqrt(math.prod(inputs)))
     return {"a": std * jax.random.normal(key, (*inputs, rank)), "b": jnp.zeros((rank, *outputs))}
+
+
+def _split(row: Row, axes: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """A matrix's axes as (outputs, inputs)."""
+    n = _INPUT_FIRST.get(row.name.removeprefix("layers/"))
+    return (axes[n:], axes[:n]) if n else (axes[:1], axes[1:])

@@ -5,8 +5,8 @@ the exporter use, the parameter count.
 
 Parameters are nested dicts: `{"embed": VD, "layers": ..., "final_norm": D, "head": VD}` (`head` only where untied). `layers` is
 either a tuple of one dict per layer (unrolled: what a CPU wants) or one dict whose arrays have a leading L (scanned: what a TPU
-wants); `stack_layers` and `unstack_layers` go between the two. Layer weights stand input-first, as the right operand of `x @ w`;
-the two vocabulary tables stand vocabulary-first.
+wants); `stack_layers` and `unstack_layers` go between the two. The attention's weights stand
+input-first, the mlp's and the vocabulary tables output-first: what a CPU multiplies by without a transposed copy (docs/log.md).
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ def table(cfg: ModelConfig) -> tuple[Row, ...]:
             "model.layers.{}.post_attention_layernorm.weight",
             "d -> d",
         ),
-        Row("layers/w_gate", (D, F), ("embed", "mlp"), "normal", mlp + "gate_proj.weight", "f d -> d f"),
-        Row("layers/w_up", (D, F), ("embed", "mlp"), "normal", mlp + "up_proj.weight", "f d -> d f"),
-        Row("layers/w_down", (F, D), ("mlp", "embed"), "normal", mlp + "down_proj.weight", "d f -> f d"),
+        Row("layers/w_gate", (F, D), ("mlp", "embed"), "normal", mlp + "gate_proj.weight", "f d -> f d"),
+        Row("layers/w_up", (F, D), ("mlp", "embed"), "normal", mlp + "up_proj.weight", "f d -> f d"),
+        Row("layers/w_down", (D, F), ("embed", "mlp"), "normal", mlp + "down_proj.weight", "d f -> d f"),
         Row("final_norm", (D,), (None,), "ones", "model.norm.weight", "d -> d"),
     ]
     if not cfg.tied:

@@ -18,12 +18,12 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.decoder import forward, unembed
 from m2jax.models.params import Params
 from m2jax.sampler.sampling import Sampling, sample, uniforms
-from m2jax.sharding import P, batch_spec, einsum, merge_axes, reshape, reshard, split_axis
+from m2jax.sharding import P, batch_spec, einsum, merge_axes, reshape, reshard, spec_of, split_axis
 
 
 @flax.struct.dataclass
 class Prefix:
-    """Prompts after prefill: per-layer {"k", "v"} of [B, P, K, H], the logits [B, V] after each prompt's last token."""
+    """Prompts after prefill: the per-layer cache (`attention.prefill`), the logits [B, V] after each prompt's last token."""
 
     cache: Any
     logits_BV: jax.Array
@@ -146,17 +146,13 @@ def _positions(tokens_BT: jax.Array) -> jax.Array:
 
 
 def _empty_cache(prefix_cache: Any, n_samples: int, size: int) -> Any:
-    """Zeros [B, R, C, K, H] for every [B, P, K, H] of the prefix (with a leading L where layers are scanned)."""
-
-    def zeros(x: jax.Array) -> jax.Array:
-        *lead, B, _, K, H = x.shape
-        spec = jax.typeof(x).sharding.spec if not jax.sharding.get_abstract_mesh().empty else None
-        array = jnp.zeros((*lead, B, n_samples, size, K, H), x.dtype)
-        return (
-            array if spec is None else jax.reshard(array, P(*spec[: len(lead) + 1], None, None, *spec[-2:]))
-        )
-
-    return jax.tree.map(zeros, prefix_cache)
+    """The completions' own cache as `attention.decode` wants it, zeros (after any leading L)."""
+    if isinstance(prefix_cache, tuple):
+        return tuple(_empty_cache(layer, n_samples, size) for layer in prefix_cache)
+    v, spec = prefix_cache["v"], spec_of(prefix_cache["v"])
+    *lead, B, K, _, H = v.shape
+    shapes = {"k": (*lead, B * n_samples, K, H, size), "v": (*lead, B * n_samples, K, size, H)}
+    return {name: reshard(jnp.zeros(shape, v.dtype), spec) for name, shape in shapes.items()}
 
 
 def _zip_cache(prefix: Any, own: Any) -> Any:
