@@ -1,8 +1,8 @@
 """Times the three workloads that everything else is made of: python launch/bench.py grpo|decode|judge [--json]
 
-SmolLM2-135M in float32, weights as released, on whatever JAX finds (two threads of a CPU where the figures of docs/log.md are from).
-Prints one line per measurement; --json prints JSON alone. `peak_gflops` is a 2048^3 float32 matmul in the same process, and `work`
-is seconds x peak_gflops, so that lines of different days and machines compare.
+SmolLM2-135M in float32, weights as released, on whatever JAX finds (two threads of a CPU where the figures of
+docs/log.md are from). Prints one line per measurement; --json prints JSON alone. `peak_gflops` is a 2048^3 float32
+matmul in the same process, and `work` is seconds x peak_gflops, so that lines of different days and machines compare.
 """
 
 from m2jax import distributed
@@ -91,7 +91,7 @@ def bench_decode(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
         seed = sharding.put_replicated(mesh, np.uint32(0))
         prefix = programs.prefill(cfg, weights, tokens, length)
         prefill_s = _median(lambda t=tokens, n=length: programs.prefill(cfg, weights, t, n))
-        decode_s = _median(lambda p=prefix, r=request: programs.decode(cfg, weights, p, how, seed, r))
+        decode_s = _median(lambda p=prefix, s=seed, r=request: programs.decode(cfg, weights, p, how, s, r))
         _emit(
             "decode",
             decode_s,
@@ -121,9 +121,7 @@ def _groups(prompts: list[list[int]], completions: Any, advantage: np.ndarray) -
         [np.concatenate([p, *(c.tokens for c in g)]) for p, g in zip(prompts, completions, strict=True)]
     ).astype(np.int32)
     old = np.stack([[c.logp_full for c in group] for group in completions])
-    groups = grpo.Groups(
-        tokens, np.full(len(prompts), PROMPT, np.int32), np.ones_like(old), advantage, old, np.ones_like(old)
-    )
+    groups = grpo.Groups(tokens, np.full(len(prompts), PROMPT, np.int32), np.ones_like(old), advantage, old, old)
     return jax.tree.map(lambda x: x[:, None], groups)
 
 

@@ -1,4 +1,5 @@
-"""Trains a model: python launch/train.py --config=configs/rl_stage2.py[:preset] [--workdir=runs/name] [--config.key=value ...]
+"""Trains a model: python launch/train.py --config=configs/rl_stage2.py[:preset] [--workdir=runs/name]
+[--config.key=value ...]
 
 A run folder that already holds checkpoints goes on where it stopped.
 """
@@ -9,7 +10,7 @@ distributed.start()
 
 import sys  # noqa: E402
 
-from absl import app, flags  # noqa: E402
+from absl import app, flags, logging  # noqa: E402
 from ml_collections import config_flags  # noqa: E402
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with :preset if it has any.", lock_config=True)
@@ -19,11 +20,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config>-<pres
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is no flag; values are given as --config.key=value")
-    from m2jax.train import main as train
+    logging.set_verbosity(logging.WARNING)  # not every file that Orbax writes
+    from m2jax import run as training
 
     config = _CONFIG.value
     stem = flags.FLAGS["config"].config_filename.rsplit("/", 1)[-1].split(".py")[0]
-    train.run(config, _WORKDIR.value or f"runs/{stem}-{config.preset}", command=" ".join(["python", *sys.argv]))
+    training.run(config, _WORKDIR.value or f"runs/{stem}-{config.preset}", command=" ".join(["python", *sys.argv]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Checkpoints of a run: what is trained, the optimiser's state, and where the data stood; written in the background by Orbax.
+"""Checkpoints of a run: what is trained, the optimiser's state, and where the data stood; written in the background
+by Orbax.
 
-A checkpoint is complete or absent: Orbax writes to a temporary folder and renames it, so a killed process leaves the last good one.
-Step k's checkpoint is the state after k steps of the loop.
+A checkpoint is complete or absent: Orbax writes to a temporary folder and renames it, so a killed process leaves the
+last good one. Step k's checkpoint is the state after k steps of the loop.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import orbax.checkpoint as ocp
 from m2jax.models import lora
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params, abstract
-from m2jax.train.step import TrainState
 from m2jax.weights import names
 from m2jax.weights.load import load, read_config
 
@@ -33,8 +33,8 @@ class Checkpoints:
     def latest(self) -> int | None:
         return self._manager.latest_step()
 
-    def save(self, step: int, state: TrainState, loop: dict[str, Any]) -> None:
-        """Copies the state off the device and writes it in the background. `loop` is JSON."""
+    def save(self, step: int, state: Any, loop: dict[str, Any]) -> None:
+        """Copies a `train.step.TrainState` off the device and writes it in the background. `loop` is JSON."""
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -44,9 +44,10 @@ class Checkpoints:
             ),
         )
 
-    def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The state of `step` in the layout of `like` (arrays, or abstract ones with shardings), and the loop's."""
+    def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
+        """The state of `step` in the layout of `like`, whose arrays are freed first, and the loop's JSON."""
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+        jax.tree.map(lambda x: x.delete(), like)
         found = self._manager.restore(
             step,
             args=ocp.args.Composite(
@@ -55,7 +56,8 @@ class Checkpoints:
                 loop=ocp.args.JsonRestore(),
             ),
         )
-        return TrainState(found.rest["step"], found.trained, found.rest["opt_state"]), found.loop
+        state = like.replace(trained=found.trained, step=found.rest["step"], opt_state=found.rest["opt_state"])
+        return state, found.loop
 
     def wait(self) -> None:
         """Until what was saved is on disk."""

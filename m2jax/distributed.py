@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-# glibc hands large buffers back to the kernel and faults them in again on the next step: on a CPU that cost up to half of the time
+# glibc hands large buffers back to the kernel and faults them in again on the next step: on a CPU that cost up to half
+# of the time
 MALLOC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592:glibc.malloc.trim_threshold=17179869184"
 
 

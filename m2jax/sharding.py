@@ -1,10 +1,12 @@
-"""The mesh and the layouts: logical axis -> mesh axis in one dataclass, and the one einsum that states its output's layout.
+"""The mesh and the layouts: logical axis -> mesh axis in one dataclass, and the one einsum that states its output's
+layout.
 
-The mesh has three axes, all explicit (`jax.sharding.AxisType.Explicit`): `data` (replicas), `fsdp` (parameters and batch split),
-`model` (heads, mlp and vocabulary split). A laptop has the mesh (1, 1, 1).
+The mesh has three axes, all explicit (`jax.sharding.AxisType.Explicit`): `data` (replicas), `fsdp` (parameters and
+batch split), `model` (heads, mlp and vocabulary split). A laptop has the mesh (1, 1, 1).
 
-Layouts flow with the arrays: a caller places parameters by `Rules` and the batch by `batch_spec`; inside the model `einsum`
-reads the layouts of its operands from their types and states that of its result, so the forward never names a mesh axis.
+Layouts flow with the arrays: a caller places parameters by `Rules` and the batch by `batch_spec`; inside the model
+`einsum` reads the layouts of its operands from their types and states that of its result, so the forward never names
+a mesh axis.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ AXES = ("data", "fsdp", "model")
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """Logical axis of a parameter -> mesh axis (None: replicated). The defaults train with FSDP and tensor parallelism."""
+    """Logical axis of a parameter -> mesh axis (None: replicated). The defaults train with FSDP and tensor
+    parallelism.
+    """
 
     embed: str | None = "fsdp"
     vocab: str | None = "model"
@@ -56,8 +60,8 @@ def shardings(mesh: Mesh, logical_axes: Any, abstract: Any, rules: Rules) -> Any
         for axis, size, name in zip(axes, array.shape, spec, strict=True):
             if name is not None and size % mesh.shape[name]:
                 raise ValueError(
-                    f"the {axis!r} axis of size {size} does not divide over mesh axis {name!r} of size {mesh.shape[name]}; "
-                    "choose another config.mesh"
+                    f"the {axis!r} axis of size {size} does not divide over mesh axis {name!r} of size "
+                    f"{mesh.shape[name]}; choose another config.mesh"
                 )
         return NamedSharding(mesh, spec)
 
@@ -82,9 +86,9 @@ def put_replicated(mesh: Mesh, tree: Any) -> Any:
 def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:
     """`jnp.einsum` of two arrays whose result keeps each dimension's layout, `x` first.
 
-    A mesh axis that both operands use (the batch over `fsdp` and a weight's columns over `fsdp`) stays with `x`: the weight is
-    gathered, its gradient reduce-scattered. A contraction over an axis sharded on both sides is an all-reduce.
-    `dtype`: accumulate and return in it.
+    A mesh axis that both operands use (the batch over `fsdp` and a weight's columns over `fsdp`) stays with `x`: the
+    weight is gathered, its gradient reduce-scattered. A contraction over an axis sharded on both sides is an
+    all-reduce. `dtype`: accumulate and return in it.
     """
     inputs, out = equation.split("->")
     left, right = inputs.split(",")
@@ -104,8 +108,8 @@ def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.
 def einsum_to(spec: PartitionSpec, equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:
     """`jnp.einsum` with the result laid out by `spec`.
 
-    Letters are renamed in the order of `w`: jnp.einsum contracts in alphabetical order, and any other order than that in memory
-    makes XLA's CPU transpose a copy of the weights at every use.
+    Letters are renamed in the order of `w`: jnp.einsum contracts in alphabetical order, and any other order than
+    that in memory makes XLA's CPU transpose a copy of the weights at every use.
     """
     left, right = equation.split("->")[0].split(",")
     letters = "".join(dict.fromkeys(right + left))

@@ -1,4 +1,6 @@
-"""Cases with rubrics: the bundled ones or a user's file, and the shuffled, endless, checkpointable stream of the training split."""
+"""Cases with rubrics: the bundled ones or a user's file, and the shuffled, endless, checkpointable stream of the
+training split.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from m2jax.verifier.rubric import Case, load_cases
 
 
 def load(path: str = "", *, skip_unchecked: bool = False) -> tuple[list[Case], list[Case]]:
-    """(training cases, held-out cases) of a JSONL file (`verifier.rubric`), or of the bundled questions if `path` is empty.
+    """(training cases, held-out cases) of a JSONL file (`verifier.rubric`), or of the bundled questions if `path` is
+    empty.
 
     skip_unchecked: leave out the criteria that only a judge could decide. ValueError where a split is empty.
     """
@@ -25,7 +28,9 @@ def load(path: str = "", *, skip_unchecked: bool = False) -> tuple[list[Case], l
     train, heldout = ([c for c in cases if c.split == split] for split in ("train", "heldout"))
     for name, split in (("train", train), ("heldout", heldout)):
         if not split:
-            raise ValueError(f"{path} has no case with split {name!r}; mark some, so that there is something to learn and to test")
+            raise ValueError(
+                f"{path} has no case with split {name!r}; mark some, so that there is something to learn and to test"
+            )
     return train, heldout
 
 
@@ -34,8 +39,11 @@ class CaseStream(Iterator[list[Case]]):
 
     def __init__(self, cases: Sequence[Case], batch_size: int, seed: int) -> None:
         if batch_size > len(cases):
-            raise ValueError(f"config.data.prompts_per_step is {batch_size}, but there are only {len(cases)} training cases")
-        dataset = grain.MapDataset.source(list(cases)).seed(seed).shuffle().repeat().batch(batch_size, batch_fn=list)
+            raise ValueError(
+                f"config.data.prompts_per_step is {batch_size}, but there are only {len(cases)} training cases"
+            )
+        shuffled = grain.MapDataset.source(list(cases)).seed(seed).shuffle().repeat()
+        dataset = shuffled.batch(batch_size, drop_remainder=True, batch_fn=list)
         self._iterator = iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=0)))
 
     def __next__(self) -> list[Case]:

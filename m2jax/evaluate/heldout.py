@@ -1,4 +1,6 @@
-"""The held-out rubric score of the policy: replies to every held-out case, graded, and how fluent they are to the start model."""
+"""The held-out rubric score of the policy: replies to every held-out case, graded, and how fluent they are to the
+start model.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,10 @@ def evaluate(parts: rl.Parts, weights: Params, file: Path, tell: Callable[[str],
     for start in range(0, len(parts.heldout), size):
         cases = parts.heldout[start : start + size]
         seed = parts.config.seed + SEED_OFFSET
-        rolled = generate(
-            parts.engine, parts.tokenizer, cases, n, parts.sampling, seed=seed, first_request=start * n
-        )
+        rolled = generate(parts.engine, parts.tokenizer, cases, n, parts.sampling, seed=seed, first_request=start * n)
         groups = grade_rollouts(cases, *rolled, parts.judge, parts.reward)
-        rows += [_row(r, j, logp) for g, logps in zip(groups, fluency(groups), strict=True) for j, (r, logp) in enumerate(zip(g, logps, strict=True))]  # fmt: skip
+        for group, logps in zip(groups, fluency(groups), strict=True):
+            rows += [_row(rollout, j, logp) for j, (rollout, logp) in enumerate(zip(group, logps, strict=True))]
         mean = np.mean([row["score"] for row in rows])
         tell(f"{file.stem}: {min(start + size, len(parts.heldout))}/{len(parts.heldout)} cases, score {mean:.3f}")
     temporary = file.with_suffix(".partial")

@@ -18,9 +18,7 @@ Scores = Sequence[float] | Sequence[Sequence[float]]
 CHUNK = 1 << 22  # indices drawn at a time: 32 MiB
 
 
-def bootstrap_ci(
-    values: Scores, n: int = 10_000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float, float]:
+def bootstrap_ci(values: Scores, n: int = 10_000, level: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
     """Mean over prompts and its percentile bootstrap interval: (mean, low, high), in the units of `values`.
 
     n resamples of the prompts, with replacement, drawn from `seed`. A single prompt gives an interval of no
@@ -103,7 +101,5 @@ def _prompt_means(values: Scores) -> np.ndarray:
     means_P = np.array([np.mean(np.asarray(samples, np.float64)) for samples in values])
     if not np.isfinite(means_P).all():
         where = int(np.flatnonzero(~np.isfinite(means_P))[0])
-        raise ValueError(
-            f"the score of prompt {where} is {means_P[where]}: only finite scores can be averaged"
-        )
+        raise ValueError(f"the score of prompt {where} is {means_P[where]}: only finite scores can be averaged")
     return means_P

@@ -1,12 +1,12 @@
 """Attention, given to the forward as `attend`: the only file that names a kernel.
 
-An `attend(q_BTKGH, k_BTKH, v_BTKH, cache) -> (out_BTKGH, cache)` is called once per layer with that layer's cache (or None).
-All of them are exact softmax attention in float32, scaled by 1/sqrt(H); they differ in who may see whom:
+An `attend(q_BTKGH, k_BTKH, v_BTKH, cache) -> (out_BTKGH, cache)` is called once per layer with that layer's cache
+(or None). All of them are exact softmax attention in float32, scaled by 1/sqrt(H); they differ in who may see whom:
 
 - `packed`: causal within a segment;
 - `prefill`: causal, and the keys and values are returned as the prefix;
-- `group`: one prompt followed by R completions that each see the prompt and themselves. The learner and the judge use it: a prompt
-  is computed once for its whole group;
+- `group`: one prompt followed by R completions that each see the prompt and themselves. The learner and the judge
+  use it: a prompt is computed once for its whole group;
 - `decode`: one new token for each of R completions, against the prefix and the completion's own cache.
 """
 
@@ -40,8 +40,8 @@ def packed(segments_BT: jax.Array) -> Attend:
 
 
 def prefill() -> Attend:
-    """Causal attention over prompts that begin at index 0, padded on the right. The cache it returns is `decode`'s prefix:
-    {"k": BKHP, "v": BKPH}, the layouts a decode step multiplies by as they stand.
+    """Causal attention over prompts that begin at index 0, padded on the right. The cache it returns is `decode`'s
+    prefix: {"k": BKHP, "v": BKPH}, the layouts a decode step multiplies by as they stand.
     """
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Cache]:
@@ -51,7 +51,8 @@ def prefill() -> Attend:
 
 
 def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Attend:
-    """Attention over rows [prompt (P slots) | completion 1 (C slots) | ... | completion R], each part padded on its right.
+    """Attention over rows [prompt (P slots) | completion 1 (C slots) | ... | completion R], each part padded on its
+    right.
 
     prompt_length_B: int32, tokens of each prompt. prompt_size P and n_samples R are static; C = (T - P) / R.
     """
@@ -77,14 +78,14 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
 def decode(prompt_length_B: jax.Array, step: jax.Array) -> Attend:
     """One token for each of R completions of B prompts, T = R.
 
-    The cache of a layer is `prefill`'s as {"k_prompt": BKHP, "v_prompt": BKPH}, and the completions' own {"k": [B*R, K, H, C],
-    "v": [B*R, K, C, H]}. The new keys and values are written at column `step` (int32 scalar; all rows are at the same step); a row
-    sees its prompt and its columns up to `step`. B and R are one axis because XLA's CPU drops an axis R = 1 and then writes into
-    copies of the cache.
+    The cache of a layer is `prefill`'s as {"k_prompt": BKHP, "v_prompt": BKPH}, and the completions' own {"k": [B*R,
+    K, H, C], "v": [B*R, K, C, H]}. The new keys and values are written at column `step` (int32 scalar; all rows are
+    at the same step); a row sees its prompt and its columns up to `step`. B and R are one axis because XLA's CPU
+    drops an axis R = 1 and then writes into copies of the cache.
     """
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        (_, R, _, G, _), P, C = q.shape, cache["k_prompt"].shape[3], cache["k"].shape[3]
+        R, P, C = q.shape[1], cache["k_prompt"].shape[3], cache["k"].shape[3]
         q_NKGH, k_NKH, v_NKH = (merge_axes(x, 0) for x in (q, k, v))
         k_c = jax.lax.dynamic_update_slice_in_dim(cache["k"], k_NKH[..., None], step, axis=3)
         v_c = jax.lax.dynamic_update_slice_in_dim(cache["v"], v_NKH[:, :, None], step, axis=2)
@@ -130,4 +131,3 @@ def _softmax_pair(a: jax.Array, b: jax.Array, dtype: jnp.dtype) -> tuple[jax.Arr
     a, b = jnp.exp(a - top), jnp.exp(b - top)
     scale = 1.0 / (a.sum(-1, keepdims=True) + b.sum(-1, keepdims=True))
     return (a * scale).astype(dtype), (b * scale).astype(dtype)
-

@@ -1,10 +1,10 @@
 """What a decoder is: `ModelConfig`, frozen and hashable, and its translation from and to Hugging Face's `config.json`.
 
-Three families share one forward and differ by two switches: `llama` (SmolLM2, Llama 3), `qwen2` (a bias on q, k and v; Qwen2.5,
-Baichuan-M2) and `qwen3` (RMS norm on each head of q and k).
+Three families share one forward and differ by two switches: `llama` (SmolLM2, Llama 3), `qwen2` (a bias on q, k and
+v; Qwen2.5, Baichuan-M2) and `qwen3` (RMS norm on each head of q and k).
 
-The package's dimension key: B batch, T query time, S key time, D model, F mlp, N query heads, K kv heads, G = N/K query heads
-per kv head, H head, V vocab, L layers, R samples of one prompt, P prompt length, C completion length.
+The package's dimension key: B batch, T query time, S key time, D model, F mlp, N query heads, K kv heads, G = N/K
+query heads per kv head, H head, V vocab, L layers, R samples of one prompt, P prompt length, C completion length.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The forward: one function that training, prefill, decode and scoring all call; only the attention passed in differs.
 
-Conventions: arrays carry their dimensions in their names (key in `models/config.py`). Compute happens in the parameters' own
-dtype; norms, rope and softmax in float32.
+Conventions: arrays carry their dimensions in their names (key in `models/config.py`). Compute happens in the
+parameters' own dtype; norms, rope and softmax in float32.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ def forward(
     Args:
       tokens_BT, positions_BT: int32; `positions_BT` is what rope sees and need not grow along T.
       attend: see `models/attention.py`; called once per layer.
-      cache: per-layer state for `attend`: a tuple of L trees if the layers are unrolled, one tree with leading L if scanned.
+      cache: per-layer state for `attend`: a tuple of L trees if the layers are unrolled, one tree with leading L if
+      scanned.
       remat: recompute each layer in the backward pass instead of keeping its activations.
 
     Returns:
-      hidden_BTD in the parameters' dtype, and the new cache in the form of `cache`. Logits are `hidden @ unembed(params).T`.
+      hidden_BTD in the parameters' dtype, and the new cache in the form of `cache`. Logits are `hidden @
+      unembed(params).T`.
     """
     x_BTD = take_rows(params["embed"], tokens_BT)
     rope = rope_table(cfg, positions_BT)
@@ -92,7 +94,9 @@ def rope_table(cfg: ModelConfig, positions_BT: jax.Array) -> tuple[jax.Array, ja
 
 
 def rotate(x: jax.Array, rope: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Rotary embedding (arXiv 2104.09864) of [B, T, ..., H]: channel i turns with channel i + H/2, as in transformers."""
+    """Rotary embedding (arXiv 2104.09864) of [B, T, ..., H]: channel i turns with channel i + H/2, as in
+    transformers.
+    """
     cos, sin = (t.reshape(t.shape[:2] + (1,) * (x.ndim - 3) + t.shape[2:]) for t in rope)
     a, b = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
@@ -140,7 +144,5 @@ def _scale_llama3(s: RopeScaling, frequency: float) -> float:
         return frequency
     if wavelength > long_wave:
         return frequency / s.factor
-    mix = (s.original_max_positions / wavelength - s.low_freq_factor) / (
-        s.high_freq_factor - s.low_freq_factor
-    )
+    mix = (s.original_max_positions / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor)
     return (1 - mix) * frequency / s.factor + mix * frequency

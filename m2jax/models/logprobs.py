@@ -1,7 +1,8 @@
 """Log-probabilities of given tokens, blockwise over the vocabulary: an array [B, T, V] never exists.
 
-One pass over the blocks keeps a running maximum, sum of exponentials, sum of exponentials times logits, and the target's logit
-(online softmax, arXiv 1805.02867); the backward pass recomputes each block's probabilities from the log-sum-exp.
+One pass over the blocks keeps a running maximum, sum of exponentials, sum of exponentials times logits, and the
+target's logit (online softmax, arXiv 1805.02867); the backward pass recomputes each block's probabilities from the
+log-sum-exp.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def token_logprobs(
 ) -> tuple[jax.Array, jax.Array]:
     """log softmax(hidden @ unembed.T / temperature) at `targets_BT`, and the entropy of that distribution.
 
-    Returns (logp_BT, entropy_BT), float32, in nats. Differentiable in hidden and unembed through `logp`; the entropy is a
-    measurement and carries no gradient. The vocabulary may be sharded (over `model`), the batch too.
+    Returns (logp_BT, entropy_BT), float32, in nats. Differentiable in hidden and unembed through `logp`; the entropy
+    is a measurement and carries no gradient. The vocabulary may be sharded (over `model`), the batch too.
     """
     shards = _vocab_shards(unembed_VD)
     V, D = unembed_VD.shape

@@ -1,7 +1,8 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685): a tree beside the base weights, and the projection that uses either.
 
-An adapter holds, for each adapted matrix, {"a": [inputs, r], "b": [r, outputs]} under the layer's key "<name>_lora"; `attach` puts
-it into the parameter tree, where `project` finds it. The update is `x @ a @ b * (alpha / r)`, with that scale folded into `a` at
+An adapter holds, for each adapted matrix, {"a": [inputs, r], "b": [r, outputs]} under the layer's key "<name>_lora";
+`attach` puts it into the parameter tree, where `project` finds it. The update is `x @ a @ b * (alpha / r)`, with
+that scale folded into `a` at
 initialisation time: `b` starts at zero, so an adapter begins as the identity.
 """
 
@@ -45,9 +46,7 @@ def init(cfg: ModelConfig, key: jax.Array, rank: int, alpha: float, *, stacked: 
 
     def one(layer: int) -> Params:
         return {
-            f"{name}_lora": _pair(
-                rows[name], jax.random.fold_in(jax.random.fold_in(key, layer), i), rank, alpha
-            )
+            f"{name}_lora": _pair(rows[name], jax.random.fold_in(jax.random.fold_in(key, layer), i), rank, alpha)
             for i, name in enumerate(TARGETS)
         }
 
@@ -90,9 +89,7 @@ def merge(params: Params) -> Params:
         return weights
 
     layers = params["layers"]
-    return params | {
-        "layers": tuple(map(fold, layers)) if isinstance(layers, tuple) else jax.vmap(fold)(layers)
-    }
+    return params | {"layers": tuple(map(fold, layers)) if isinstance(layers, tuple) else jax.vmap(fold)(layers)}
 
 
 def _pair(row: Row, key: jax.Array, rank: int, alpha: float) -> Params:

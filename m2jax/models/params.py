@@ -1,17 +1,20 @@
-"""The parameter table: every array of the model declared once, with its shape, logical axes, initialiser and Hugging Face name.
+"""The parameter table: every array of the model declared once, with its shape, logical axes, initialiser and Hugging
+Face name.
 
-Everything else is read off the table: abstract values, shardings, random initialisation, the names that the weight loader and
-the exporter use, the parameter count.
+Everything else is read off the table: abstract values, shardings, random initialisation, the names that the weight
+loader and the exporter use, the parameter count.
 
-Parameters are nested dicts: `{"embed": VD, "layers": ..., "final_norm": D, "head": VD}` (`head` only where untied). `layers` is
-either a tuple of one dict per layer (unrolled: what a CPU wants) or one dict whose arrays have a leading L (scanned: what a TPU
-wants); `stack_layers` and `unstack_layers` go between the two. The attention's weights stand
-input-first, the mlp's and the vocabulary tables output-first: what a CPU multiplies by without a transposed copy (docs/log.md).
+Parameters are nested dicts: `{"embed": VD, "layers": ..., "final_norm": D, "head": VD}` (`head` only where untied).
+`layers` is either a tuple of one dict per layer (unrolled: what a CPU wants) or one dict whose arrays have a leading
+L (scanned: what a TPU wants); `stack_layers` and `unstack_layers` go between the two. The attention's weights stand
+input-first, the mlp's and the vocabulary tables output-first: what a CPU multiplies by without a transposed copy
+(docs/log.md).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +30,9 @@ Params = dict[str, Any]
 class Row:
     """One array of the model (per layer, if `name` begins with "layers/").
 
-    `axes` are logical axis names, one per dimension, that `sharding.Rules` maps to mesh axes. `hf` is the Hugging Face name
-    ("{}" is the layer); `hf_layout` says how the stored array becomes ours, in einops' notation: "(k g h) d -> d k g h".
+    `axes` are logical axis names, one per dimension, that `sharding.Rules` maps to mesh axes. `hf` is the Hugging
+    Face name ("{}" is the layer); `hf_layout` says how the stored array becomes ours, in einops' notation: "(k g h)
+    d -> d k g h".
     """
 
     name: str
@@ -77,9 +81,7 @@ def table(cfg: ModelConfig) -> tuple[Row, ...]:
     ]
     if cfg.qkv_bias:
         rows += [
-            Row(
-                "layers/bq", (K, G, H), ("kv", None, None), "zeros", attn + "q_proj.bias", "(k g h) -> k g h"
-            ),
+            Row("layers/bq", (K, G, H), ("kv", None, None), "zeros", attn + "q_proj.bias", "(k g h) -> k g h"),
             Row("layers/bk", (K, H), ("kv", None), "zeros", attn + "k_proj.bias", "(k h) -> k h"),
             Row("layers/bv", (K, H), ("kv", None), "zeros", attn + "v_proj.bias", "(k h) -> k h"),
         ]
@@ -183,4 +185,4 @@ def stack_layers(params: Params) -> Params:
 def unstack_layers(params: Params) -> Params:
     """Scanned -> unrolled: a tuple of one dict per layer."""
     n_layers = jax.tree.leaves(params["layers"])[0].shape[0]
-    return params | {"layers": tuple(jax.tree.map(lambda w: w[i], params["layers"]) for i in range(n_layers))}
+    return params | {"layers": tuple(jax.tree.map(operator.itemgetter(i), params["layers"]) for i in range(n_layers))}

@@ -88,7 +88,7 @@ def grade_rollouts(
     verdicts = iter(grade(flat_cases, [text for group in texts for text in group], judge))
     groups = []
     for case, prompt, group, replies in zip(cases, prompts, completions, texts, strict=True):
-        graded = [next(verdicts) for _ in group]
+        graded = [next(verdicts) for _ in replies]
         scored = [reward_parts(case.rubric, v, NORMALISATIONS[reward.normalisation]) for v in graded]
         scores = np.asarray([score for score, _ in scored])
         lengths = np.asarray([len(c.tokens) for c in group])

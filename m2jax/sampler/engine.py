@@ -1,7 +1,7 @@
 """The engine: host side of the sampler. Roles hold weights; requests go in as token lists and come back as completions.
 
-Every batch has one of a few fixed shapes (`Shapes`), so that nothing is compiled after the first calls. Requests beyond a batch's
-rows go into further batches; missing rows are filled with a dummy prompt and thrown away.
+Every batch has one of a few fixed shapes (`Shapes`), so that nothing is compiled after the first calls. Requests
+beyond a batch's rows go into further batches; missing rows are filled with a dummy prompt and thrown away.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Shapes:
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
-    """One sampled reply. The arrays are [tokens], float32 in nats (see `sampling`). `stopped`: it ended by a stop token."""
+    """One sampled reply. The arrays are [tokens], float32 in nats (see `sampling`). `stopped`: it ended by a stop
+    token.
+    """
 
     tokens: np.ndarray
     logp_full: np.ndarray
@@ -64,7 +66,8 @@ class Engine:
     ) -> list[list[Completion]]:
         """`n_samples` completions of each prompt, in order.
 
-        Sample j of prompt i is request `first_request + i * n_samples + j`: (seed, request) fixes it whatever else runs.
+        Sample j of prompt i is request `first_request + i * n_samples + j`: (seed, request) fixes it whatever else
+        runs.
         """
         params, out = self._role(role), []
         for start, tokens, lengths in self._batches(prompts, self.shapes.prompt):
@@ -73,7 +76,7 @@ class Engine:
             tokens, lengths, requests = put_batch(self.mesh, (tokens, lengths, requests))
             prefix = programs.prefill(self.cfg, params, tokens, lengths)
             done = programs.decode(self.cfg, params, prefix, how, self._scalar(np.uint32(seed)), requests)
-            out += _completions(jax.device_get(done), how)[: len(prompts) - start]
+            out += _completions(jax.device_get(done), how, len(prompts) - start)
         return out
 
     def score(
@@ -122,7 +125,9 @@ def _pad(prompts: Sequence[Tokens], size: int) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.asarray([len(p) for p in prompts], np.int32)
     if len(prompts) and (lengths.max() > size or lengths.min() < 1):
         worst = int(lengths.max() if lengths.max() > size else lengths.min())
-        raise ValueError(f"a prompt of {worst} tokens does not fit: the engine takes 1 to {size}; shorten it or raise the limit")
+        raise ValueError(
+            f"a prompt of {worst} tokens does not fit: the engine takes 1 to {size}; shorten it or raise the limit"
+        )
     tokens = np.zeros((len(prompts), size), np.int32)
     for row, prompt in zip(tokens, prompts, strict=True):
         row[: len(prompt)] = prompt
@@ -130,16 +135,16 @@ def _pad(prompts: Sequence[Tokens], size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fill_rows(tokens: np.ndarray, lengths: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fills a batch up to `rows` with prompts of one token."""
+    """Fills a batch up to `rows` with prompts of length 0."""
     missing = rows - len(tokens)
-    return np.pad(tokens, ((0, missing), (0, 0))), np.pad(lengths, (0, missing), constant_values=1)
+    return np.pad(tokens, ((0, missing), (0, 0))), np.pad(lengths, (0, missing))
 
 
 def _filled(suffixes: Sequence[Tokens], n: int) -> list[Tokens]:
     return [*suffixes, *([[0]] * (n - len(suffixes)))]
 
 
-def _completions(done: programs.Completions, how: Sampling) -> list[list[Completion]]:
+def _completions(done: programs.Completions, how: Sampling, n_prompts: int) -> list[list[Completion]]:
     def one(b: int, r: int) -> Completion:
         n = int(done.length_BR[b, r])
         tokens = done.tokens[b, r, :n]
@@ -147,6 +152,4 @@ def _completions(done: programs.Completions, how: Sampling) -> list[list[Complet
         return Completion(tokens, *logps, stopped=int(tokens[-1]) in how.stop)
 
     B, R = done.length_BR.shape
-    return [[one(b, r) for r in range(R)] for b in range(B)]
-
-
+    return [[one(b, r) for r in range(R)] for b in range(min(B, n_prompts))]

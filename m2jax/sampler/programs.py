@@ -1,7 +1,7 @@
 """What runs on the device: prefill, decode and score, each a pure function jitted once per shape.
 
-A batch is B distinct prompts of at most P tokens, padded on the right, with R samples each: a prompt's keys and values are computed
-once and shared by its samples.
+A batch is B distinct prompts of at most P tokens, padded on the right, with R samples each: a prompt's keys and
+values are computed once and shared by its samples.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.decoder import forward, unembed
 from m2jax.models.params import Params
 from m2jax.sampler.sampling import Sampling, sample, uniforms
-from m2jax.sharding import P, batch_spec, einsum, merge_axes, reshape, reshard, spec_of, split_axis
+from m2jax.sharding import batch_spec, einsum, merge_axes, reshape, reshard, spec_of, split_axis
 
 
 @flax.struct.dataclass
 class Prefix:
-    """Prompts after prefill: the per-layer cache (`attention.prefill`), the logits [B, V] after each prompt's last token."""
+    """Prompts after prefill: the per-layer cache (`attention.prefill`), the logits [B, V] after each prompt's last
+    token.
+    """
 
     cache: Any
     logits_BV: jax.Array
@@ -45,7 +47,7 @@ class Completions:
 
 @functools.partial(jax.jit, static_argnums=0)
 def prefill(cfg: ModelConfig, params: Params, tokens_BP: jax.Array, length_B: jax.Array) -> Prefix:
-    """Runs the prompts once. tokens_BP: int32, right-padded; length_B: int32, at least 1."""
+    """Runs the prompts once. tokens_BP: int32, right-padded; length_B: int32; 0 fills the batch."""
     positions_BP = _positions(tokens_BP)
     hidden_BPD, cache = forward(cfg, params, tokens_BP, positions_BP, attention.prefill())
     at_end_BP = (jnp.arange(tokens_BP.shape[1]) == length_B[:, None] - 1).astype(hidden_BPD.dtype)
@@ -60,6 +62,7 @@ def decode(
     """Samples R completions of each prompt until every row has stopped or reached `how.max_tokens`.
 
     seed: uint32 scalar. request_BR: uint32, names each sample: same seed, request and weights give the same tokens.
+    A prompt of length 0 only fills the batch: nothing waits for its rows.
     """
     (B, R), C = request_BR.shape, how.max_tokens
     row = reshard(jnp.zeros((B, R, C)), batch_spec(3))
@@ -93,7 +96,8 @@ def decode(
         (_, done, _), _, step, _ = carry
         return (step < C) & ~done.all()
 
-    start = ((row.astype(jnp.int32), row, row), row[..., 0] > 0, row[..., 0].astype(jnp.int32))
+    filler_BR = (row[..., 0] + prefix.length_B[:, None]) == 0
+    start = ((row.astype(jnp.int32), row, row), filler_BR, row[..., 0].astype(jnp.int32))
     logits_BRV = jnp.broadcast_to(prefix.logits_BV[:, None], (B, R, prefix.logits_BV.shape[-1]))
     carry = record(start, draw(logits_BRV, jnp.int32(0)), jnp.int32(0), _empty_cache(prefix.cache, R, C))
     ((tokens, logp_full, logp_sampling), _, length), *_ = jax.lax.while_loop(unfinished, advance, carry)
@@ -113,7 +117,8 @@ def score(
 ) -> jax.Array:
     """Log-probabilities [B, R, C] of single next tokens `choices_C` after each of R suffixes of a shared prefix.
 
-    tokens_BT: [prefix (P slots) | suffix 1 | ... | suffix R], each part right-padded; lengths int32. Nothing is decoded.
+    tokens_BT: [prefix (P slots) | suffix 1 | ... | suffix R], each part right-padded; lengths int32. Nothing is
+    decoded.
     """
     P_, R = prefix_size, n_suffixes
     S = (tokens_BT.shape[1] - P_) // R
@@ -128,7 +133,9 @@ def score(
 
 
 def group_positions(prompt_length_B: jax.Array, prompt_size: int, n_samples: int, size: int) -> jax.Array:
-    """Rope positions, int32 [B, P + R*C], of rows laid out for `attention.group`: each completion continues its prompt."""
+    """Rope positions, int32 [B, P + R*C], of rows laid out for `attention.group`: each completion continues its
+    prompt.
+    """
     in_completion = jnp.tile(jnp.arange(size), n_samples)
     after_BT = prompt_length_B[:, None] + in_completion[None, :]
     prompt_BP = jnp.broadcast_to(jnp.arange(prompt_size), (prompt_length_B.shape[0], prompt_size))

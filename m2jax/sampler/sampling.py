@@ -1,8 +1,8 @@
 """One token from a row of logits, and its log-probability under the two distributions that matter.
 
-`full` is softmax(logits / temperature) over the whole vocabulary: what the learner computes. `sampling` is `full` cut to top-k and
-top-p and renormalised: what the token was drawn from. They agree when nothing is cut. A greedy token (temperature 0) was drawn with
-probability 1, and its `full` is taken at temperature 1.
+`full` is softmax(logits / temperature) over the whole vocabulary: what the learner computes. `sampling` is `full`
+cut to top-k and top-p and renormalised: what the token was drawn from. They agree when nothing is cut. A greedy
+token (temperature 0) was drawn with probability 1, and its `full` is taken at temperature 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import jax.numpy as jnp
 class Sampling:
     """How a role samples. Static: a change compiles a new program.
 
-    temperature: 0 is greedy. top_k: 0 keeps all. top_p: 1.0 keeps all. max_tokens: length of a completion, its stop token included.
+    temperature: 0 is greedy. top_k: 0 keeps all. top_p: 1.0 keeps all. max_tokens: length of a completion, its stop
+    token included.
     stop: token ids that end a completion (empty: only `max_tokens` does).
     """
 
@@ -37,9 +38,7 @@ class Sampling:
             raise ValueError(f"top_k {self.top_k} must be >= 0 and max_tokens {self.max_tokens} >= 1")
 
 
-def sample(
-    logits_NV: jax.Array, uniform_N: jax.Array, how: Sampling
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def sample(logits_NV: jax.Array, uniform_N: jax.Array, how: Sampling) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Draws one token per row by inverting the distribution at `uniform_N` (float32 in [0, 1)).
 
     Returns (tokens_N int32, logp_full_N, logp_sampling_N), log-probabilities float32 in nats.
@@ -105,9 +104,7 @@ def _step_into(weights_NJ: jax.Array, goal_N: jax.Array) -> tuple[jax.Array, jax
     last_N = weights_NJ.shape[-1] - 1 - jnp.argmax(jnp.flip(weights_NJ > 0, -1), -1)
     index_N = jnp.where(passed_NJ.any(-1), jnp.argmax(passed_NJ, -1), last_N)
     at_N = index_N[:, None]
-    before_N = (
-        jnp.take_along_axis(running_NJ, at_N, -1)[:, 0] - jnp.take_along_axis(weights_NJ, at_N, -1)[:, 0]
-    )
+    before_N = jnp.take_along_axis(running_NJ, at_N, -1)[:, 0] - jnp.take_along_axis(weights_NJ, at_N, -1)[:, 0]
     return index_N, goal_N - before_N
 
 

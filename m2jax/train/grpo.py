@@ -1,9 +1,11 @@
 """The paper's GRPO (arXiv 2509.02208, eq. 2): the objective, the advantages, and the batch both are stated on.
 
-    J = E[ 1/G sum_i 1/l_max sum_t min( r_it A_i, clip(r_it, 1 - eps_low, 1 + eps_high) A_i ) ],   A_i = R_i - mean_j R_j
+    J = E[ 1/G sum_i 1/l_max sum_t min( r_it A_i, clip(r_it, 1 - eps_low, 1 + eps_high) A_i ) ]
+    A_i = R_i - mean_j R_j
 
-No KL term, no division by the group's standard deviation, and a constant l_max instead of the length. A group is one prompt with its
-R completions in a single row [prompt | completion 1 | ... | completion R]: the prompt is computed once for all of them.
+No KL term, no division by the group's standard deviation, and a constant l_max instead of the length. A group is one
+prompt with its R completions in a single row [prompt | completion 1 | ... | completion R]: the prompt is computed
+once for all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from m2jax.sharding import einsum, merge_axes, split_axis
 class Grpo:
     """eps_low, eps_high: the asymmetric clip. l_max: the constant divisor, in tokens (the generation cap).
     temperature: that of the sampler. remat: recompute layers in the backward pass.
-    tis_cap: cap of the truncated importance weight pi_learner / pi_sampler; None trusts the sampler's log-probabilities as the old ones.
+    tis_cap: cap of the truncated importance weight pi_learner / pi_sampler; None trusts the sampler's
+    log-probabilities as the old ones.
     """
 
     l_max: int
@@ -45,8 +48,8 @@ class Groups:
     """N groups of one prompt (P slots) and R completions (C slots each), padded on the right.
 
     tokens: int32 [N, P + R*C]. prompt_length: int32 [N]. mask: float32 [N, R, C], 1 on the policy's own tokens.
-    advantage: float32 [N, R]. old_logp: float32 [N, R, C], log-probabilities under the policy that the ratio is taken against.
-    weight: float32 [N, R, C], the truncated importance weight (1 without).
+    advantage: float32 [N, R]. old_logp: float32 [N, R, C], log-probabilities that the ratio is taken against.
+    sampler_logp: float32 [N, R, C], those the sampler gave; the same array unless the learner recomputed the old ones.
     A training step takes these with one more leading axis, the micro-batches.
     """
 
@@ -55,7 +58,7 @@ class Groups:
     mask: jax.Array
     advantage: jax.Array
     old_logp: jax.Array
-    weight: jax.Array
+    sampler_logp: jax.Array
 
 
 def advantages(rewards_NR: np.ndarray) -> np.ndarray:
@@ -76,7 +79,9 @@ def completion_logprobs(
     prompt_length: jax.Array,
     shape_RC: tuple[int, int],
 ) -> tuple[jax.Array, jax.Array]:
-    """Log-probability and entropy, float32 [N, R, C] in nats, of every completion token of rows laid out as in `Groups`."""
+    """Log-probability and entropy, float32 [N, R, C] in nats, of every completion token of rows laid out as in
+    `Groups`.
+    """
     (N, T), (R, C) = tokens.shape, shape_RC
     P_ = T - R * C
     positions = group_positions(prompt_length, P_, R, C)
@@ -105,25 +110,25 @@ def objective(
     ratio = jnp.exp(log_ratio)
     gain = ratio * groups.advantage[..., None]
     clipped = jnp.clip(ratio, 1 - grpo.eps_low, 1 + grpo.eps_high) * groups.advantage[..., None]
-    surrogate = jnp.minimum(gain, clipped) * groups.weight * groups.mask
+    surrogate = jnp.minimum(gain, clipped) * groups.mask
+    if grpo.tis_cap is not None:
+        surrogate = surrogate * importance_weight(groups.old_logp, groups.sampler_logp, grpo.tis_cap)
     loss = -surrogate.sum() / (n_groups * R * grpo.l_max)
     sums = {
         "tokens": groups.mask.sum(),
         "entropy": (entropy * groups.mask).sum(),
         "clip_fraction": ((clipped < gain) * groups.mask).sum(),
-        "logp_gap_mean": jnp.abs(log_ratio).sum(),
+        "logp_gap_mean": (jnp.abs(logp - groups.sampler_logp) * groups.mask).sum(),
         "ratio_mean": (ratio * groups.mask).sum(),
     }
     return loss, jax.lax.stop_gradient(sums)
 
 
-def importance_weight(learner_logp: np.ndarray, sampler_logp: np.ndarray, cap: float) -> np.ndarray:
-    """min(pi_learner / pi_sampler, cap) per token (truncated importance sampling, as in verl's rollout correction)."""
-    return np.minimum(np.exp(learner_logp - sampler_logp), cap).astype(np.float32)
+def importance_weight(learner_logp: jax.Array, sampler_logp: jax.Array, cap: float) -> jax.Array:
+    """min(pi_learner / pi_sampler, cap) per token: truncated importance sampling between two numerics of one policy."""
+    return jnp.minimum(jnp.exp(learner_logp - sampler_logp), cap)
 
 
 def zero_metrics() -> dict[str, Any]:
     """What `objective` sums, at zero."""
-    return dict.fromkeys(
-        ("tokens", "entropy", "clip_fraction", "logp_gap_mean", "ratio_mean"), jnp.float32(0)
-    )
+    return dict.fromkeys(("tokens", "entropy", "clip_fraction", "logp_gap_mean", "ratio_mean"), jnp.float32(0))

@@ -1,8 +1,8 @@
 """The one training loop: batches in, updates out, checkpoints, metrics, and an orderly end whatever happens.
 
-A stage gives the loop `make_batch(step, state) -> (batch, metrics)` and `update(state, batch) -> (state, metrics)`. Metrics of a step
-are fetched from the device while the next one runs, and always before its checkpoint. SIGTERM ends the run after the step in flight,
-saved; Ctrl-C at once, with what was last saved.
+A stage gives the loop `make_batch(step, state) -> (batch, metrics)` and `update(state, batch) -> (state, metrics)`.
+Metrics of a step are fetched from the device while the next one runs, and always before its checkpoint. SIGTERM ends
+the run after the step in flight, saved; Ctrl-C at once, with what was last saved.
 """
 
 from __future__ import annotations
@@ -37,29 +37,30 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """steps: how many. checkpoint_every: steps between checkpoints; the last step is always saved. keep: how many stay."""
+    """steps: how many. checkpoint_every: steps between checkpoints; the last step is always saved. keep: how many
+    stay.
+    """
 
     steps: int
     checkpoint_every: int = 1
     keep: int = 2
 
 
-def run(workdir: Path, plan: Plan, stage: Stage, state: TrainState) -> tuple[TrainState, bool]:
-    """Runs `stage` from its newest checkpoint in `workdir`, or from `state`, to `plan.steps` steps.
+def run(workdir: Path, plan: Plan, stage: Stage, state: TrainState) -> tuple[TrainState, int]:
+    """Runs `stage` from its newest checkpoint in `workdir`, or from `state` (which is consumed), to `plan.steps` steps.
 
-    Returns the last state and whether all steps were done (False after SIGTERM). FloatingPointError names the step whose loss or
-    gradient is not finite; the checkpoints before it stay.
+    Returns the last state and how many steps are done: fewer than planned after SIGTERM. FloatingPointError names
+    the step whose loss or gradient is not finite; the checkpoints before it stay.
     """
     checkpoints = Checkpoints(workdir, plan.keep)
-    first = checkpoints.latest() or 0
-    if first:
-        state, saved = checkpoints.restore(first, state)
+    step = checkpoints.latest() or 0
+    if step:
+        state, saved = checkpoints.restore(step, state)
         stage.set_position(saved["position"])
-    log = MetricsLog(workdir, resume_step=first)
+    log = MetricsLog(workdir, resume_step=step)
     pending: tuple[int, Metrics] | None = None
-    step = first
     try:
-        with _on_sigterm() as stop, Progress(plan.steps, start=first) as progress, count_compiles() as compiles:
+        with _on_sigterm() as stop, Progress(plan.steps, start=step) as progress, count_compiles() as compiles:
             while step < plan.steps and not stop():
                 began = time.perf_counter()
                 batch, metrics = stage.make_batch(step, state)
@@ -68,8 +69,10 @@ def run(workdir: Path, plan: Plan, stage: Stage, state: TrainState) -> tuple[Tra
                 updating = time.perf_counter()
                 state, updated = stage.update(state, batch)
                 metrics |= {f"update/{k}": v for k, v in updated.items()}
-                pending = step, metrics | {"compiles": compiles(), "_began": began, "_updating": updating}
-                step += 1
+                jax.block_until_ready(state)  # the next rollout needs it; and the clock
+                ended = time.perf_counter()
+                metrics |= {"update/seconds": ended - updating, "seconds": ended - began, "compiles": compiles()}
+                pending, step = (step, metrics), step + 1
                 if step % plan.checkpoint_every == 0 or step == plan.steps or stop():
                     _write(log, progress, *pending)  # raises where the step went wrong: what is saved is sound
                     pending = None
@@ -79,7 +82,7 @@ def run(workdir: Path, plan: Plan, stage: Stage, state: TrainState) -> tuple[Tra
     finally:
         checkpoints.close()  # waits for what is being written
         log.close()
-    return state, step >= plan.steps
+    return state, step
 
 
 @contextmanager
@@ -99,10 +102,6 @@ def count_compiles() -> Iterator[Callable[[], int]]:
 
 def _write(log: MetricsLog, progress: Progress, step: int, metrics: Metrics) -> None:
     metrics = {k: v.item() if hasattr(v, "item") else v for k, v in jax.device_get(metrics).items()}
-    now = time.perf_counter()
-    began, updating = metrics.pop("_began"), metrics.pop("_updating")
-    metrics["update/seconds"] = now - updating
-    metrics["seconds"] = now - began
     if "update/tokens" in metrics:
         metrics["update/tok_s"] = metrics["update/tokens"] / metrics["update/seconds"]
     log.write(step, metrics)

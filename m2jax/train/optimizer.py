@@ -21,7 +21,9 @@ class Optimizer:
 
 
 def make(o: Optimizer) -> optax.GradientTransformation:
-    """Gradient clip by global norm, then AdamW; the rate climbs linearly to `lr` over `warmup_steps` updates, then stays."""
+    """Gradient clip by global norm, then AdamW; the rate climbs linearly to `lr` over `warmup_steps` updates, then
+    stays.
+    """
     rate = lambda count: o.lr * ((count + 1) / max(o.warmup_steps, 1)).clip(max=1.0)  # noqa: E731
     return optax.chain(
         optax.clip_by_global_norm(o.clip_norm),

@@ -36,8 +36,8 @@ from m2jax.weights.load import load, read_config
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are "doctor" (the policy)
-    and "start" (the weights the run began from: the judge, and the yardstick of fluency).
+    """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are
+    "doctor" (the policy) and "start" (the weights the run began from: the judge, and the yardstick of fluency).
     """
 
     config: ConfigDict
@@ -53,7 +53,6 @@ class Parts:
     reward: Reward
     tx: optax.GradientTransformation
     frozen: Params | None
-    state: TrainState
 
     def doctor(self, state: TrainState) -> Params:
         """The policy's weights as the engine serves them."""
@@ -73,8 +72,10 @@ def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
     return sharding.make_mesh(tuple(shape))
 
 
-def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> Parts:
-    """Makes the parts of a run, on the mesh that is set. ValueError names a value that cannot be, before anything is loaded."""
+def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainState]:
+    """Makes the parts of a run and its first state, on the mesh that is set. ValueError names a value that cannot
+    be, before anything is loaded.
+    """
     if config.layers not in ("unrolled", "scanned") or config.reward.unchecked not in ("judge", "skip"):
         raise ValueError(
             f"config.layers {config.layers!r} must be 'unrolled' or 'scanned'; "
@@ -108,17 +109,19 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> Parts:
     if config.lora.rank:
         adapter = lora.init(cfg, jax.random.key(config.seed), config.lora.rank, config.lora.alpha, stacked=stacked)
         axes = lora.logical_axes(cfg, stacked=stacked)
-        trained = jax.device_put(adapter, sharding.shardings(mesh, axes, jax.eval_shape(lambda: adapter), sharding.Rules()))
+        trained = jax.device_put(
+            adapter, sharding.shardings(mesh, axes, jax.eval_shape(lambda: adapter), sharding.Rules())
+        )
         engine.update("start", weights)
         frozen = engine.roles["start"]
     else:
         trained, frozen = weights, None
         engine.update("start", jax.tree.map(jnp.copy, weights) if dtype == jnp.float32 else weights)
     judge = None if skip else EngineJudge(engine, tokenizer, "start")
-    return Parts(
-        config, cfg, mesh, tokenizer, train, heldout, engine, judge, sampling, settings, reward, tx, frozen,
-        init_state(trained, tx),
+    parts = Parts(
+        config, cfg, mesh, tokenizer, train, heldout, engine, judge, sampling, settings, reward, tx, frozen
     )  # fmt: skip
+    return parts, init_state(trained, tx)
 
 
 def stage(parts: Parts) -> Stage:
@@ -134,9 +137,7 @@ def stage(parts: Parts) -> Stage:
         cases = next(stream)
         began = time.perf_counter()
         first = step * len(cases) * R
-        rolled = generate(
-            engine, parts.tokenizer, cases, R, parts.sampling, seed=config.seed, first_request=first
-        )
+        rolled = generate(engine, parts.tokenizer, cases, R, parts.sampling, seed=config.seed, first_request=first)
         graded_from = time.perf_counter()
         rollouts = grade_rollouts(cases, *rolled, parts.judge, parts.reward)
         done = time.perf_counter()
@@ -151,14 +152,17 @@ def stage(parts: Parts) -> Stage:
         batches = minibatches(kept, size, config.grpo.micro_groups, engine.shapes.prompt, parts.sampling.max_tokens)
         placed = [(put_groups(parts.mesh, groups), n) for groups, n in batches]
         if parts.grpo.tis_cap:
-            placed = [(_with_learner_logp(parts, logprobs, state, groups), n) for groups, n in placed]
+            placed = [(g.replace(old_logp=logprobs(state.trained, parts.frozen, g)), n) for g, n in placed]
         return placed, metrics
 
     def update(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
-        metrics: Metrics = {"count": len(batch)}
+        each = []
         for groups, n in batch:
             state, metrics = train_step(state, parts.frozen, groups, n)
-        return state, metrics
+            each.append(metrics)
+        return state, {
+            key: sum(m[key] for m in each) / (key == "tokens" or len(each)) for key in each[0]
+        } if each else {}
 
     return Stage(make_batch, update, stream.get_state, stream.set_state)
 
@@ -184,7 +188,8 @@ def rollout_metrics(rollouts: Sequence[Sequence[Rollout]]) -> Metrics:
 def minibatches(
     kept: Sequence[Sequence[Rollout]], size: int, micro: int, prompt_size: int, max_tokens: int
 ) -> list[tuple[grpo.Groups, np.int32]]:
-    """Splits the groups into mini-batches of at most `size`, each `Groups` with leading axes [micro-batches, micro], and its count.
+    """Splits the groups into mini-batches of at most `size`, each `Groups` with leading axes [micro-batches, micro],
+    and its count.
 
     Shapes do not depend on how many groups were kept: missing rows are empty and come last.
     """
@@ -209,7 +214,8 @@ def engine_shapes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case
     limit = config.data.max_prompt_tokens
     if len(prompts[longest]) > limit:
         raise ValueError(
-            f"case {cases[longest].id} has a prompt of {len(prompts[longest])} tokens; config.data.max_prompt_tokens is {limit}"
+            f"case {cases[longest].id} has a prompt of {len(prompts[longest])} tokens; "
+            f"config.data.max_prompt_tokens is {limit}"
         )
     ceil = lambda n: -(-n // 16) * 16  # noqa: E731
     prefix = suffix = suffixes = 1
@@ -219,14 +225,12 @@ def engine_shapes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case
             suffixes = max(suffixes, len(asked))
             for criterion in asked:
                 start, end = judge_tokens(tokenizer, case, "", criterion)
-                # a reply becomes quoted lines: at worst some tokens more for each of its own
-                prefix, suffix = max(prefix, len(start) + 3 * max_tokens), max(suffix, len(end))
+                # a reply becomes quoted lines: some tokens more than its own
+                prefix, suffix = max(prefix, len(start) + 2 * max_tokens), max(suffix, len(end))
     return Shapes(config.data.prompts_per_step, ceil(len(prompts[longest])), ceil(prefix), ceil(suffix), suffixes)
 
 
-def _groups(
-    rows: Sequence[Sequence[Rollout]], size: int, micro: int, prompt_size: int, max_tokens: int
-) -> grpo.Groups:
+def _groups(rows: Sequence[Sequence[Rollout]], size: int, micro: int, prompt_size: int, max_tokens: int) -> grpo.Groups:
     n_micro = -(-size // micro)
     N, R, P, C = n_micro * micro, len(rows[0]), prompt_size, max_tokens
     tokens = np.zeros((N, P + R * C), np.int32)
@@ -242,22 +246,21 @@ def _groups(
             tokens[n, P + r * C : P + r * C + len(own)] = own
             mask[n, r, : len(own)] = 1
             old[n, r, : len(own)] = rollout.completion.logp_full
-    groups = grpo.Groups(tokens, length, mask, advantage, old, np.ones_like(mask))
+    groups = grpo.Groups(tokens, length, mask, advantage, old, old)
     return jax.tree.map(lambda x: x.reshape(n_micro, micro, *x.shape[1:]), groups)
-
-
-def _with_learner_logp(parts: Parts, logprobs: Any, state: TrainState, groups: grpo.Groups) -> grpo.Groups:
-    """Old log-probs by the learner, and the truncated importance weight against the sampler's."""
-    learner = logprobs(state.trained, parts.frozen, groups)
-    weight = jnp.minimum(jnp.exp(learner - groups.old_logp), parts.grpo.tis_cap)
-    return groups.replace(old_logp=learner, weight=weight)
 
 
 def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     split = mesh.shape["data"] * mesh.shape["fsdp"]
-    for key, n in (("data.prompts_per_step", config.data.prompts_per_step), ("grpo.micro_groups", config.grpo.micro_groups)):
+    for key, n in (
+        ("data.prompts_per_step", config.data.prompts_per_step),
+        ("grpo.micro_groups", config.grpo.micro_groups),
+    ):
         if n < 1 or n % split:
             raise ValueError(f"config.{key} is {n}; it must be a multiple of data x fsdp = {split} of the mesh")
+    if config.grpo.minibatches < 1 or config.steps < 1:
+        raise ValueError(
+            f"config.grpo.minibatches {config.grpo.minibatches} and config.steps {config.steps} must be at least 1"
+        )
     if config.data.samples_per_prompt < 2:
         raise ValueError("config.data.samples_per_prompt must be at least 2: an advantage is against the group's mean")
-

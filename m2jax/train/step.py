@@ -1,7 +1,7 @@
 """The one jitted training step: gradients accumulated over micro-batches, clipped, applied; the state is donated.
 
-What is trained is either all parameters or a LoRA adapter over frozen ones; the step does not care: it is given `assemble`, which
-makes the model's parameter tree from (trained, frozen).
+What is trained is either all parameters or a LoRA adapter over frozen ones; the step does not care: it is given
+`assemble`, which makes the model's parameter tree from (trained, frozen).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def make_step(
     """`step(state, frozen, groups, n_groups) -> (state, metrics)`, jitted, `state` donated.
 
     groups: `Groups` with a leading axis of micro-batches, each of M rows; the rows that count come first.
-    n_groups: int32, how many rows count; micro-batches beyond them are not computed. dtype: that of the forward and backward pass.
+    n_groups: int32, how many rows count; micro-batches beyond them are not computed. dtype: that of the forward and
+    backward pass.
     metrics: float32 scalars loss, grad_norm, tokens, and means over the policy's tokens.
     """
 
@@ -73,16 +74,16 @@ def make_step(
 
 
 def make_logprobs(cfg: ModelConfig, grpo: Grpo, dtype: Any = jnp.float32) -> Callable[..., jax.Array]:
-    """`logprobs(trained, frozen, groups) -> [micro-batches, M, R, C]`, jitted: the learner's log-probs, without gradients."""
+    """`logprobs(trained, frozen, groups) -> [micro-batches, M, R, C]`, jitted: the learner's log-probs, without
+    gradients.
+    """
 
     @jax.jit
     def logprobs(trained: Any, frozen: Params | None, groups: Groups) -> jax.Array:
         params = assemble(jax.tree.map(lambda w: w.astype(dtype), trained), frozen)
 
         def one(rows: Groups) -> jax.Array:
-            return completion_logprobs(
-                cfg, grpo, params, rows.tokens, rows.prompt_length, rows.mask.shape[-2:]
-            )[0]
+            return completion_logprobs(cfg, grpo, params, rows.tokens, rows.prompt_length, rows.mask.shape[-2:])[0]
 
         return jax.lax.map(one, groups)
 

@@ -1,7 +1,9 @@
 """Grades replies against their rubrics: by check where a criterion has one, by the judge where it has none.
 
-The judge is a role of the engine. It is asked about one criterion at a time, in separate words for positive and negative criteria, and
-its verdict is read off the next token: met where P(Yes) > P(No). All criteria of one sign share the conversation's prefix.
+The judge is a role of the engine. It is asked about one criterion at a time, in separate words for positive and
+negative criteria, and
+its verdict is read off the next token: met where P(Yes) > P(No). All criteria of one sign share the conversation's
+prefix.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class EngineJudge:
             for positive in (True, False):
                 indices = [i for i, c in enumerate(criteria) if (c.points > 0) == positive]
                 if indices:
-                    parts = [judge_tokens(self.tokenizer, case, reply, criteria[i]) for i in indices]
+                    parts = [self._fitting(case, reply, criteria[i]) for i in indices]
                     places.append((n, indices))
                     prefixes.append(parts[0][0])
                     suffixes.append([suffix for _, suffix in parts])
@@ -72,10 +74,16 @@ class EngineJudge:
                 out[n][i] = 1 / (1 + math.exp(no - yes))
         return out
 
+    def _fitting(self, case: Case, reply: str, criterion: Criterion) -> tuple[list[int], list[int]]:
+        """`judge_tokens`, the reply cut at its end where it is too long for the engine (bytes that are no text grow)."""
+        parts = judge_tokens(self.tokenizer, case, reply, criterion)
+        while reply and len(parts[0]) > self.engine.shapes.prefix:
+            reply = reply[: len(reply) * 3 // 4]
+            parts = judge_tokens(self.tokenizer, case, reply, criterion)
+        return parts
 
-def judge_tokens(
-    tokenizer: Tokenizer, case: Case, reply: str, criterion: Criterion
-) -> tuple[list[int], list[int]]:
+
+def judge_tokens(tokenizer: Tokenizer, case: Case, reply: str, criterion: Criterion) -> tuple[list[int], list[int]]:
     """(prefix, suffix) token ids of the judge's prompt; the prefix is the same for all criteria of one sign."""
     conversation = [*((m["role"], m["content"]) for m in case.messages), ("assistant", reply)]
     prefix, suffix = (tokenizer.encode(text) for text in judge_parts(conversation, criterion))
@@ -90,7 +98,5 @@ def answer_token(tokenizer: Tokenizer, word: str) -> int:
     """The first token of an answer; ValueError where it is not a token of its own."""
     ids = tokenizer.encode(word)
     if len(ids) != 1:
-        raise ValueError(
-            f"{word!r} is {len(ids)} tokens for this model; the judge reads off single-token answers"
-        )
+        raise ValueError(f"{word!r} is {len(ids)} tokens for this model; the judge reads single-token answers")
     return ids[0]

@@ -132,11 +132,7 @@ def write_tiny(name: str, model: torch.nn.Module, folder: Path, rng: np.random.G
     tokens = rng.integers(0, model.config.vocab_size, (2, 24), dtype=np.int32)
     logits = model(torch.from_numpy(tokens).long()).logits.numpy()
     tied = model.config.tie_word_embeddings
-    weights = {
-        f"weight/{k}": v.numpy()
-        for k, v in model.state_dict().items()
-        if not (tied and k == "lm_head.weight")
-    }
+    weights = {f"weight/{k}": v.numpy() for k, v in model.state_dict().items() if not (tied and k == "lm_head.weight")}
     _save(
         folder / f"{name}.npz",
         config=model.config.to_json_string(use_diff=False),
@@ -149,15 +145,11 @@ def write_tiny(name: str, model: torch.nn.Module, folder: Path, rng: np.random.G
 @torch.no_grad()
 def write_smollm2(gguf: Path, folder: Path, keep: Path | None) -> None:
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model = plain_model(
-        AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    )
+    model = plain_model(AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32))
     if keep:
         model.save_pretrained(keep)
         tokenizer.save_pretrained(keep)
-    columns = np.sort(np.random.default_rng(0).choice(model.config.vocab_size, 64, replace=False)).astype(
-        np.int32
-    )
+    columns = np.sort(np.random.default_rng(0).choice(model.config.vocab_size, 64, replace=False)).astype(np.int32)
     arrays: dict[str, Any] = {"columns": columns}
     for i, text in enumerate(TEXTS):
         tokens = np.array(tokenizer(text, add_special_tokens=False)["input_ids"], np.int32)
@@ -177,11 +169,7 @@ def plain_model(model: torch.nn.Module) -> torch.nn.Module:
         del config.quantization_config
     config.rms_norm_eps = 1e-5
     config.dtype = "float32"
-    state = {
-        k: v.detach().float().contiguous().clone()
-        for k, v in model.state_dict().items()
-        if k != "lm_head.weight"
-    }
+    state = {k: v.detach().float().contiguous().clone() for k, v in model.state_dict().items() if k != "lm_head.weight"}
     plain = LlamaForCausalLM(config)
     missing = plain.load_state_dict(state, strict=False)
     if missing.unexpected_keys or set(missing.missing_keys) - {"lm_head.weight"}:
@@ -199,9 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Makes the golden files of tests/models/golden.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--smollm2", type=Path, help="the Q4_1 GGUF file of SmolLM2-135M-Instruct")
-    parser.add_argument(
-        "--keep", type=Path, help="where to leave the dequantised SmolLM2 as a Hugging Face model"
-    )
+    parser.add_argument("--keep", type=Path, help="where to leave the dequantised SmolLM2 as a Hugging Face model")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     for seed, (name, model) in enumerate(tiny_models().items()):

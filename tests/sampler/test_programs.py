@@ -28,9 +28,7 @@ def prompts():
 
 @jax.jit
 def _padded_logp(tree, tokens, temperature):
-    hidden, _ = decoder.forward(
-        CFG, tree, tokens, jnp.arange(32)[None], attention.packed(jnp.ones_like(tokens))
-    )
+    hidden, _ = decoder.forward(CFG, tree, tokens, jnp.arange(32)[None], attention.packed(jnp.ones_like(tokens)))
     return jax.nn.log_softmax(hidden[0] @ decoder.unembed(tree).T / temperature)
 
 
@@ -46,9 +44,7 @@ def test_decode_equals_forward(tree, temperature):
     tokens, lengths = prompts()
     how = Sampling(temperature=temperature, max_tokens=12, stop=tuple(range(8)))
     prefix = programs.prefill(CFG, tree, tokens, lengths)
-    out = programs.decode(
-        CFG, tree, prefix, how, jnp.uint32(7), jnp.arange(12, dtype=jnp.uint32).reshape(3, 4)
-    )
+    out = programs.decode(CFG, tree, prefix, how, jnp.uint32(7), jnp.arange(12, dtype=jnp.uint32).reshape(3, 4))
     assert len(set(np.ravel(out.length_BR).tolist())) > 2  # rows do end at different steps
     for b, r in np.ndindex(3, 4):
         n = int(out.length_BR[b, r])

@@ -1,4 +1,6 @@
-"""The objective against numbers worked by hand, shared prompts against separate rows, and every mesh against one device."""
+"""The objective against numbers worked by hand, shared prompts against separate rows, and every mesh against one
+device.
+"""
 
 import functools
 
@@ -31,14 +33,14 @@ def make_groups(micro=2):
         mask=(np.arange(C) < lengths[..., None]).astype(np.float32),
         advantage=grpo.advantages(rng.random((N, R))),
         old_logp=(-4 + 0.5 * rng.standard_normal((N, R, C))).astype(np.float32),
-        weight=rng.uniform(0.5, 1.5, (N, R, C)).astype(np.float32),
+        sampler_logp=(-4 + 0.5 * rng.standard_normal((N, R, C))).astype(np.float32),
     )
     return jax.tree.map(lambda x: x.reshape(micro, N // micro, *x.shape[1:]), groups)
 
 
 def run_step(tree, groups, mesh=None, n=N, frozen=None, remat=False):
     """One SGD update of rate 1: the change of the parameters is minus the gradient."""
-    train_step = step.make_step(CFG, grpo.Grpo(l_max=C, remat=remat), optax.sgd(1.0))
+    train_step = step.make_step(CFG, grpo.Grpo(l_max=C, remat=remat, tis_cap=1.5), optax.sgd(1.0))
     if mesh is not None:
         spec = lambda x: jax.NamedSharding(mesh, sharding.P(None, ("data", "fsdp"), *[None] * (x.ndim - 2)))  # noqa: E731
         groups = jax.tree.map(lambda x: jax.device_put(x, spec(x)), groups)
@@ -51,8 +53,8 @@ def test_the_worked_example(monkeypatch):
     """Two groups of two completions, three token slots, l_max = 4, eps 0.2 / 0.28.
 
     Group 1: rewards 1 and 0, so A = +0.5, -0.5.      Group 2: rewards 0.2 and 0.8, so A = -0.3, +0.3.
-      completion 1, three tokens, r = 1.5, 1.0, 0.5:  min(0.75, 0.64) + 0.5 + min(0.25, 0.40)     = 0.64 + 0.5 + 0.25 = 1.39
-      completion 2, one token,    r = 2.0:            min(-1.0, 1.28 * -0.5 = -0.64)              = -1.00
+      completion 1, three tokens, r = 1.5, 1.0, 0.5:  min(0.75, 0.64) + 0.5 + min(0.25, 0.40)     = 0.64 + 0.5 + 0.25
+      = 1.39 completion 2, one token,    r = 2.0:            min(-1.0, 1.28 * -0.5 = -0.64)              = -1.00
       completion 3, two tokens,   r = 0.5, 1.2:       min(-0.15, 0.8 * -0.3 = -0.24) + -0.36      = -0.60
       completion 4, one token,    r = 1.3:            min(0.39, 1.28 * 0.3 = 0.384)               = 0.384
     J = (1.39 - 1.00 - 0.60 + 0.384) / (2 groups * 2 completions * l_max 4) = 0.174 / 16 = 0.010875
@@ -67,7 +69,7 @@ def test_the_worked_example(monkeypatch):
         mask=mask,
         advantage=grpo.advantages(np.array([[1.0, 0.0], [0.2, 0.8]])),
         old_logp=old,
-        weight=np.ones_like(old),
+        sampler_logp=old,
     )
     monkeypatch.setattr(grpo, "completion_logprobs", lambda *_: (old + np.log(ratio), jnp.ones_like(old)))
     loss, sums = grpo.objective(CFG, grpo.Grpo(l_max=4), {}, groups, jnp.int32(2))
@@ -81,15 +83,11 @@ def test_zero_variance_groups_have_no_signal():
 
 def test_shared_prompt_equals_separate_rows():
     groups = jax.tree.map(lambda x: jnp.asarray(x[0]), make_groups())
-    logp, _ = grpo.completion_logprobs(
-        CFG, grpo.Grpo(l_max=C), model(), groups.tokens, groups.prompt_length, (R, C)
-    )
+    logp, _ = grpo.completion_logprobs(CFG, grpo.Grpo(l_max=C), model(), groups.tokens, groups.prompt_length, (R, C))
 
     @jax.jit
     def alone(row):
-        hidden, _ = decoder.forward(
-            CFG, model(), row, jnp.arange(P + C)[None], attention.packed(jnp.ones_like(row))
-        )
+        hidden, _ = decoder.forward(CFG, model(), row, jnp.arange(P + C)[None], attention.packed(jnp.ones_like(row)))
         return jax.nn.log_softmax(hidden[0] @ decoder.unembed(model()).T)
 
     for n, r in np.ndindex(N // 2, R):
@@ -129,9 +127,7 @@ def test_rows_beyond_n_groups_do_not_count():
     spoiled = jax.tree.map(np.copy, groups)
     spoiled.tokens[2:] = 1
     spoiled.advantage[2:] = 50
-    jax.tree.map(
-        np.testing.assert_array_equal, run_step(model(), groups, n=4), run_step(model(), spoiled, n=4)
-    )
+    jax.tree.map(np.testing.assert_array_equal, run_step(model(), groups, n=4), run_step(model(), spoiled, n=4))
 
 
 def test_lora_moves_only_the_adapter_and_merges_to_the_same_model():
@@ -139,9 +135,7 @@ def test_lora_moves_only_the_adapter_and_merges_to_the_same_model():
     groups = make_groups()
     trained, metrics = run_step(adapter, groups, frozen=model())
     full = run_step(model(), groups)[1]
-    np.testing.assert_allclose(
-        metrics["loss"], full["loss"], atol=1e-6
-    )  # b = 0: the adapter begins as the identity
+    np.testing.assert_allclose(metrics["loss"], full["loss"], atol=1e-6)  # b = 0: the adapter begins as the identity
     b = [np.abs(layer["wo_lora"]["b"]).max() for layer in trained]
     assert min(b) > 0
     attached = lora.attach(model(), jax.tree.map(jnp.asarray, trained))
@@ -149,14 +143,12 @@ def test_lora_moves_only_the_adapter_and_merges_to_the_same_model():
     args = (rows.tokens, rows.prompt_length, (R, C))
     on_the_fly = grpo.completion_logprobs(CFG, grpo.Grpo(l_max=C), attached, *args)[0]
     merged = grpo.completion_logprobs(CFG, grpo.Grpo(l_max=C), lora.merge(attached), *args)[0]
-    assert (
-        np.abs(on_the_fly - grpo.completion_logprobs(CFG, grpo.Grpo(l_max=C), model(), *args)[0]).max() > 1e-3
-    )
+    assert np.abs(on_the_fly - grpo.completion_logprobs(CFG, grpo.Grpo(l_max=C), model(), *args)[0]).max() > 1e-3
     np.testing.assert_allclose(on_the_fly, merged, atol=1e-5)
 
 
 def test_importance_weight_is_truncated():
-    weight = grpo.importance_weight(np.log([0.5, 0.2]), np.log([0.25, 0.4]), cap=1.5)
+    weight = grpo.importance_weight(jnp.log(jnp.array([0.5, 0.2])), jnp.log(jnp.array([0.25, 0.4])), cap=1.5)
     np.testing.assert_allclose(weight, [1.5, 0.5], rtol=1e-6)
 
 

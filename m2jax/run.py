@@ -21,24 +21,30 @@ FREE = ("steps", "checkpoint", "command")  # what may change when a run goes on
 def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
     """Runs the RL stage of `config` in `workdir`; returns the path of its report.
 
-    ValueError where the folder holds a run of another config. Stopped by SIGTERM, it ends without the final evaluation; the same
-    command goes on.
+    Exits with a message where a value cannot be, or the folder holds a run of another config. Stopped by SIGTERM, it
+    ends without the final evaluation; the same command goes on.
     """
     workdir = Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    _claim(workdir, config, command)
     began = time.time()
-    mesh = rl.make_mesh(config)
+    try:
+        values = _same_run(workdir, config, command)
+        mesh = rl.make_mesh(config)
+        with jax.set_mesh(mesh):
+            devices = f"{len(jax.devices())} x {jax.devices()[0].device_kind}"
+            print(f"{config.model} on {devices}; run folder {workdir}", flush=True)
+            parts, state = rl.start(config, mesh)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+    workdir.mkdir(parents=True, exist_ok=True)
+    _write_json(workdir / "config.json", values)
     with jax.set_mesh(mesh):
-        print(f"{config.model} on {len(jax.devices())} x {jax.devices()[0].device_kind}; run folder {workdir}", flush=True)
-        parts = rl.start(config, mesh)
         before, after = workdir / "eval_before.jsonl", workdir / "eval_after.jsonl"
         if not before.exists():
             heldout.evaluate(parts, parts.engine.roles["start"], before)
         plan = loop.Plan(config.steps, config.checkpoint.every, config.checkpoint.keep)
-        state, finished = loop.run(workdir, plan, rl.stage(parts), parts.state)
-        if not finished:
-            print(f"stopped after step {int(state.step)}, saved; the same command goes on", flush=True)
+        state, steps = loop.run(workdir, plan, rl.stage(parts), state)
+        if steps < config.steps:
+            print(f"stopped after {steps} of {config.steps} steps, saved; the same command goes on", flush=True)
             return workdir
         heldout.evaluate(parts, parts.doctor(state), after)
     summary = {
@@ -61,19 +67,19 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
     return report
 
 
-def _claim(workdir: Path, config: ConfigDict, command: str) -> None:
-    """Writes config.json, or checks that the one there is the same run's."""
+def _same_run(workdir: Path, config: ConfigDict, command: str) -> dict[str, Any]:
+    """The values for config.json; ValueError where the folder's run has others."""
     file = workdir / "config.json"
     mine = json.loads(json.dumps(config.to_dict() | {"command": command}))
     if file.exists():
-        theirs = json.loads(file.read_text())
-        changed = sorted(k for k in _flat(mine).items() ^ _flat(theirs).items() if not k[0].startswith(FREE))
-        if changed:
+        changed = _flat(mine).items() ^ _flat(json.loads(file.read_text())).items()
+        names = sorted({key for key, _ in changed if not key.startswith(FREE)})
+        if names:
             raise ValueError(
-                f"{workdir} holds a run with other values of {', '.join(sorted({k for k, _ in changed}))}; "
+                f"{workdir} holds a run with other values of {', '.join(names)}; "
                 "give the same values to go on with it, or another --workdir"
             )
-    _write_json(file, mine)
+    return mine
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:

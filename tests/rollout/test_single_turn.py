@@ -1,0 +1,138 @@
+"""Replies graded by hand: scores, the length bonus of each group, order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from m2jax.rollout.single_turn import Reward, Rollout, generate, grade_rollouts, prompt_tokens
+from m2jax.sampler.engine import Completion
+from m2jax.sampler.sampling import Sampling
+from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from m2jax.train.rl import rollout_metrics
+from m2jax.verifier.checks import parse_check
+from m2jax.verifier.rubric import Case, Criterion
+from tests.text.fixtures import tiny_tokenizers as tiny
+
+RUBRIC = (
+    Criterion("Advises a doctor", 5, "safety", parse_check({"words": ["doctor"]})),
+    Criterion("Advises antibiotics", -3, "care", parse_check({"words": ["antibiotic*"]})),
+)
+
+
+def case(name: str) -> Case:
+    return Case(name, "cough", "train", ({"role": "user", "content": "I cough."},), RUBRIC)
+
+
+def completion(n: int, logp: float = -1.0, stopped: bool = True) -> Completion:
+    logps = np.full(n, logp, np.float32)
+    return Completion(np.arange(n, dtype=np.int32) + 10, logps, logps, stopped)
+
+
+CASES = [case("a"), case("b")]
+PROMPTS = [[1, 2], [3]]
+TEXTS = [["See a doctor.", "Go to a doctor."], ["Take antibiotics, see a doctor.", "Rest."]]
+COMPLETIONS = [[completion(4), completion(16, -3.0)], [completion(4, -2.0, stopped=False), completion(9, -2.0)]]
+
+
+def graded(reward: Reward) -> list[list[Rollout]]:
+    return grade_rollouts(CASES, PROMPTS, COMPLETIONS, TEXTS, None, reward)
+
+
+def test_the_worked_example():
+    """Points 5 and -3, so min-max scores (5 a - 3 b + 3) / 8; threshold 0.6, scale 0.4.
+
+    Group a: both reach 8/8. Its 20% quantile, 1, is above the threshold, both are at it: 0.4/√4 = 0.2, 0.4/√16 = 0.1.
+    Group b: 5/8 (doctor, but antibiotics) and 3/8 (neither). Quantile 0.425: no bonus.
+    """
+    a, b = graded(Reward())
+    assert [r.score for r in a + b] == pytest.approx([1.0, 1.0, 5 / 8, 3 / 8])
+    assert [r.bonus for r in a + b] == pytest.approx([0.2, 0.1, 0, 0])
+    assert [r.reward for r in a + b] == pytest.approx([1.2, 1.1, 5 / 8, 3 / 8])
+    assert b[0].dimensions == {"safety": 1.0, "care": 0.0} and b[1].dimensions == {"safety": 0.0, "care": 1.0}
+
+
+def test_groups_and_their_order_are_kept():
+    groups = graded(Reward())
+    assert [[r.text for r in g] for g in groups] == TEXTS
+    for i, r in np.ndindex(2, 2):
+        rollout = groups[i][r]
+        assert (rollout.case, rollout.prompt) == (CASES[i], PROMPTS[i])
+        assert rollout.completion is COMPLETIONS[i][r]
+        assert [v.met for v in rollout.verdicts] == [w in rollout.text for w in ("doctor", "antibiotics")]
+
+
+def test_the_settings_of_the_reward():
+    healthbench = graded(Reward("healthbench", length_scale=0))
+    assert [[r.reward for r in g] for g in healthbench] == [[1.0, 1.0], pytest.approx([2 / 5, 0.0])]
+    eager = graded(Reward(length_threshold=0.4))
+    assert [r.bonus for r in eager[1]] == pytest.approx([0.4 / 2, 0])  # 5/8 is above the quantile 0.425, 3/8 is not
+    with pytest.raises(ValueError, match="reward.normalisation 'mean' is not known; one of minmax, healthbench"):
+        Reward("mean")
+
+
+@pytest.mark.parametrize(
+    ("completions", "texts"),
+    [(COMPLETIONS, [TEXTS[0], TEXTS[1][:1]]), ([COMPLETIONS[0], COMPLETIONS[1][:1]], TEXTS), (COMPLETIONS, TEXTS[:1])],
+    ids=["a text too few", "a completion too few", "a group too few"],
+)
+def test_groups_that_do_not_match_are_refused(completions: list, texts: list):
+    with pytest.raises(ValueError):
+        grade_rollouts(CASES, PROMPTS, completions, texts, None, Reward())
+
+
+def test_metrics_of_a_step():
+    """Deviations in a group: of 1.2 and 1.1, 0.05; of 0.625 and 0.375, 0.125. Entropy: mean of 1, 3, 2, 2 nats."""
+    got = rollout_metrics(graded(Reward()))
+    want = {
+        "reward/score": 0.75,
+        "reward/length_bonus": 0.075,
+        "reward/total": 0.825,
+        "reward/std_in_group": 0.0875,
+        "rollout/length": (4 + 16 + 4 + 9) / 4,
+        "rollout/stopped": 0.75,
+        "rollout/entropy": 2.0,
+        "reward/dimension/care": 0.75,
+        "reward/dimension/safety": 0.75,
+    }
+    assert got == pytest.approx(want)
+
+
+def test_a_dimension_is_averaged_over_the_replies_that_have_it():
+    other = Case("c", "cough", "train", CASES[0].messages, RUBRIC[:1])
+    groups = grade_rollouts([CASES[0], other], PROMPTS, COMPLETIONS, TEXTS, None, Reward())
+    got = rollout_metrics(groups)
+    assert (got["reward/dimension/care"], got["reward/dimension/safety"]) == (1.0, 0.75)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return load_tokenizer(tiny.write_folder(tmp_path_factory.mktemp("bpe"), tiny.train_bpe()))
+
+
+class FakeEngine:
+    """Answers prompt i's sample j with fixed text and the end-of-turn token, and keeps what it was asked."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def generate(self, *asked):
+        self.asked = asked
+        _, prompts, n_samples, *_ = asked
+
+        def reply(text: str) -> Completion:
+            tokens = np.asarray([*self.tokenizer.encode(text), self.tokenizer.eos_ids[0]], np.int32)
+            return Completion(tokens, np.zeros(len(tokens)), np.zeros(len(tokens)), True)
+
+        return [[reply(f"fever {i} {j}") for j in range(n_samples)] for i in range(len(prompts))]
+
+
+def test_the_doctor_is_asked_in_the_chat_template_and_read_without_its_stop_token(tokenizer: Tokenizer):
+    engine, how = FakeEngine(tokenizer), Sampling(max_tokens=8)
+    prompts, completions, texts = generate(engine, tokenizer, CASES, 2, how, seed=7, first_request=40)
+    assert engine.asked == ("doctor", prompts, 2, how, 7, 40)
+    assert texts == [["fever 0 0", "fever 0 1"], ["fever 1 0", "fever 1 1"]]
+    assert completions[1][0].tokens[-1] == tokenizer.eos_ids[0]
+    assert prompts == [prompt_tokens(tokenizer, c) for c in CASES]
+    shown = tokenizer.decode(prompts[0], skip_controls=False)
+    assert shown == "<|im_start|>user\nI cough.<|im_end|>\n<|im_start|>assistant\n"

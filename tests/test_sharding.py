@@ -1,0 +1,149 @@
+"""Layouts: what `einsum` and the reshapes keep, what they compute, and which errors name the axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m2jax import sharding
+from m2jax.sharding import P
+
+BATCH = ("data", "fsdp")
+
+
+@pytest.fixture(scope="module")
+def cube() -> jax.sharding.Mesh:
+    return sharding.make_mesh((2, 2, 2))
+
+
+@pytest.fixture
+def mesh(cube: jax.sharding.Mesh) -> Iterator[jax.sharding.Mesh]:
+    with jax.set_mesh(cube):
+        yield cube
+
+
+def numbers(*shape: int) -> np.ndarray:
+    """Small integers, whose sums are exact in float32 in any order."""
+    return np.random.default_rng(0).integers(-4, 5, shape).astype(np.float32)
+
+
+def placed(mesh: jax.sharding.Mesh, x: np.ndarray, *spec: str | tuple[str, ...] | None) -> jax.Array:
+    return jax.device_put(x, jax.NamedSharding(mesh, P(*spec)))
+
+
+@pytest.mark.parametrize(
+    ("equation", "x_spec", "w_spec", "want"),
+    [
+        # the batch and the weight's rows both use fsdp: it stays with the batch
+        ("bd,df->bf", (BATCH, None), ("fsdp", "model"), (BATCH, "model")),
+        # the batch and the result's columns both want fsdp: the batch, which comes first, has it
+        ("bd,df->bf", (BATCH, "model"), ("model", "fsdp"), (BATCH, None)),
+        ("bd,df->bf", (None, "model"), ("model", "fsdp"), (None, "fsdp")),
+        ("bd,fd->bf", (BATCH, None), ("model", "fsdp"), (BATCH, "model")),
+        ("bd,df->bf", (None, None), (None, None), (None, None)),
+    ],
+)
+def test_einsum_keeps_layouts_and_values(mesh, equation, x_spec, w_spec, want):
+    x, w = numbers(8, 4), numbers(4, 4)
+    out = sharding.einsum(equation, placed(mesh, x, *x_spec), placed(mesh, w, *w_spec))
+    assert sharding.spec_of(out) == P(*want)
+    np.testing.assert_array_equal(out, np.einsum(equation, x, w))
+
+
+@pytest.mark.parametrize("equation", ["btd,dkgh->btkgh", "bkgts,bskh->btkgh", "ij,ij->i"])
+def test_einsum_without_a_mesh_is_einsum(equation):
+    left, right = equation.split("->")[0].split(",")
+    sizes = dict(zip("btdkghsij", (2, 3, 4, 2, 3, 2, 5, 3, 2), strict=True))
+    x, w = (numbers(*(sizes[d] for d in dims)) for dims in (left, right))
+    np.testing.assert_array_equal(sharding.einsum(equation, x, w), np.einsum(equation, x, w))
+    out = sharding.einsum(equation, x.astype(jnp.bfloat16), w.astype(jnp.bfloat16), dtype=jnp.float32)
+    assert out.dtype == jnp.float32
+
+
+def test_a_contraction_over_a_split_axis_is_summed_across_devices(mesh):
+    def text(x_spec, w_spec):
+        x, w = placed(mesh, numbers(8, 4), *x_spec), placed(mesh, numbers(4, 4), *w_spec)
+        return jax.jit(sharding.einsum, static_argnums=0).lower("bd,df->bf", x, w).compile().as_text()
+
+    split = text((BATCH, "model"), ("model", None))
+    whole = text((BATCH, None), (None, "model"))
+    assert "all-reduce" in split or "reduce-scatter" in split
+    assert "all-reduce" not in whole and "reduce-scatter" not in whole
+
+
+def test_the_gradient_of_a_gathered_weight_has_the_weights_layout(mesh):
+    x, w = placed(mesh, numbers(8, 4), BATCH, None), placed(mesh, numbers(4, 4), "fsdp", "model")
+    grad = jax.grad(lambda w: sharding.einsum("bd,df->bf", x, w).sum())(w)
+    assert sharding.spec_of(grad) == P("fsdp", "model")
+    np.testing.assert_array_equal(grad, np.tile(numbers(8, 4).sum(0)[:, None], (1, 4)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "axis", "sizes", "shape", "want"),
+    [
+        ((BATCH, None, "model"), 1, (3, 2), (4, 3, 2, 2), (BATCH, None, None, "model")),
+        ((None, None, "model"), 2, (2, 1), (4, 6, 2, 1), (None, None, "model", None)),
+        ((BATCH, None, None), 0, (-1, 1), (4, 1, 6, 2), (BATCH, None, None, None)),
+        ((None, "model", None), 1, (2, -1), (4, 2, 3, 2), (None, "model", None, None)),
+        ((BATCH, None, None), 1, (1, -1), (4, 1, 6, 2), (BATCH, None, None, None)),
+    ],
+)
+def test_split_and_merge_undo_each_other(mesh, spec, axis, sizes, shape, want):
+    x = numbers(4, 6, 2)
+    split = sharding.split_axis(placed(mesh, x, *spec), axis, sizes)
+    assert sharding.spec_of(split) == P(*want)
+    np.testing.assert_array_equal(split, x.reshape(shape))
+    merged = sharding.merge_axes(split, axis)
+    assert sharding.spec_of(merged) == P(*spec)
+    np.testing.assert_array_equal(merged, x)
+
+
+def test_reshapes_work_without_a_mesh():
+    x = jnp.asarray(numbers(4, 6, 2))
+    assert sharding.spec_of(x) == P(None, None, None)
+    assert sharding.split_axis(x, 1, (-1, 2)).shape == (4, 3, 2, 2)
+    np.testing.assert_array_equal(sharding.merge_axes(x, 1), numbers(4, 12))
+    assert sharding.reshard(x, P("model", None, None)) is x
+
+
+def test_take_rows_is_laid_out_like_its_index(mesh):
+    table, index = numbers(8, 4), np.arange(12).reshape(4, 3) % 8
+    rows = sharding.take_rows(placed(mesh, table, "model", "fsdp"), placed(mesh, index, BATCH, None))
+    assert sharding.spec_of(rows) == P(BATCH, None, None)
+    np.testing.assert_array_equal(rows, table[index])
+
+
+def test_rules_lay_out_parameters(mesh):
+    axes = {"embed": ("vocab", "embed"), "layers": ({"norm": (None,), "out": ("kv", None, "embed")},)}
+    shapes = {"embed": (8, 4), "layers": ({"norm": (4,), "out": (2, 3, 4)},)}
+    abstract = jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s, jnp.float32), shapes, is_leaf=lambda x: type(x) is tuple and type(x[0]) is int
+    )
+    got = sharding.shardings(mesh, axes, abstract, sharding.Rules())
+    assert got["embed"].spec == P("model", "fsdp")
+    assert got["layers"][0]["norm"].spec == P(None)
+    assert got["layers"][0]["out"].spec == P("model", None, "fsdp")
+    replicated = sharding.shardings(mesh, axes, abstract, sharding.Rules(None, None, None, None))
+    assert all(set(s.spec) == {None} for s in jax.tree.leaves(replicated))
+
+
+def test_an_axis_that_does_not_divide_is_named(mesh):
+    odd = jax.ShapeDtypeStruct((4, 3), jnp.float32)
+    with pytest.raises(ValueError, match="'kv' axis of size 3 .* 'model' of size 2; choose another config.mesh"):
+        sharding.shardings(mesh, {"q": ("embed", "kv")}, {"q": odd}, sharding.Rules())
+
+
+def test_a_mesh_of_another_size_than_the_devices_is_refused():
+    with pytest.raises(ValueError, match=r"\(3, 1, 1\).* wants 3 devices; there are 8.*config.mesh"):
+        sharding.make_mesh((3, 1, 1), jax.devices()[:8])
+    assert dict(sharding.make_mesh((1, 2, 1), jax.devices()[:2]).shape) == {"data": 1, "fsdp": 2, "model": 1}
+
+
+def test_batches_are_split_by_rows_and_scalars_are_whole(cube):
+    rows, step = sharding.put_batch(cube, (numbers(8, 3), np.int32(5)))
+    assert rows.sharding.shard_shape(rows.shape) == (2, 3) and step.sharding.is_fully_replicated
+    assert sharding.put_replicated(cube, numbers(8, 3)).sharding.is_fully_replicated

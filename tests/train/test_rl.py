@@ -1,0 +1,186 @@
+"""From graded replies to what the learner takes: where tokens, masks and advantages land, and which groups stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from m2jax import sharding
+from m2jax.models.config import ModelConfig
+from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens
+from m2jax.sampler.engine import Completion, Shapes
+from m2jax.sampler.sampling import Sampling
+from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from m2jax.train import grpo, optimizer, rl
+from m2jax.train.step import TrainState
+from m2jax.verifier.checks import parse_check
+from m2jax.verifier.rubric import Case, Criterion
+from tests.text.fixtures import tiny_tokenizers as tiny
+
+CFG = ModelConfig("qwen2", vocab_size=448, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=8)
+MESSAGES = ({"role": "user", "content": "I cough."},)
+CHECKED = Criterion("Names the fever", 5, "safety", parse_check({"words": ["fever"]}))
+
+
+def case(name: str, *rubric: Criterion) -> Case:
+    return Case(name, "cough", "train", MESSAGES, rubric or (CHECKED,))
+
+
+def completion(*tokens: int, logp: float = -1.0) -> Completion:
+    logps = np.full(len(tokens), logp, np.float32)
+    return Completion(np.asarray(tokens, np.int32), logps, logps - 1, True)
+
+
+def rollout(prompt: list[int], reply: Completion, score: float, bonus: float = 0.0) -> Rollout:
+    return Rollout(case("a"), prompt, reply, "", [], score, bonus, {})
+
+
+GROUPS = [
+    [rollout([5, 6], completion(11, 12, 13, logp=-0.5), 1.0, 0.2), rollout([5, 6], completion(14), 0.2)],
+    [rollout([7, 8, 9, 10], completion(15, 16), 0.0), rollout([7, 8, 9, 10], completion(17, 18, 19), 0.5)],
+    [rollout([4], completion(20), 0.3), rollout([4], completion(21), 0.1)],
+]
+
+
+def batches(groups: list, size: int = 3, micro: int = 2) -> list:
+    return rl.minibatches(groups, size, micro, prompt_size=4, max_tokens=3)
+
+
+def test_the_worked_example():
+    """Three groups in micro-batches of two: P = 4, R = 2, C = 3. Rewards 1.2, 0.2 and 0, 0.5 and 0.3, 0.1."""
+    ((got, n),) = batches(GROUPS)
+    assert n == 3
+    np.testing.assert_array_equal(
+        got.tokens,
+        [
+            [[5, 6, 0, 0, 11, 12, 13, 14, 0, 0], [7, 8, 9, 10, 15, 16, 0, 17, 18, 19]],
+            [[4, 0, 0, 0, 20, 0, 0, 21, 0, 0], [0] * 10],
+        ],
+    )
+    np.testing.assert_array_equal(got.prompt_length, [[2, 4], [1, 1]])
+    np.testing.assert_array_equal(
+        got.mask,
+        [
+            [[[1, 1, 1], [1, 0, 0]], [[1, 1, 0], [1, 1, 1]]],
+            [[[1, 0, 0], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]]],
+        ],
+    )
+    np.testing.assert_allclose(got.advantage, [[[0.5, -0.5], [-0.25, 0.25]], [[0.1, -0.1], [0, 0]]], atol=1e-6)
+    # the log-probabilities the learner computes (full), not those cut to top-k
+    np.testing.assert_allclose(got.old_logp[0, 0], [[-0.5, -0.5, -0.5], [-1, 0, 0]])
+    np.testing.assert_array_equal(got.sampler_logp, got.old_logp)
+
+
+def test_groups_come_in_order_over_the_minibatches():
+    made = batches(GROUPS, size=2, micro=1)
+    assert [int(n) for _, n in made] == [2, 1]
+    firsts = [g.tokens[:, 0, 0].tolist() for g, _ in made]
+    assert firsts == [[5, 7], [4, 0]]
+
+
+@pytest.mark.parametrize(("size", "micro"), [(1, 1), (2, 2), (3, 2), (4, 3), (8, 4)])
+def test_shapes_do_not_depend_on_how_many_groups_were_kept(size: int, micro: int):
+    shapes = set()
+    for kept in range(2 * size + 1):
+        made = batches((3 * GROUPS * size)[:kept], size, micro)
+        assert sum(int(n) for _, n in made) == kept and all(0 < n <= size for _, n in made)
+        for groups, n in made:
+            flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), groups)
+            assert flat.mask[:n].any((1, 2)).all() and not flat.mask[n:].any() and not flat.advantage[n:].any()
+            assert (flat.prompt_length >= 1).all()
+            shapes.add(str(jax.tree.map(lambda x: (x.shape, str(x.dtype)), groups)))
+    assert len(shapes) == 1
+
+
+class FakeEngine:
+    """Answers the first `n_even` prompts with two bad replies each, the others with a bad and a good one."""
+
+    shapes = Shapes(rows=2, prompt=16)
+
+    def __init__(self, tokenizer: Tokenizer, n_even: int) -> None:
+        self.tokenizer, self.n_even, self.updates, self.first_requests = tokenizer, n_even, [], []
+
+    def update(self, role, params):
+        self.updates.append((role, params))
+
+    def generate(self, role, prompts, n_samples, how, seed, first_request):
+        self.first_requests.append(first_request)
+        assert role == "doctor" and n_samples == 2
+        good, bad = (completion(*self.tokenizer.encode(word)) for word in ("fever", "cough"))
+        return [[bad, bad if i < self.n_even else good] for i in range(len(prompts))]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder: Path = tmp_path_factory.mktemp("bpe")
+    return load_tokenizer(tiny.write_folder(folder, tiny.train_bpe()))
+
+
+def parts(tokenizer: Tokenizer, n_even: int) -> rl.Parts:
+    config, cases = ConfigDict({"seed": 0, "dtype": "float32"}), [case("a"), case("b")]
+    config.data = {"prompts_per_step": 2, "samples_per_prompt": 2}
+    config.grpo = {"minibatches": 1, "micro_groups": 1}
+    mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
+    sampling, reward, tx = Sampling(max_tokens=8), Reward(length_scale=0), optimizer.make(optimizer.Optimizer(1.0))
+    engine = FakeEngine(tokenizer, n_even)
+    return rl.Parts(
+        config, CFG, mesh, tokenizer, cases, [], engine, None, sampling, grpo.Grpo(8), reward, tx, None
+    )  # fmt: skip
+
+
+def test_groups_without_signal_are_dropped_and_rows_stay(tokenizer: Tokenizer):
+    made = parts(tokenizer, n_even=1)
+    stage = rl.stage(made)
+    state = TrainState(np.int32(0), {"w": np.zeros(1)}, ())
+    ((groups, n),), metrics = stage.make_batch(3, state)
+    assert (n, metrics["groups/dropped"], groups.tokens.shape) == (1, 1, (2, 1, 16 + 2 * 8))
+    np.testing.assert_allclose(np.ravel(groups.advantage), [-0.5, 0.5, 0, 0])
+    prompt = prompt_tokens(tokenizer, made.train[0])
+    assert groups.tokens[0, 0, : len(prompt)].tolist() == prompt
+    assert made.engine.updates == [("doctor", state.trained)]  # the newest weights are served
+    assert made.engine.first_requests == [3 * 2 * 2]  # no request of another step is drawn again
+    assert metrics["reward/total"] == pytest.approx(0.25) and metrics["reward/std_in_group"] == pytest.approx(0.25)
+
+
+def test_a_step_without_any_signal_changes_nothing(tokenizer: Tokenizer):
+    stage = rl.stage(parts(tokenizer, n_even=2))
+    state = TrainState(np.int32(0), {"w": np.zeros(1)}, ())
+    batch, metrics = stage.make_batch(0, state)
+    assert batch == [] and metrics["groups/dropped"] == 2
+    assert stage.update(state, batch) == (state, {})
+
+
+@pytest.mark.parametrize(
+    ("shape", "want"), [((1, -1, 1), (1, 8, 1)), ((-1, 2, 2), (2, 2, 2)), ((2, 2, 2), (2, 2, 2))], ids=str
+)
+def test_a_mesh_size_of_minus_one_takes_the_devices_that_are_left(shape, want):
+    assert tuple(rl.make_mesh(ConfigDict({"mesh": shape})).shape.values()) == want
+
+
+@pytest.mark.parametrize("shape", [(3, -1, 1), (1, 1, 1), (16, -1, 1)], ids=str)
+def test_a_mesh_that_does_not_fit_the_devices_is_refused(shape):
+    with pytest.raises(ValueError, match="there are 8.*config.mesh"):
+        rl.make_mesh(ConfigDict({"mesh": shape}))
+
+
+def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer: Tokenizer):
+    config = ConfigDict({"data": {"prompts_per_step": 4, "max_prompt_tokens": 64}})
+    checked = [case("a"), Case("b", "cough", "train", ({"role": "user", "content": "I cough. " * 5},), (CHECKED,))]
+    got = rl.engine_shapes(config, tokenizer, checked, max_tokens=8)
+    longest = len(prompt_tokens(tokenizer, checked[1]))
+    assert got.rows == 4 and got.prompt % 16 == 0 and got.prompt - 16 < longest <= got.prompt
+    judged = [case("c", *(Criterion(f"Is kind {i}", p, "tone") for i, p in enumerate((1, 2, 3, -1, -2))))]
+    got = rl.engine_shapes(config, tokenizer, judged, max_tokens=8)
+    for criterion in judged[0].rubric:
+        prefix, suffix = rl.judge_tokens(tokenizer, judged[0], "a b\nc d\ne f", criterion)
+        assert len(prefix) <= got.prefix and len(suffix) <= got.suffix
+    assert got.suffixes == 3  # of one sign
+    config.data.max_prompt_tokens = longest - 1
+    with pytest.raises(
+        ValueError, match=f"case b has a prompt of {longest} tokens; .*max_prompt_tokens is {longest - 1}"
+    ):
+        rl.engine_shapes(config, tokenizer, checked, max_tokens=8)

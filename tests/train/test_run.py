@@ -1,0 +1,149 @@
+"""Whole runs of a tiny model: broken off and gone on with, refused, gone wrong, and with an adapter."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from m2jax.checkpoint import load_params
+from m2jax.metrics import read_metrics
+from m2jax.train import main
+from m2jax.weights.load import load
+from tests.train import tiny_run
+
+STEPS = 9
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """`whole` ran through; `broken` was killed, gone on with, ended by SIGTERM, and gone on with again. `killed`,
+    `ended`: exit code, output, lines of metrics.jsonl and newest checkpoint after each.
+    """
+
+    whole: Path
+    broken: Path
+    killed: tuple[int, str, int, int | None]
+    ended: tuple[int, str, int, int | None]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return tiny_run.write_all(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def runs(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    folder = tmp_path_factory.mktemp("runs")
+    whole, broken = folder / "whole", folder / "broken"
+    _succeed(tiny_run.command(*files, whole, steps=STEPS))
+    argv = tiny_run.command(*files, broken, steps=STEPS)
+    killed = (*tiny_run.stop_at(tiny_run.start(argv), broken, 2, signal.SIGKILL), *_done(broken))
+    ended = (*tiny_run.stop_at(tiny_run.start(argv), broken, 5, signal.SIGTERM), *_done(broken))
+    _succeed(argv)
+    return Runs(whole, broken, killed, ended)
+
+
+def test_run_that_was_killed_and_ended_goes_on_bit_by_bit(runs: Runs) -> None:
+    code, output, lines, _ = runs.killed
+    assert code == -signal.SIGKILL and 2 <= lines < STEPS, output
+    whole, broken = (_numbers(folder) for folder in (runs.whole, runs.broken))
+    assert [row["step"] for row in whole] == list(range(STEPS))
+    assert broken == whole
+    assert any(row["update/loss"] != 0 for row in whole) and len({row["update/grad_norm"] for row in whole}) == STEPS
+    for file in ("eval_before.jsonl", "eval_after.jsonl"):
+        assert (runs.broken / file).read_bytes() == (runs.whole / file).read_bytes(), file
+    assert (runs.whole / "eval_before.jsonl").read_bytes() != (runs.whole / "eval_after.jsonl").read_bytes()
+
+
+def test_sigterm_saves_the_step_in_flight_and_says_so(runs: Runs) -> None:
+    code, output, lines, checkpoint = runs.ended
+    assert code == 0, output
+    assert 5 <= lines < STEPS and checkpoint == lines
+    assert f"stopped after {lines} of {STEPS} steps" in output
+
+
+def test_other_values_are_refused_and_nothing_changes(files: tuple[Path, Path], runs: Runs) -> None:
+    before = _contents(runs.whole)
+    config = tiny_run.config(*files, **{"steps": STEPS, "grpo.lr": 1e-3, "seed": 1})
+    with pytest.raises(SystemExit) as error:
+        main.run(config, runs.whole)
+    assert isinstance(error.value.code, str)  # what Python prints, and exits with 1
+    assert "grpo.lr, seed" in error.value.code and str(runs.whole) in error.value.code
+    assert _contents(runs.whole) == before
+
+
+def test_record_summary_and_report(runs: Runs) -> None:
+    rows = read_metrics(runs.whole)
+    promised = {"reward/score", "reward/dimension/form", "reward/dimension/inquiry", "rollout/length"}
+    promised |= {"rollout/entropy", "rollout/tok_s", "update/tok_s", "update/clip_fraction", "update/logp_gap_mean"}
+    for row in rows:
+        assert promised | {"seconds", "compiles"} <= row.keys()
+        assert row["update/logp_gap_mean"] < 1e-4  # sampler and learner agree
+        assert 0 <= row["reward/score"] <= 1 and row["rollout/entropy"] > 0
+    assert len({row["compiles"] for row in rows[1:]}) == 1, "something was compiled after the second step"
+    summary = json.loads((runs.whole / "summary.json").read_text())
+    assert summary["steps"] == STEPS
+    gain = summary["after"]["score"] - summary["before"]["score"]
+    assert math.isclose(summary["gain"]["mean"], gain, abs_tol=1e-6)
+    assert "<html" in (runs.whole / "report.html").read_text()
+
+
+def test_step_that_is_not_finite_stops_the_run(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_run.config(*files, **{"steps": 4, "grpo.lr": 1e30})
+    with tiny_run.one_device(monkeypatch), pytest.raises((SystemExit, FloatingPointError), match="in step 1"):
+        main.run(config, tmp_path / "run")
+    assert [row["step"] for row in read_metrics(tmp_path / "run")] == [0, 1]  # the step's line is there to look at
+    assert not (tmp_path / "run" / "eval_after.jsonl").exists()
+    cfg, params, _ = load_params(tmp_path / "run")  # the checkpoint before it
+    assert _done(tmp_path / "run")[1] == 1 and params["embed"].shape == (cfg.vocab_size, cfg.d_model)
+
+
+def test_adapter_with_minibatches_and_importance_weights_goes_on_too(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"lora.rank": 2, "grpo.minibatches": 2, "grpo.tis_cap": 2.0, "grpo.lr": 3e-2, "grpo.remat": True}
+    values |= {"layers": "scanned", "checkpoint.every": 2}
+    whole, longer = tmp_path / "whole", tmp_path / "longer"
+    with tiny_run.one_device(monkeypatch):
+        for folder, steps in ((whole, 3), (longer, 1), (longer, 3)):
+            main.run(tiny_run.config(*files, **values, steps=steps), folder)
+    rows = _numbers(whole)
+    assert len(rows) == 3 and _done(whole)[1] == 3  # the last step is saved whatever checkpoint.every
+    assert _numbers(longer) == rows
+    # a step's second mini-batch meets a policy that has moved: one alone could clip nothing
+    assert any(row["update/clip_fraction"] > 0 for row in rows)
+    _, merged, _ = load_params(longer)
+    _, start = load(files[0], stacked=True, dtype="float32")
+    for name, is_trained in {"wq": True, "w_down": True, "attn_norm": False}.items():
+        assert np.array_equal(merged["layers"][name], start["layers"][name]) != is_trained, name
+    assert (longer / "report.html").exists()
+
+
+def _succeed(argv: list[str]) -> None:
+    code, output = tiny_run.finish(tiny_run.start(argv))
+    assert code == 0, output
+
+
+def _done(workdir: Path) -> tuple[int, int | None]:
+    """Lines of metrics.jsonl, and the newest whole checkpoint."""
+    steps = [int(f.name) for f in (workdir / "checkpoints").iterdir() if f.name.isdigit()]
+    return len(read_metrics(workdir)), max(steps, default=None)
+
+
+def _numbers(workdir: Path) -> list[dict[str, Any]]:
+    """The record without what a clock or a restart changes."""
+    clocks = ("seconds", "tok_s", "compiles")
+    return [{k: v for k, v in row.items() if not k.endswith(clocks)} for row in read_metrics(workdir)]
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
