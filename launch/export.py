@@ -21,9 +21,7 @@ _RUN = flags.DEFINE_string("run", None, "Folder of a training run.")
 _STEP = flags.DEFINE_integer("step", None, "Step of the checkpoint; the last one by default.")
 _MODEL = flags.DEFINE_string("model", None, "Model name: see python -m m2jax.weights.")
 _OUT = flags.DEFINE_string("out", None, "Folder to write; must be new or empty.", required=True)
-_DTYPE = flags.DEFINE_enum(
-    "dtype", "float32", ["float32", "bfloat16", "float16"], "Type of the file's tensors."
-)
+_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16", "float16"], "Type of the file's tensors.")
 
 
 def main(argv: list[str]) -> None:

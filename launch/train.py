@@ -17,6 +17,17 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with :pr
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config>-<preset> by default.")
 
 
+def parse(argv: list[str]) -> list[str]:
+    """absl's parser; what is wrong is told in one line, without the config library's traceback."""
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, KeyError, OSError) as error:
+        inner = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+        text = str(inner.args[0] if isinstance(inner, KeyError) and inner.args else inner).strip()
+        lines = [line.strip() for line in text.splitlines()]
+        sys.exit("error: " + (lines[-1] if "Traceback" in text else " ".join(lines)))
+
+
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is no flag; values are given as --config.key=value")
@@ -30,4 +41,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    app.run(main)
+    app.run(main, flags_parser=parse)

@@ -59,6 +59,15 @@ class Checkpoints:
         state = like.replace(trained=found.trained, step=found.rest["step"], opt_state=found.rest["opt_state"])
         return state, found.loop
 
+    def restore_trained(self, step: int | None, target: Any) -> Any:
+        """What was trained alone, of `step` or the newest, as `target` (abstract arrays with shardings)."""
+        steps = self._manager.all_steps()
+        if not steps or (step is not None and step not in steps):
+            wanted = "any step" if step is None else f"step {step}"
+            raise ValueError(f"the run has no checkpoint of {wanted}; it has {sorted(steps) or 'none'}")
+        args = ocp.args.Composite(trained=ocp.args.StandardRestore(target))
+        return self._manager.restore(max(steps) if step is None else step, args=args).trained
+
     def wait(self) -> None:
         """Until what was saved is on disk."""
         self._manager.wait_until_finished()
@@ -78,11 +87,6 @@ def load_params(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Pa
     config = json.loads(config_file.read_text())
     stacked, path = config["layers"] == "scanned", names.resolve(config["model"])
     cfg = read_config(path)
-    checkpoints = Checkpoints(run_dir)
-    step = checkpoints.latest() if step is None else step
-    steps = checkpoints._manager.all_steps()
-    if step not in steps:
-        raise ValueError(f"{run_dir} has no checkpoint of step {step}; it has {sorted(steps) or 'none'}")
     rank = config["lora"]["rank"]
     if rank:
         target = jax.eval_shape(lambda: lora.init(cfg, jax.random.key(0), rank, 1.0, stacked=stacked))
@@ -90,9 +94,11 @@ def load_params(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Pa
         target = abstract(cfg, stacked=stacked)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
-    args = ocp.args.Composite(trained=ocp.args.StandardRestore(target))
-    trained = checkpoints._manager.restore(step, args=args).trained
-    checkpoints.close()
+    checkpoints = Checkpoints(run_dir)
+    try:
+        trained = checkpoints.restore_trained(step, target)
+    finally:
+        checkpoints.close()
     if rank:
         trained = lora.merge(lora.attach(load(path, stacked=stacked, dtype="float32")[1], trained))
     return cfg, trained, config["model"]

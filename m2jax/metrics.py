@@ -47,9 +47,7 @@ class MetricsLog:
         self._file = path.open("ab")
         # A suffix of its own: tensorboardX names files by the second and truncates one that exists.
         suffix = f".{time.time_ns()}"
-        self._board = SummaryWriter(
-            str(workdir / "tb"), purge_step=resume_step, flush_secs=1, filename_suffix=suffix
-        )
+        self._board = SummaryWriter(str(workdir / "tb"), purge_step=resume_step, flush_secs=1, filename_suffix=suffix)
 
     def write(self, step: int, metrics: Mapping[str, float | int | str]) -> None:
         """Append the metrics of one step; on return the line is on disk.
@@ -103,9 +101,7 @@ class Progress:
 
     def __init__(self, total_steps: int, start: int = 0) -> None:
         if not 0 <= start <= total_steps:
-            raise ValueError(
-                f"start is {start}: it must be between 0 and total_steps, which is {total_steps}"
-            )
+            raise ValueError(f"start is {start}: it must be between 0 and total_steps, which is {total_steps}")
         self._total = total_steps
         self._marks: deque[float] = deque(maxlen=9)
         self._live: rich.progress.Progress | None = None
@@ -178,9 +174,7 @@ def _rows(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
         except ValueError as error:
             if number == len(lines):
                 break
-            raise ValueError(
-                f"{path}, line {number} is not JSON ({error}): repair or remove the line"
-            ) from error
+            raise ValueError(f"{path}, line {number} is not JSON ({error}): repair or remove the line") from error
         if not isinstance(row, dict):
             raise ValueError(f"{path}, line {number} is not a JSON object: repair or remove the line")
         rows.append((line, row))

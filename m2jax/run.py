@@ -30,10 +30,11 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
         values = _same_run(workdir, config, command)
         mesh = rl.make_mesh(config)
         with jax.set_mesh(mesh):
-            devices = f"{len(jax.devices())} x {jax.devices()[0].device_kind}"
+            devices = f"{mesh.size} x {jax.devices()[0].device_kind}"
             print(f"{config.model} on {devices}; run folder {workdir}", flush=True)
             parts, state = rl.start(config, mesh)
-    except ValueError as error:
+            stage = rl.stage(parts)
+    except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
     workdir.mkdir(parents=True, exist_ok=True)
     _write_json(workdir / "config.json", values)
@@ -42,7 +43,10 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
         if not before.exists():
             heldout.evaluate(parts, parts.engine.roles["start"], before)
         plan = loop.Plan(config.steps, config.checkpoint.every, config.checkpoint.keep)
-        state, steps = loop.run(workdir, plan, rl.stage(parts), state)
+        try:
+            state, steps = loop.run(workdir, plan, stage, state)
+        except FloatingPointError as error:
+            raise SystemExit(f"error: {error}") from error
         if steps < config.steps:
             print(f"stopped after {steps} of {config.steps} steps, saved; the same command goes on", flush=True)
             return workdir

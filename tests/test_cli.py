@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from m2jax.train import main
+from m2jax import run as training
 from tests.train import tiny_run
 
 SMOKE = "--config=configs/rl_stage2.py:smoke"
@@ -92,9 +92,9 @@ def _refusal(config: tiny_run.ConfigDict, workdir: Path, monkeypatch: pytest.Mon
     """What Python prints last where the run is refused (it exits with 1)."""
     with pytest.raises(SystemExit) as error:
         if monkeypatch is None:
-            main.run(config, workdir)
+            training.run(config, workdir)
         else:
             with tiny_run.one_device(monkeypatch):
-                main.run(config, workdir)
+                training.run(config, workdir)
     assert isinstance(error.value.code, str)
     return error.value.code

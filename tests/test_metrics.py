@@ -138,9 +138,7 @@ def test_kill_9_leaves_a_record_that_can_be_continued(tmp_path: Path) -> None:
         "    log.write(step, {'x': step / 3})\n"
         "    if step == 20: print('ready', flush=True)\n"
     )
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert child.stdout.readline() == "ready\n"
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
@@ -202,8 +200,6 @@ def test_progress_refuses_a_start_beyond_the_end() -> None:
         Progress(5, start=7)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (89.4, "89 s"), (600, "10 min"), (11_100, "3 h 05 min")]
-)
+@pytest.mark.parametrize(("seconds", "words"), [(0, "0 s"), (89.4, "89 s"), (600, "10 min"), (11_100, "3 h 05 min")])
 def test_durations_read_as_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words

@@ -69,9 +69,7 @@ def _body(run: Run) -> str:
         "reproduce": ("How to reproduce", _reproduce(run.config)),
     }
     links = "".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in sections.items())
-    parts = [
-        f'<section id="{key}"><h2>{title}</h2>{body}</section>' for key, (title, body) in sections.items()
-    ]
+    parts = [f'<section id="{key}"><h2>{title}</h2>{body}</section>' for key, (title, body) in sections.items()]
     return (
         f'<header>{_headline(run)}<nav aria-label="Sections">{links}</nav>{_notes(run.notes)}</header>\n'
         f"<main>{_fluency(run.summary)}{''.join(parts)}</main>"
@@ -153,11 +151,7 @@ def _dimensions(run: Run) -> str:
         return "<p>No graded criteria were saved, so there is no score per rubric dimension.</p>"
     blocks = []
     for dimension in names:
-        rows = [
-            (label, name, {"score": scores[name][dimension]})
-            for name, label in SIDES
-            if dimension in scores[name]
-        ]
+        rows = [(label, name, {"score": scores[name][dimension]}) for name, label in SIDES if dimension in scores[name]]
         blocks.append(f"<div><h3>{text(dimension.replace('_', ' ').capitalize())}</h3>{_bars(rows)}</div>")
     hint = "Score on the criteria of each rubric dimension alone, from 0 to 100, over all held-out replies."
     return f'<p class="hint">{hint}</p><div class="dimensions">{"".join(blocks)}</div>'
@@ -235,9 +229,7 @@ def _transcripts(run: Run) -> str:
     chosen = choose_transcripts(run.before, run.after)
     if not chosen:
         return "<p>No held-out replies were saved.</p>"
-    counts = {"all": len(chosen)} | {
-        name: sum(_direction(t) == name for t in chosen) for name in ("better", "worse")
-    }
+    counts = {"all": len(chosen)} | {name: sum(_direction(t) == name for t in chosen) for name in ("better", "worse")}
     buttons = "".join(
         f'<button type="button" data-show="{name}" aria-pressed="{str(name == "all").lower()}">'
         f"{name.capitalize()} {count}</button>"
@@ -293,10 +285,7 @@ def _reply(row: Row | None, name: str, label: str) -> str:
 
 
 def _criteria(transcript: Transcript) -> str:
-    sides = [
-        {c["text"]: c for c in (row["criteria"] if row else [])}
-        for row in (transcript.before, transcript.after)
-    ]
+    sides = [{c["text"]: c for c in (row["criteria"] if row else [])} for row in (transcript.before, transcript.after)]
     if not any(sides):
         return "<p>No graded criteria were saved.</p>"
     rows = []
@@ -342,9 +331,7 @@ def _flat(config: Row, prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict) and value:
             rows += _flat(value, f"{prefix}{key}.")
         else:
-            rows.append(
-                (f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-            )
+            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
     return rows
 
 
@@ -353,9 +340,7 @@ def _reproduce(config: Row) -> str:
     if not command:
         return "<p>The command of this run was not saved with its settings.</p>"
     line = shlex.join(map(str, command)) if isinstance(command, list) else command
-    said = (
-        "The same command with the same settings and seed, on the same kind of machine, gives the same run:"
-    )
+    said = "The same command with the same settings and seed, on the same kind of machine, gives the same run:"
     return f"<p>{said}</p><pre><code>{text(line)}</code></pre>"
 
 

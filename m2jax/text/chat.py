@@ -93,14 +93,10 @@ def render(
     """
     template = chat_template if chat_template is not None else tokenizer.chat_template
     if template is None:
-        raise ValueError(
-            "the model has no chat template: pass chat_template=, such as CHATML of m2jax.text.chat"
-        )
+        raise ValueError("the model has no chat template: pass chat_template=, such as CHATML of m2jax.text.chat")
     for i, message in enumerate(messages):
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", message.role):
-            raise ValueError(
-                f"message {i} has the role {message.role!r}: a role is a word, like user or assistant"
-            )
+            raise ValueError(f"message {i} has the role {message.role!r}: a role is a word, like user or assistant")
         if not isinstance(message.content, str) and any(token < 0 for token in message.content):
             raise ValueError(f"message {i} ({message.role}) has a negative token id {min(message.content)}")
     frame = _frame(tokenizer, messages, template, template_kwargs)
@@ -209,9 +205,7 @@ class _Frame:
         return text.translate(str.maketrans(originals | dict.fromkeys(self.opens + self.closes, "")))
 
 
-def _frame(
-    tokenizer: Tokenizer, messages: Sequence[Message], template: str, kwargs: dict[str, Any]
-) -> _Frame:
+def _frame(tokenizer: Tokenizer, messages: Sequence[Message], template: str, kwargs: dict[str, Any]) -> _Frame:
     contents = [message.content for message in messages if isinstance(message.content, str)]
     used = set("".join([template, json.dumps(kwargs, ensure_ascii=False, default=str), *contents]))
     fresh = (chr(code) for plane in (0xF, 0x10) for code in range(plane << 16, (plane << 16) + 0xFFFE))
@@ -259,9 +253,7 @@ class _Layout:
 
 
 def _read_marks(laid_out: str, frame: _Frame, messages: Sequence[Message]) -> _Layout:
-    marks = {c: (i, True) for i, c in enumerate(frame.opens)} | {
-        c: (i, False) for i, c in enumerate(frame.closes)
-    }
+    marks = {c: (i, True) for i, c in enumerate(frame.opens)} | {c: (i, False) for i, c in enumerate(frame.closes)}
     pieces = re.split(f"([{frame.opens}{frame.closes}])", laid_out) if marks else [laid_out]
     bare = "".join(pieces[::2])
     owners = np.full(len(bare), -1, np.int32)

@@ -110,9 +110,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     if path.is_dir():
         found = [path / name for name in ("tokenizer.json", "tokenizer.model") if (path / name).is_file()]
         if not found:
-            raise ValueError(
-                f"{path} has no tokenizer.json and no tokenizer.model: name a model folder that has one"
-            )
+            raise ValueError(f"{path} has no tokenizer.json and no tokenizer.model: name a model folder that has one")
         path = found[0]
     if not path.is_file():
         raise ValueError(f"there is no tokenizer file {path}")
@@ -147,9 +145,7 @@ class _Declared:
         ids = {_id(token, vocab) for token in (self.bos, *self.eos) if token is not None}
         return {text: i for text, i in vocab.items() if text in texts or i in ids}
 
-    def tokenizer(
-        self, vocab: dict[str, int], size: int, controls: dict[str, int], backend: _Backend
-    ) -> Tokenizer:
+    def tokenizer(self, vocab: dict[str, int], size: int, controls: dict[str, int], backend: _Backend) -> Tokenizer:
         eos = tuple(dict.fromkeys(_id(token, vocab) for token in self.eos))
         bos, pad = (None if token is None else _id(token, vocab) for token in (self.bos, self.pad))
         pad = pad if pad is not None else next(iter(eos), 0)
@@ -185,10 +181,7 @@ def _declared_beside(path: Path) -> _Declared:
     more_eos = more_eos if isinstance(more_eos, list) else [more_eos]
     extra = config.get("additional_special_tokens") or config.get("extra_special_tokens") or []
     extra = extra.values() if isinstance(extra, dict) else extra
-    added = {
-        int(i): (t["content"], t.get("special", False))
-        for i, t in config.get("added_tokens_decoder", {}).items()
-    }
+    added = {int(i): (t["content"], t.get("special", False)) for i, t in config.get("added_tokens_decoder", {}).items()}
     for token, i in _read_json(folder / "added_tokens.json").items():
         added.setdefault(i, (token, False))
     template = config.get("chat_template")
@@ -239,15 +232,11 @@ def _from_json(path: Path) -> Tokenizer:
     source = _read_json(path)
     if source.get("model", {}).get("type", "BPE") != "BPE" or "model" not in source:
         kind = source.get("model", {}).get("type")
-        raise ValueError(
-            f"{path}: model type {kind!r} is not supported, only BPE; give the sentencepiece .model"
-        )
+        raise ValueError(f"{path}: model type {kind!r} is not supported, only BPE; give the sentencepiece .model")
     return _bpe(source, _declared_beside(path), path)
 
 
-def _bpe(
-    source: dict[str, Any], declared: _Declared, path: Path, unused: frozenset[int] = frozenset()
-) -> Tokenizer:
+def _bpe(source: dict[str, Any], declared: _Declared, path: Path, unused: frozenset[int] = frozenset()) -> Tokenizer:
     """A tokenizer from the content of a tokenizer.json; ids in `unused` exist but stand for no text."""
     model, added = source["model"], source.get("added_tokens") or []
     vocab = model["vocab"] | {token["content"]: token["id"] for token in added}
@@ -255,9 +244,7 @@ def _bpe(
     declared = replace(declared, special=declared.special | unk)
     controls = declared.controls(vocab, ((token["content"], token["special"]) for token in added))
     kept = {text: i for text, i in vocab.items() if text not in controls and i not in unused}
-    merges = [
-        tuple(merge.split(" ", 1)) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]
-    ]
+    merges = [tuple(merge.split(" ", 1)) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
     gone = vocab.keys() - kept.keys()
     merges = [(a, b) for a, b in merges if not (a in gone or b in gone or a + b in gone)]
     plain = source | {
@@ -321,14 +308,10 @@ def _from_sentencepiece(path: Path) -> Tokenizer:
     pieces = [(piece.piece, piece.score, piece.type) for piece in proto.pieces]
     for i, text, special in declared.added:
         if i > len(pieces) or (i < len(pieces) and pieces[i][0] != text):
-            raise ValueError(
-                f"{path}: the added token {text!r} has id {i}, which does not follow or match the pieces"
-            )
+            raise ValueError(f"{path}: the added token {text!r} has id {i}, which does not follow or match the pieces")
         pieces[i : i + 1] = [(text, 0.0, _CONTROL if special else _USER_DEFINED)]
     spec = proto.normalizer_spec
-    ids = [
-        i if 0 <= i < len(pieces) else None for i in (proto.trainer_spec.bos_id, proto.trainer_spec.eos_id)
-    ]
+    ids = [i if 0 <= i < len(pieces) else None for i in (proto.trainer_spec.bos_id, proto.trainer_spec.eos_id)]
     declared = replace(
         declared,
         bos=ids[0] if declared.bos is None else declared.bos,
@@ -376,16 +359,12 @@ def _sentencepiece_source(
     )
 
 
-def _source(
-    model: dict[str, Any], pieces: list[tuple[int, str, int]], **steps: dict[str, Any]
-) -> dict[str, Any]:
+def _source(model: dict[str, Any], pieces: list[tuple[int, str, int]], **steps: dict[str, Any]) -> dict[str, Any]:
     """A tokenizer.json whose added tokens are the controls and the user-defined pieces."""
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     kinds = (_UNKNOWN, _CONTROL, _USER_DEFINED)
     added = [
-        {"id": i, "content": t, "special": kind != _USER_DEFINED, **flags}
-        for i, t, kind in pieces
-        if kind in kinds
+        {"id": i, "content": t, "special": kind != _USER_DEFINED, **flags} for i, t, kind in pieces if kind in kinds
     ]
     empty = {"version": "1.0", "normalizer": None, "pre_tokenizer": None, "post_processor": None}
     return empty | {"added_tokens": added, **steps, "model": {"type": "BPE", **model}}
@@ -444,16 +423,11 @@ def _from_gguf(path: Path) -> Tokenizer:
     return _bpe(source, declared, path, frozenset(i for i, kind in enumerate(types) if kind == _UNUSED))
 
 
-def _gguf_bpe_source(
-    tokens: list[str], types: list[int], merges: list[str], pre: str, path: Path
-) -> dict[str, Any]:
+def _gguf_bpe_source(tokens: list[str], types: list[int], merges: list[str], pre: str, path: Path) -> dict[str, Any]:
     if pre not in _PRE:
         raise ValueError(f"{path}: unknown pre-tokenizer {pre!r}; known: {', '.join(sorted(_PRE))}. "
                          "Give the model's tokenizer.json instead")  # fmt: skip
-    cuts = [
-        {"type": "Split", "pattern": {"Regex": cut}, "behavior": "Isolated", "invert": False}
-        for cut in _PRE[pre]
-    ]
+    cuts = [{"type": "Split", "pattern": {"Regex": cut}, "behavior": "Isolated", "invert": False} for cut in _PRE[pre]]
     to_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     model = {"unk_token": None, "fuse_unk": False, "byte_fallback": False}
     model |= {
@@ -509,11 +483,7 @@ def _gguf_metadata(path: Path) -> dict[str, Any]:
                 return string()
             if kind == 9:
                 item, count = numbers("I")[0], numbers("Q")[0]
-                return (
-                    list(numbers(_SCALARS[item], count))
-                    if item in _SCALARS
-                    else [value(item) for _ in range(count)]
-                )
+                return list(numbers(_SCALARS[item], count)) if item in _SCALARS else [value(item) for _ in range(count)]
             return numbers(_SCALARS[kind])[0]
 
         try:

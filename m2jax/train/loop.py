@@ -106,7 +106,7 @@ def _write(log: MetricsLog, progress: Progress, step: int, metrics: Metrics) -> 
         metrics["update/tok_s"] = metrics["update/tokens"] / metrics["update/seconds"]
     log.write(step, metrics)
     progress.update(step, metrics)
-    for key in ("update/loss", "update/grad_norm"):
+    for key in ("rollout/entropy", "update/loss", "update/grad_norm"):
         if key in metrics and not math.isfinite(metrics[key]):
             raise FloatingPointError(
                 f"{key} is {metrics[key]} in step {step}: the run stops and its last checkpoint stays. "

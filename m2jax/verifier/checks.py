@@ -150,9 +150,7 @@ def _phrase(phrase: object) -> str:
         else:
             stem = part.removesuffix("*")
             if "*" in stem or (part and not stem):
-                raise ValueError(
-                    f"phrase {phrase!r} has a misplaced *; it goes at the end of a word, as in 'clinic*'"
-                )
+                raise ValueError(f"phrase {phrase!r} has a misplaced *; it goes at the end of a word, as in 'clinic*'")
             out += re.escape(stem) + (r"[^\W_]*" if part != stem else "")
     return out
 
@@ -226,9 +224,7 @@ def _parse_number(raw: dict) -> Number:
     units = spec.get("unit", [])
     units = [units] if isinstance(units, str) else units
     if not isinstance(units, list) or ("unit" in spec and not units):
-        raise ValueError(
-            f"number unit is {spec['unit']!r}; give one unit or a list of synonyms, or leave it out"
-        )
+        raise ValueError(f"number unit is {spec['unit']!r}; give one unit or a list of synonyms, or leave it out")
     tail = rf"\)?[\s\-]{{0,3}}(?:{'|'.join(_unit(u) for u in units)}){_END}{_PER}" if units else _END
     return Number(re.compile(rf"(?<![\w.,/]){_SEVERAL}{tail}", re.IGNORECASE), bounds["min"], bounds["max"])
 
@@ -416,9 +412,7 @@ def _cue_before(text: str, begin: int, start: int) -> bool:
             or len(between.split()) > SCOPE_WORDS
         ):
             continue
-        negated = not (
-            cue["without"] and denied
-        )  # "do not take (or stop) it without asking your doctor": ask
+        negated = not (cue["without"] and denied)  # "do not take (or stop) it without asking your doctor": ask
         denied = True
     return negated
 

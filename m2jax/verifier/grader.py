@@ -75,7 +75,7 @@ class EngineJudge:
         return out
 
     def _fitting(self, case: Case, reply: str, criterion: Criterion) -> tuple[list[int], list[int]]:
-        """`judge_tokens`, the reply cut at its end where it is too long for the engine (bytes that are no text grow)."""
+        """`judge_tokens`, the reply cut where it is too long for the engine (bytes that are no text grow)."""
         parts = judge_tokens(self.tokenizer, case, reply, criterion)
         while reply and len(parts[0]) > self.engine.shapes.prefix:
             reply = reply[: len(reply) * 3 // 4]

@@ -41,9 +41,7 @@ def judge_parts(conversation: Sequence[tuple[str, str]], criterion: Criterion) -
     """
     if not conversation or conversation[-1][0] != "assistant":
         last = conversation[-1][0] if conversation else None
-        raise ValueError(
-            f"the conversation ends with the role {last!r}; it must end with the assistant's reply"
-        )
+        raise ValueError(f"the conversation ends with the role {last!r}; it must end with the assistant's reply")
     head, middle, tail = _template("positive" if criterion.points > 0 else "negative")
     turns = "\n".join(_turn(role, text) for role, text in conversation)
     return head + turns + middle, " " + " ".join(criterion.text.split()) + tail
@@ -52,9 +50,7 @@ def judge_parts(conversation: Sequence[tuple[str, str]], criterion: Criterion) -
 def _turn(role: str, text: str) -> str:
     if role not in _HEADINGS:
         raise ValueError(f"role is {role!r}; use one of {', '.join(_HEADINGS)}")
-    lines = [
-        line.rstrip() for line in text.splitlines() if line.strip()
-    ]  # splitlines: every Unicode line end
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]  # splitlines: every Unicode line end
     return "\n".join([f"{_HEADINGS[role]}:", *(f"> {line}" for line in lines or ["(nothing)"])])
 
 
@@ -64,9 +60,7 @@ def _template(name: str) -> tuple[str, str, str]:
 
     The space before the criterion goes with the criterion: tokenizers join a space to the word that follows.
     """
-    text = (
-        resources.files("m2jax.verifier").joinpath("prompts", f"{name}.txt").read_text("utf-8").rstrip("\n")
-    )
+    text = resources.files("m2jax.verifier").joinpath("prompts", f"{name}.txt").read_text("utf-8").rstrip("\n")
     head, _, rest = text.partition("{conversation}")
     middle, _, tail = rest.partition(" {criterion}")
     return head, middle, tail

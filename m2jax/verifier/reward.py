@@ -104,9 +104,7 @@ def length_bonus(
     """
     scores_R, lengths_R = np.asarray(scores_R, np.float64), np.asarray(lengths_R, np.float64)
     if scores_R.ndim != 1 or scores_R.shape != lengths_R.shape or not scores_R.size:
-        raise ValueError(
-            f"scores {scores_R.shape} and lengths {lengths_R.shape}; give two equal vectors, not empty"
-        )
+        raise ValueError(f"scores {scores_R.shape} and lengths {lengths_R.shape}; give two equal vectors, not empty")
     if not np.isfinite(scores_R).all():
         raise ValueError(f"scores are {scores_R}; they must be finite")
     if not (lengths_R >= 1).all():
@@ -119,7 +117,5 @@ def length_bonus(
 def _arrays(points: Sequence[int], met: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
     w, a = np.asarray(points, np.float64), np.asarray(met, bool)
     if w.ndim != 1 or w.shape != a.shape or not w.size or not (w != 0).all():
-        raise ValueError(
-            f"points {list(points)} and met {list(met)}; give one of each per criterion, points not 0"
-        )
+        raise ValueError(f"points {list(points)} and met {list(met)}; give one of each per criterion, points not 0")
     return w, a.astype(np.float64)

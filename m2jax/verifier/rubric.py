@@ -67,9 +67,7 @@ class Case:
             raise ValueError(f"split is {self.split!r}; write one of {', '.join(SPLITS)}")
         _check_messages(self.messages)
         if not any(criterion.points > 0 for criterion in self.rubric):
-            raise ValueError(
-                "rubric has no criterion with positive points; add one, or nothing can be earned"
-            )
+            raise ValueError("rubric has no criterion with positive points; add one, or nothing can be earned")
 
 
 def load_cases(path: str | Path) -> list[Case]:
@@ -87,9 +85,7 @@ def load_cases(path: str | Path) -> list[Case]:
         try:
             case = parse_case(_parse_json(line))
             if case.id in seen:
-                raise ValueError(
-                    f"id {case.id!r} is also used on line {seen[case.id]}; give each case its own"
-                )
+                raise ValueError(f"id {case.id!r} is also used on line {seen[case.id]}; give each case its own")
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
         seen[case.id] = number
@@ -101,9 +97,7 @@ def load_cases(path: str | Path) -> list[Case]:
 
 def parse_case(raw: object) -> Case:
     """The case of one decoded JSON line. ValueError says what is wrong, without file and line."""
-    fields = _fields(
-        "case", raw, required={"id", "topic", "rubric"}, optional={"split", "question", "messages"}
-    )
+    fields = _fields("case", raw, required={"id", "topic", "rubric"}, optional={"split", "question", "messages"})
     if ("question" in fields) == ("messages" in fields):
         raise ValueError("a case needs either 'question' or 'messages', and not both")
     if "question" in fields:
@@ -134,9 +128,7 @@ def _check_messages(messages: Sequence[object]) -> None:
         fields = _fields(f"messages[{index}]", message, required={"role", "content"}, optional=set())
         _require_text(f"messages[{index}] content", fields["content"])
         if fields["role"] not in ROLES:
-            raise ValueError(
-                f"messages[{index}] has the role {fields['role']!r}; use one of {', '.join(ROLES)}"
-            )
+            raise ValueError(f"messages[{index}] has the role {fields['role']!r}; use one of {', '.join(ROLES)}")
         if fields["role"] == "system" and index > 0:
             raise ValueError(f"messages[{index}] is a system turn; only the first message may be one")
     if not messages or messages[-1]["role"] != "user":
@@ -163,9 +155,7 @@ def _parse_json(line: bytes) -> object:
     try:
         return json.loads(line.decode("utf-8-sig"), object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
-        raise ValueError(
-            f"not JSON: {error.msg} at column {error.colno}; write one object per line"
-        ) from error
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}; write one object per line") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start}; save the file as UTF-8") from error
 

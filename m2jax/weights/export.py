@@ -138,26 +138,20 @@ def _stored(params: Params, tensor: _Tensor, dtype: np.dtype) -> np.ndarray:
         leaf, layer = params["layers"][tensor.layer][tensor.row.name.removeprefix("layers/")], None
     array = _to_host(leaf, layer, dtype, tensor)
     if not np.isfinite(array).all():
-        raise ValueError(
-            f"tensor {tensor.name!r} holds values that are not finite as {dtype.name}; not exported"
-        )
+        raise ValueError(f"tensor {tensor.name!r} holds values that are not finite as {dtype.name}; not exported")
     return np.ascontiguousarray(layout.to_stored(tensor.row, array))
 
 
 def _to_host(leaf: Any, layer: int | None, dtype: np.dtype, tensor: _Tensor) -> np.ndarray:
     if isinstance(leaf, jax.Array):
         if not leaf.is_fully_addressable:
-            raise ValueError(
-                f"{tensor.row.name!r} is spread over several processes; load it in a single process"
-            )
+            raise ValueError(f"{tensor.row.name!r} is spread over several processes; load it in a single process")
         # A fresh array: a leaf keeps the numpy copy that is made of it, and a model of them would add up.
         leaf = jnp.array(leaf if layer is None else leaf[layer], dtype, copy=True)
         layer = None
     array = np.asarray(leaf if layer is None else leaf[layer]).astype(dtype, copy=False)
     if array.shape != tensor.row.shape:
-        raise ValueError(
-            f"{tensor.row.name!r} has shape {array.shape}, but the configuration says {tensor.row.shape}"
-        )
+        raise ValueError(f"{tensor.row.name!r} has shape {array.shape}, but the configuration says {tensor.row.shape}")
     return array
 
 

@@ -129,7 +129,5 @@ def _kind(name: str, shape: tuple[int, ...], number: int) -> GGMLQuantizationTyp
         raise ValueError(f"tensor {name!r} has type {number}, which the gguf package does not know") from None
     block = GGML_QUANT_SIZES[kind][0]
     if not shape or shape[-1] % block:
-        raise ValueError(
-            f"tensor {name!r} of shape {shape} does not divide into {kind.name} blocks of {block}"
-        )
+        raise ValueError(f"tensor {name!r} of shape {shape} does not divide into {kind.name} blocks of {block}")
     return kind

@@ -48,9 +48,7 @@ class GgufSource:
         self.path = path
         metadata, tensors = read_gguf(path)
         if metadata.get("split.count", 1) > 1:
-            raise ValueError(
-                f"{path} is one part of a split GGUF file; merge the parts with llama-gguf-split --merge"
-            )
+            raise ValueError(f"{path} is one part of a split GGUF file; merge the parts with llama-gguf-split --merge")
         self._check_kinds(tensors)
         factors = self._dequantize(tensors.pop(_ROPE_FACTORS)) if _ROPE_FACTORS in tensors else None
         self.config: ModelConfig = gguf_config(metadata, tensors, factors)
@@ -169,9 +167,7 @@ def _candidates(factors: np.ndarray, turns: np.ndarray) -> list[RopeScaling]:
     if inside.sum() >= 2:
         slope, offset = np.polyfit(turns[inside], smooth[inside], 1)
         if offset < 0:  # smooth = (positions * turns - low) / (high - low), with low = 1
-            candidates.append(
-                RopeScaling(factor, 1.0, round(float(1 - 1 / offset), 3), round(float(-slope / offset)))
-            )
+            candidates.append(RopeScaling(factor, 1.0, round(float(1 - 1 / offset), 3), round(float(-slope / offset))))
     return candidates
 
 

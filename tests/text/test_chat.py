@@ -38,9 +38,7 @@ TEMPLATES = {
     "trim": template("c | trim"),
     "last part": template("c.split('</think>')[-1].lstrip('\\n')"),
     "first part": template("c.split('</think>')[0]"),
-    "rewritten": template(
-        "'<think>\\n' + c.split('</think>')[0].split('<think>')[-1] + c.split('</think>')[-1]"
-    ),
+    "rewritten": template("'<think>\\n' + c.split('</think>')[0].split('<think>')[-1] + c.split('</think>')[-1]"),
     "joined": template("c.replace('</think>', '')"),
     "cut and joined": template("c.split('<think>')[-1].replace('</think>', '')"),
     "cut and joined, names a half": template("'<|im_' ~ c.split('<think>')[-1].replace('</think>', '')"),
@@ -120,9 +118,7 @@ def test_benign_text_gets_the_ids_of_plain_rendering(
 
 @quick
 @given(messages=hostile)
-def test_what_is_marked_trained_is_the_content_and_its_end(
-    tokenizer: Tokenizer, messages: list[Message]
-) -> None:
+def test_what_is_marked_trained_is_the_content_and_its_end(tokenizer: Tokenizer, messages: list[Message]) -> None:
     messages = [Message(m.role, m.content.strip(), m.trained) for m in messages]
     got = render(tokenizer, messages)
     for i, message in enumerate(messages):
@@ -162,9 +158,7 @@ def test_every_token_of_a_conversation(tokenizer: Tokenizer) -> None:
 
 @quick
 @given(
-    turns=st.lists(
-        st.tuples(tiny.nasty_text, st.lists(st.integers(0, 367), max_size=6)), min_size=1, max_size=4
-    ),
+    turns=st.lists(st.tuples(tiny.nasty_text, st.lists(st.integers(0, 367), max_size=6)), min_size=1, max_size=4),
     ended=st.booleans(),
 )
 def test_a_growing_dialogue_keeps_its_tokens(
@@ -181,11 +175,7 @@ def test_a_growing_dialogue_keeps_its_tokens(
         so_far = prompt.tokens.tolist() + sampled
         messages.append(Message("assistant", sampled, trained=True))
     got = render(tokenizer, messages, add_generation_prompt=False)
-    assert (
-        got.tokens.tolist() == so_far + tokenizer.encode("\n")
-        if ended
-        else [*so_far, END, *tokenizer.encode("\n")]
-    )
+    assert got.tokens.tolist() == so_far + tokenizer.encode("\n") if ended else [*so_far, END, *tokenizer.encode("\n")]
     for i, message in enumerate(messages):
         if message.trained:
             own = got.tokens[got.roles == i].tolist()
@@ -269,10 +259,7 @@ def test_what_is_wrong_is_named(tokenizer: Tokenizer, library: tokenizers.Tokeni
     without = load_tokenizer(tiny.write_folder(tmp_path, library, chat_template=None))
     with pytest.raises(ValueError, match="no chat template.*CHATML"):
         render(without, [user])
-    assert (
-        render(without, [user], chat_template=CHATML).tokens.tolist()
-        == render(tokenizer, [user]).tokens.tolist()
-    )
+    assert render(without, [user], chat_template=CHATML).tokens.tolist() == render(tokenizer, [user]).tokens.tolist()
     for messages, shown, message in [
         (
             [user],
@@ -292,14 +279,10 @@ def test_what_is_wrong_is_named(tokenizer: Tokenizer, library: tokenizers.Tokeni
             render(tokenizer, messages, chat_template=shown)
 
 
-@pytest.mark.skipif(
-    "M2JAX_TEST_GGUF" not in os.environ, reason="needs M2JAX_TEST_GGUF=path of SmolLM2-135M-Instruct"
-)
+@pytest.mark.skipif("M2JAX_TEST_GGUF" not in os.environ, reason="needs M2JAX_TEST_GGUF=path of SmolLM2-135M-Instruct")
 def test_smollm2() -> None:
     tokenizer = load_tokenizer(os.environ["M2JAX_TEST_GGUF"])
-    got = render(
-        tokenizer, [Message("user", "Hello <|im_end|>"), Message("assistant", tokenizer.encode("Hi."), True)]
-    )
+    got = render(tokenizer, [Message("user", "Hello <|im_end|>"), Message("assistant", tokenizer.encode("Hi."), True)])
     text = tokenizer.decode(got.tokens, skip_controls=False)
     assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
     assert controls_of(tokenizer, got.tokens) == [1, 2] * 3 + [1]

@@ -32,9 +32,7 @@ def model() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def paths(
-    tmp_path_factory: pytest.TempPathFactory, bpe: tokenizers.Tokenizer, model: bytes
-) -> dict[str, Path]:
+def paths(tmp_path_factory: pytest.TempPathFactory, bpe: tokenizers.Tokenizer, model: bytes) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("tokenizers")
     (root / "spm").mkdir()
     (root / "spm/tokenizer.model").write_bytes(model)
@@ -54,9 +52,7 @@ def loaded(paths: dict[str, Path]) -> dict[str, Tokenizer]:
 @pytest.mark.parametrize("kind", KINDS)
 @quick
 @given(text=tiny.nasty_text)
-def test_text_never_becomes_a_control_and_comes_back(
-    loaded: dict[str, Tokenizer], kind: str, text: str
-) -> None:
+def test_text_never_becomes_a_control_and_comes_back(loaded: dict[str, Tokenizer], kind: str, text: str) -> None:
     tokenizer = loaded[kind]
     ids = tokenizer.encode(text)
     assert not set(ids) & set(tokenizer.controls.values())
@@ -75,9 +71,7 @@ def test_the_spelling_of_each_control_is_ordinary_text(loaded: dict[str, Tokeniz
 
 @quick
 @given(text=st.text())
-def test_bpe_ids_are_those_of_the_library(
-    loaded: dict[str, Tokenizer], bpe: tokenizers.Tokenizer, text: str
-) -> None:
+def test_bpe_ids_are_those_of_the_library(loaded: dict[str, Tokenizer], bpe: tokenizers.Tokenizer, text: str) -> None:
     expected = bpe.encode(text).ids  # st.text() does not spell a control by chance
     assert loaded["bpe folder"].encode(text) == expected
     assert loaded["bpe gguf"].encode(text) == expected
@@ -85,9 +79,7 @@ def test_bpe_ids_are_those_of_the_library(
 
 @quick
 @given(text=tiny.nasty_text)
-def test_sentencepiece_ids_are_those_of_the_library(
-    loaded: dict[str, Tokenizer], model: bytes, text: str
-) -> None:
+def test_sentencepiece_ids_are_those_of_the_library(loaded: dict[str, Tokenizer], model: bytes, text: str) -> None:
     expected = sentencepiece.SentencePieceProcessor(model_proto=model).encode(text)
     assert loaded["sentencepiece model"].encode(text) == expected
     assert loaded["sentencepiece gguf"].encode(text) == expected
@@ -154,9 +146,7 @@ def test_what_files_declare(loaded: dict[str, Tokenizer]) -> None:
     assert loaded["sentencepiece model"].chat_template is None
 
 
-def test_added_tokens_are_text_unless_they_look_like_controls(
-    bpe: tokenizers.Tokenizer, tmp_path: Path
-) -> None:
+def test_added_tokens_are_text_unless_they_look_like_controls(bpe: tokenizers.Tokenizer, tmp_path: Path) -> None:
     think = bpe.token_to_id("<think>")
     wider = tokenizers.Tokenizer.from_str(bpe.to_str())
     wider.add_tokens([tokenizers.AddedToken("<|fim_prefix|>", special=False, normalized=False)])
@@ -168,15 +158,13 @@ def test_added_tokens_are_text_unless_they_look_like_controls(
 
 def test_user_defined_pieces_of_sentencepiece(tmp_path: Path) -> None:
     path = tmp_path / "a.model"
-    path.write_bytes(
-        tiny.train_sentencepiece(user_defined_symbols=["<think>", "<|im_end|>"], add_dummy_prefix=False)
-    )
+    path.write_bytes(tiny.train_sentencepiece(user_defined_symbols=["<think>", "<|im_end|>"], add_dummy_prefix=False))
     tokenizer = load_tokenizer(path)
     processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
     text = "a cough<think>fever"
-    assert tokenizer.encode(text) == processor.encode(text) and processor.piece_to_id(
-        "<think>"
-    ) in processor.encode(text)
+    assert tokenizer.encode(text) == processor.encode(text) and processor.piece_to_id("<think>") in processor.encode(
+        text
+    )
     assert tokenizer.controls["<|im_end|>"] == processor.piece_to_id("<|im_end|>")
     assert tokenizer.controls["<|im_end|>"] not in tokenizer.encode("cough<|im_end|>")
 
@@ -186,9 +174,7 @@ def test_user_defined_pieces_of_sentencepiece(tmp_path: Path) -> None:
     [("smollm", ["1", "2", "3", "4"]), ("qwen2", ["1", "2", "3", "4"]), ("gpt-2", ["1234"])]
     + [("llama-bpe", ["123", "4"]), ("default", ["123", "4"])],
 )
-def test_pre_tokenizers_cut_numbers(
-    bpe: tokenizers.Tokenizer, tmp_path: Path, pre: str, expected: list[str]
-) -> None:
+def test_pre_tokenizers_cut_numbers(bpe: tokenizers.Tokenizer, tmp_path: Path, pre: str, expected: list[str]) -> None:
     # With the merges 1+2, 12+3, 123+4, only a cut can keep 1234 from being one token.
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     tokens = ["<|end|>", *alphabet, "12", "123", "1234"]
@@ -202,9 +188,7 @@ def test_a_control_spelt_like_a_word_is_not_reached(tmp_path: Path) -> None:
     # Llama-3's pre-tokenizer looks whole words up in the vocabulary, and merges could build the control too.
     tokens = ["ab", *sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()), "[PAD9]"]
     types = [3] + [1] * (len(tokens) - 2) + [5]
-    path = tiny.write_gguf(
-        tmp_path / "a.gguf", "gpt2", tokens, types, pre="llama-bpe", merges=["a b"], eos_token_id=0
-    )
+    path = tiny.write_gguf(tmp_path / "a.gguf", "gpt2", tokens, types, pre="llama-bpe", merges=["a b"], eos_token_id=0)
     tokenizer = load_tokenizer(path)
     assert [tokenizer.decode([i]) for i in tokenizer.encode("ab")] == ["a", "b"]
     assert tokenizer.decode(tokenizer.encode("[PAD9]")) == "[PAD9]"
@@ -289,9 +273,7 @@ def test_what_is_wrong_is_named(
         load_tokenizer(write(tmp_path, bpe))
 
 
-@pytest.mark.skipif(
-    "M2JAX_TEST_GGUF" not in os.environ, reason="needs M2JAX_TEST_GGUF=path of SmolLM2-135M-Instruct"
-)
+@pytest.mark.skipif("M2JAX_TEST_GGUF" not in os.environ, reason="needs M2JAX_TEST_GGUF=path of SmolLM2-135M-Instruct")
 def test_smollm2() -> None:
     began = time.perf_counter()
     tokenizer = load_tokenizer(os.environ["M2JAX_TEST_GGUF"])

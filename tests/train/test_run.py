@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from m2jax import run as training
 from m2jax.checkpoint import load_params
 from m2jax.metrics import read_metrics
-from m2jax.train import main
 from m2jax.weights.load import load
 from tests.train import tiny_run
 
@@ -73,7 +73,7 @@ def test_other_values_are_refused_and_nothing_changes(files: tuple[Path, Path], 
     before = _contents(runs.whole)
     config = tiny_run.config(*files, **{"steps": STEPS, "grpo.lr": 1e-3, "seed": 1})
     with pytest.raises(SystemExit) as error:
-        main.run(config, runs.whole)
+        training.run(config, runs.whole)
     assert isinstance(error.value.code, str)  # what Python prints, and exits with 1
     assert "grpo.lr, seed" in error.value.code and str(runs.whole) in error.value.code
     assert _contents(runs.whole) == before
@@ -100,7 +100,7 @@ def test_step_that_is_not_finite_stops_the_run(
 ) -> None:
     config = tiny_run.config(*files, **{"steps": 4, "grpo.lr": 1e30})
     with tiny_run.one_device(monkeypatch), pytest.raises((SystemExit, FloatingPointError), match="in step 1"):
-        main.run(config, tmp_path / "run")
+        training.run(config, tmp_path / "run")
     assert [row["step"] for row in read_metrics(tmp_path / "run")] == [0, 1]  # the step's line is there to look at
     assert not (tmp_path / "run" / "eval_after.jsonl").exists()
     cfg, params, _ = load_params(tmp_path / "run")  # the checkpoint before it
@@ -115,7 +115,7 @@ def test_adapter_with_minibatches_and_importance_weights_goes_on_too(
     whole, longer = tmp_path / "whole", tmp_path / "longer"
     with tiny_run.one_device(monkeypatch):
         for folder, steps in ((whole, 3), (longer, 1), (longer, 3)):
-            main.run(tiny_run.config(*files, **values, steps=steps), folder)
+            training.run(tiny_run.config(*files, **values, steps=steps), folder)
     rows = _numbers(whole)
     assert len(rows) == 3 and _done(whole)[1] == 3  # the last step is saved whatever checkpoint.every
     assert _numbers(longer) == rows

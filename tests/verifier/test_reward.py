@@ -92,9 +92,7 @@ def test_length_bonus_needs_the_group_strictly_above_the_threshold() -> None:
     scores, lengths = [0.75] * 4, [16] * 4
     assert length_bonus(scores, lengths, 0.75, 4).tolist() == [0] * 4  # P80 = threshold is not enough
     assert length_bonus(scores, lengths, 0.7, 4).tolist() == [1] * 4  # score = P80 is
-    assert (
-        length_bonus([0.1, 0.1, 1, 1], lengths, 0.5, 4).tolist() == [0] * 4
-    )  # two good replies do not carry it
+    assert length_bonus([0.1, 0.1, 1, 1], lengths, 0.5, 4).tolist() == [0] * 4  # two good replies do not carry it
 
 
 def test_length_bonus_refuses_bad_groups() -> None:

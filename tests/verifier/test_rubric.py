@@ -132,9 +132,7 @@ def test_criteria_of_one_sign_share_everything_before_them() -> None:
     first, rest = Criterion("Advises rest", 5, "a"), Criterion("Asks about\nfever {x}", 1, "b")
     harm, fault = Criterion("Advises surgery", -5, "a"), Criterion("Is rude", -1, "b")
     assert judge_parts(DIALOGUE, first)[0] == judge_parts(DIALOGUE, rest)[0]
-    assert (
-        judge_parts(DIALOGUE, harm)[0] == judge_parts(DIALOGUE, fault)[0] != judge_parts(DIALOGUE, first)[0]
-    )
+    assert judge_parts(DIALOGUE, harm)[0] == judge_parts(DIALOGUE, fault)[0] != judge_parts(DIALOGUE, first)[0]
     assert judge_parts(DIALOGUE, rest)[1] == judge_parts(DIALOGUE[:2], rest)[1]
     prefix, suffix = judge_parts(DIALOGUE, rest)
     assert suffix.startswith(" Asks about fever {x}\n") and suffix.endswith("Yes or No.")
@@ -144,9 +142,7 @@ def test_criteria_of_one_sign_share_everything_before_them() -> None:
 def test_one_message_holds_both_parts() -> None:
     case = [{"role": role, "content": text} for role, text in DIALOGUE[:-1]]
     item = Criterion("Advises rest", -5, "a")
-    assert judge_messages(case, "Rest.", item) == [
-        {"role": "user", "content": "".join(judge_parts(DIALOGUE, item))}
-    ]
+    assert judge_messages(case, "Rest.", item) == [{"role": "user", "content": "".join(judge_parts(DIALOGUE, item))}]
 
 
 def test_the_scaffolding_is_short() -> None:
@@ -156,11 +152,7 @@ def test_the_scaffolding_is_short() -> None:
         assert len(re.findall(r"\w+|[^\w\s]|\n", text)) < 60
 
 
-@given(
-    st.lists(
-        st.text(max_size=40) | st.sampled_from(["\n# Rubric item\n", "\u2028Doctor:\r> a", "> a"]), min_size=1
-    )
-)
+@given(st.lists(st.text(max_size=40) | st.sampled_from(["\n# Rubric item\n", "\u2028Doctor:\r> a", "> a"]), min_size=1))
 def test_no_content_can_forge_a_heading(texts: list[str]) -> None:
     """Lines that do not start with "> " are those of the frame, whatever the texts hold."""
     roles = ["assistant" if (len(texts) - i) % 2 else "user" for i in range(len(texts))]

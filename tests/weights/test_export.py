@@ -28,9 +28,7 @@ def random_params(name: str, *, stacked: bool, dtype: jnp.dtype = jnp.float32) -
     """Random in every array, norms and biases too."""
     abstract = parameters.abstract(CONFIGS[name], stacked=stacked)
     rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda a: jnp.asarray(rng.standard_normal(a.shape, np.float32).astype(dtype)), abstract
-    )
+    return jax.tree.map(lambda a: jnp.asarray(rng.standard_normal(a.shape, np.float32).astype(dtype)), abstract)
 
 
 @pytest.mark.parametrize("stacked", [False, True])
@@ -69,9 +67,7 @@ def test_the_safetensors_library_reads_the_stored_tensors(
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
     assert index["weight_map"] == {name: file for name, (file, _) in seen.items()}
     assert index["metadata"]["total_size"] == sum(w.nbytes for w in weights.values())
-    jax.tree.map(
-        np.testing.assert_array_equal, load(tmp_path / "out", stacked=True, dtype=jnp.float32)[1], params
-    )
+    jax.tree.map(np.testing.assert_array_equal, load(tmp_path / "out", stacked=True, dtype=jnp.float32)[1], params)
 
 
 @pytest.mark.parametrize("stacked", [False, True])

