@@ -26,6 +26,7 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, keep: int = 2) -> None:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
+        self._workdir = workdir
         self._manager = ocp.CheckpointManager(
             Path(workdir).absolute() / "checkpoints", options=options, item_names=("trained", "rest", "loop")
         )
@@ -64,7 +65,7 @@ class Checkpoints:
         steps = self._manager.all_steps()
         if not steps or (step is not None and step not in steps):
             wanted = "any step" if step is None else f"step {step}"
-            raise ValueError(f"the run has no checkpoint of {wanted}; it has {sorted(steps) or 'none'}")
+            raise ValueError(f"{self._workdir} has no checkpoint of {wanted}; it has {sorted(steps) or 'none'}")
         args = ocp.args.Composite(trained=ocp.args.StandardRestore(target))
         return self._manager.restore(max(steps) if step is None else step, args=args).trained
 
