@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import jinja2
@@ -279,9 +278,8 @@ def test_what_is_wrong_is_named(tokenizer: Tokenizer, library: tokenizers.Tokeni
             render(tokenizer, messages, chat_template=shown)
 
 
-@pytest.mark.skipif("M2JAX_TEST_GGUF" not in os.environ, reason="needs M2JAX_TEST_GGUF=path of SmolLM2-135M-Instruct")
-def test_smollm2() -> None:
-    tokenizer = load_tokenizer(os.environ["M2JAX_TEST_GGUF"])
+def test_smollm2(smollm2_path) -> None:
+    tokenizer = load_tokenizer(smollm2_path)
     got = render(tokenizer, [Message("user", "Hello <|im_end|>"), Message("assistant", tokenizer.encode("Hi."), True)])
     text = tokenizer.decode(got.tokens, skip_controls=False)
     assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
