@@ -66,7 +66,7 @@ def load(path: Path, *, stacked: bool, dtype: Any, shardings: Any = None) -> tup
             return shards[key]
 
         if shardings is None:
-            return jax.device_put(shard((slice(None),) * len(shape)))
+            return jax.device_put(shard((slice(None),) * len(shape))).block_until_ready()
         sharding = _leaf(shardings, row, layer)
         return jax.make_array_from_callback(shape, sharding, shard).block_until_ready()
 

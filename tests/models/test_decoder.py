@@ -77,8 +77,12 @@ def test_smollm2_logits_equal_transformers(smollm2, i):
     n = len(data[f"tokens_{i}"])
     tokens[0, :n] = data[f"tokens_{i}"]
     logits = jax.jit(logits_of, static_argnums=0)(cfg, tree, tokens)[0, :n]
-    np.testing.assert_allclose(logits[:, data["columns"]], data[f"logits_{i}"], atol=1e-4)
-    np.testing.assert_allclose(jax.nn.logsumexp(logits, axis=-1), data[f"lse_{i}"], atol=1e-4)
+    lse = jax.nn.logsumexp(logits, axis=-1)
+    # The first position is the attention sink: its activations are so large that float32 itself is uncertain by 1e-4
+    # there (docs/log.md), and what a matmul's blocking makes of it differs between machines.
+    for got, want in ((logits[:, data["columns"]], data[f"logits_{i}"]), (lse, data[f"lse_{i}"])):
+        np.testing.assert_allclose(got[1:], want[1:], atol=1e-4)
+        np.testing.assert_allclose(got[0], want[0], atol=2e-4)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ N, R, P, C = 8, 3, 6, 5
 
 @functools.cache
 def model(stacked=False):
-    return jax.tree.map(lambda w: 4 * w, params.init(CFG, jax.random.key(0), stacked=stacked))
+    return jax.tree.map(lambda w: 3 * w, params.init(CFG, jax.random.key(0), stacked=stacked))
 
 
 def make_groups(micro=2):
@@ -31,7 +31,7 @@ def make_groups(micro=2):
         tokens=rng.integers(0, 64, (N, P + R * C)).astype(np.int32),
         prompt_length=rng.integers(1, P + 1, N).astype(np.int32),
         mask=(np.arange(C) < lengths[..., None]).astype(np.float32),
-        advantage=grpo.advantages(rng.random((N, R))),
+        advantage=grpo.advantages(0.3 * rng.random((N, R))),
         old_logp=(-4 + 0.5 * rng.standard_normal((N, R, C))).astype(np.float32),
         sampler_logp=(-4 + 0.5 * rng.standard_normal((N, R, C))).astype(np.float32),
     )

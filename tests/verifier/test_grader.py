@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from tokenizers import AddedToken
 
+from m2jax.sampler.engine import Shapes
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.verifier.checks import parse_check
@@ -96,6 +97,7 @@ class FakeEngine:
 
     def __init__(self, logps: list[tuple[float, float]]) -> None:
         self.logps, self.calls = iter(logps), []
+        self.shapes = Shapes(rows=1, prompt=1, prefix=10_000)
 
     def score(self, role, prefixes, suffixes, choices):
         self.calls.append((role, prefixes, suffixes, choices))

@@ -54,7 +54,7 @@ def test_heads_stay_together_in_the_worked_example() -> None:
     [
         ("layers/wq", (slice(0, 16), slice(1, 2), slice(0, 2), slice(0, 8)), (16, 16)),
         ("layers/wo", (slice(3, 4), slice(0, 2), slice(0, 8), slice(0, 8)), (8, 16)),
-        ("layers/w_down", (slice(0, 8), slice(0, 32)), (32, 8)),
+        ("layers/w_down", (slice(0, 8), slice(0, 32)), (8, 32)),
         ("layers/wk", (slice(0, 32), slice(1, 2), slice(0, 4)), (32, 32)),  # half a head: all heads are read
     ],
 )

@@ -31,7 +31,7 @@ def assert_same(left: Any, right: Any) -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_arrays_are_the_stored_ones_input_first_and_heads_apart(tmp_path: Path, name: str) -> None:
+def test_arrays_are_the_stored_ones_heads_apart_and_attention_input_first(tmp_path: Path, name: str) -> None:
     cfg, weights = CONFIGS[name], tensors(CONFIGS[name])
     loaded_cfg, params = load(write_folder(tmp_path, cfg, weights), stacked=False, dtype=jnp.float32)
     assert loaded_cfg == cfg
@@ -44,7 +44,7 @@ def test_arrays_are_the_stored_ones_input_first_and_heads_apart(tmp_path: Path, 
         q, o = weights[at + "self_attn.q_proj.weight"], weights[at + "self_attn.o_proj.weight"]
         np.testing.assert_array_equal(layer["wq"], q.T.reshape(cfg.d_model, *heads))
         np.testing.assert_array_equal(layer["wo"], o.T.reshape(*heads, cfg.d_model))
-        np.testing.assert_array_equal(layer["w_down"], weights[at + "mlp.down_proj.weight"].T)
+        np.testing.assert_array_equal(layer["w_down"], weights[at + "mlp.down_proj.weight"])
         np.testing.assert_array_equal(layer["mlp_norm"], weights[at + "post_attention_layernorm.weight"])
         if cfg.qkv_bias:
             np.testing.assert_array_equal(layer["bq"], weights[at + "self_attn.q_proj.bias"].reshape(heads))
