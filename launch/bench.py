@@ -9,26 +9,26 @@ from m2jax import distributed
 
 distributed.start()
 
-import json  # noqa: E402
-import resource  # noqa: E402
-import statistics  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from typing import Any  # noqa: E402
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from absl import app, flags  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
 
-from m2jax import sharding  # noqa: E402
-from m2jax.models import params  # noqa: E402
-from m2jax.sampler import programs  # noqa: E402
-from m2jax.sampler.engine import Engine, Shapes  # noqa: E402
-from m2jax.sampler.sampling import Sampling  # noqa: E402
-from m2jax.train import grpo, optimizer, rl, step  # noqa: E402
-from m2jax.weights import names  # noqa: E402
-from m2jax.weights.load import load, read_config  # noqa: E402
+from m2jax import sharding
+from m2jax.models import params
+from m2jax.sampler import programs
+from m2jax.sampler.engine import Engine, Shapes
+from m2jax.sampler.sampling import Sampling
+from m2jax.train import grpo, optimizer, rl, step
+from m2jax.weights import names
+from m2jax.weights.load import load, read_config
 
 _JSON = flags.DEFINE_bool("json", False, "JSON lines only.")
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Measurements after the warm-up; medians are printed.", lower_bound=1)

@@ -8,10 +8,10 @@ from m2jax import distributed
 
 distributed.start()
 
-import sys  # noqa: E402
+import sys
 
-from absl import app, flags, logging  # noqa: E402
-from ml_collections import config_flags  # noqa: E402
+from absl import app, flags, logging
+from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with :preset if it has any.", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config>-<preset> by default.")
