@@ -15,6 +15,7 @@ PACKAGE = REPOSITORY / "m2jax"
 ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "distributed",
     "metrics",
+    "gguf_file",
     "sharding",
     "models",
     "text",

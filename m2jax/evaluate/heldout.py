@@ -54,7 +54,7 @@ def summarise(file: Path) -> dict[str, float]:
         "low": low,
         "high": high,
         "base_logp": float(np.mean([row["base_logp"] for row in rows])),
-        "distinct3": distinct_ngrams([row["reply"].split() for row in rows]),
+        "distinct3": distinct_ngrams(row["reply"] for row in rows),
         "tokens": float(np.mean([row["tokens"] for row in rows])),
     }
 

@@ -51,20 +51,19 @@ def paired_gain(
     return bootstrap_ci(_prompt_means(after) - _prompt_means(before), n, level, seed)
 
 
-def distinct_ngrams(texts: Iterable[str | Sequence[int] | Sequence[str]], n: int = 3) -> float:
+def distinct_ngrams(texts: Iterable[str], n: int = 3) -> float:
     """Share of the n-grams of all texts together that are distinct, 0 to 1 (Li et al. 2016,
     arXiv:1510.03055).
 
-    A text is split into lower-case words and signs; a token list is taken as it is. n-grams do not run across
-    texts. The share falls with the amount of text: compare only sets of like size. 0.0 where no text has n
-    tokens. Raises ValueError for n < 1.
+    The grams are of lower-case words and single signs, and do not run across texts. The share falls with the
+    amount of text: compare only sets of like size. 0.0 where no text has n words. Raises ValueError for n < 1.
     """
     if n < 1:
-        raise ValueError(f"n is {n}: an n-gram has at least 1 token")
+        raise ValueError(f"n is {n}: an n-gram has at least 1 word")
     total, seen = 0, set()
     for text in texts:
-        tokens = re.findall(r"\w+|[^\w\s]", text.lower()) if isinstance(text, str) else list(text)
-        grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+        words = re.findall(r"\w+|[^\w\s]", text.lower())
+        grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
         total += len(grams)
         seen.update(grams)
     return len(seen) / total if total else 0.0

@@ -21,6 +21,7 @@ from m2jax.evaluate.stats import bootstrap_ci, distinct_ngrams, paired_gain
 from m2jax.metrics import METRICS_FILE, read_jsonl
 
 Row = dict[str, Any]
+SIDES = (("before", "Before"), ("after", "After"))  # field of Run, word for a reader
 MISSING = {
     "config.json": "the settings of the run are not known.",
     METRICS_FILE: "no training step was recorded, so there are no curves.",
@@ -176,7 +177,7 @@ def _complete(summary: Row, before: list[Row], after: list[Row]) -> Row:
     for name, rows in sides.items():
         given = summary.get(name)
         done[name] = _describe(rows, scores[name]) | (_numbers(given) if isinstance(given, dict) else {})
-    both = sorted(scores["before"].keys() & scores["after"].keys())
+    both = [question for question in scores["before"] if question in scores["after"]]
     found = dict.fromkeys(("mean", "low", "high"))
     if both:
         gain = paired_gain(*([scores[name][question] for question in both] for name in sides))

@@ -1,7 +1,7 @@
 """report.html: what a run did, on one self-contained page for a reader who is not a programmer.
 
 Nothing is loaded from anywhere: the page's own content security policy forbids it. Text of models, users and
-configs enters the page only through `text`, which escapes it. Scores are shown from 0 to 100; curves keep
+configs enters the page only through `markup.text`, which escapes it. Scores are shown from 0 to 100; curves keep
 their own units. The skeleton, styles and script are in `page.html` beside this file.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import os
 import re
@@ -21,18 +20,23 @@ from string import Template
 
 from m2jax.evaluate.stats import dimension_scores
 from m2jax.metrics import duration
-from m2jax.report import Row, Run, Transcript, choose_transcripts, number, read_run
+from m2jax.report import SIDES, Row, Run, number, read_run
+from m2jax.report.markup import of_100, signed, table, text
+from m2jax.report.transcripts import transcripts
 
-MAIN_CURVES = ("reward/score", "rollout/length", "rollout/entropy", "update/grad_norm")
+MAIN_CURVES = {  # shown first, each with what it is
+    "reward/score": "Mean rubric score of the training replies. 1 is the best.",
+    "rollout/length": "Mean length of the training replies, in tokens.",
+    "rollout/entropy": "How open the choice of the next token was. Near 0: every reply comes out the same.",
+    "update/grad_norm": "Size of the gradient. Sudden jumps: training was unstable.",
+}
 WIDTH, HEIGHT = 600, 100  # of a curve, in its own units; the page stretches it
 MAX_POINTS = 600
-SIDES = (("before", "Before"), ("after", "After"))
 FLUENCY = (  # key of the summary, name, format, what to watch for
-    ("base_logp", "Log-probability under the start model", "{:.2f}", "Mean a token. A steep fall: odd text."),
+    ("base_logp", "Log-probability under the start model", "{:.2f}", "Average of a token. A steep fall: odd text."),
     ("distinct3", "Distinct three-word runs", "{:.0%}", "A steep fall: the same phrases again and again."),
     ("tokens", "Length of a reply", "{:.0f} tokens", "Whether a better score came with longer replies."),
 )
-ROLES = {"user": "Patient", "assistant": "Doctor", "system": "Instruction"}
 
 
 def write_report(workdir: Path) -> Path:
@@ -55,16 +59,11 @@ def write_report(workdir: Path) -> Path:
     return path
 
 
-def text(value: object) -> str:
-    """`value` as HTML text, safe in content and in quoted attributes; control characters become U+FFFD."""
-    return html.escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "\ufffd", str(value)))
-
-
 def _body(run: Run) -> str:
     sections = {
         "dimensions": ("What changed", _dimensions(run)),
         "curves": ("Training curves", _curves(run.metrics)),
-        "transcripts": ("Replies before and after", _transcripts(run)),
+        "transcripts": ("Replies before and after", transcripts(run)),
         "settings": ("Settings", _settings(run.config)),
         "reproduce": ("How to reproduce", _reproduce(run.config)),
     }
@@ -87,16 +86,16 @@ def _headline(run: Run) -> str:
         title, lede = "No held-out score yet", "No held-out reply was scored in this run."
     elif before is None or after is None:
         name, score = ("Before", before) if after is None else ("After", after)
-        title = f"{name} training: {_score(score)} of 100"
+        title = f"{name} training: {of_100(score)} of 100"
         lede = (
-            f"{asked}, replies earned {_score(score)} of 100 on their rubrics {name.lower()} training. "
+            f"{asked}, replies earned {of_100(score)} of 100 on their rubrics {name.lower()} training. "
             "The other half of the comparison is missing, so nothing can be said about what was learned."
         )
     else:
-        title = f'Held-out score <span class="num">{_score(before)} → {_score(after)}</span>'
+        title = f'Held-out score <span class="num">{of_100(before)} → {of_100(after)}</span>'
         lede = (
-            f"{asked}, replies earned {_score(before)} of 100 on their rubrics before training and "
-            f"{_score(after)} after. {_gain_sentence(gain, low, high)}"
+            f"{asked}, replies earned {of_100(before)} of 100 on their rubrics before training and "
+            f"{of_100(after)} after. {_gain_sentence(gain, low, high)}"
         )
     facts = [summary.get("model") or run.config.get("model"), summary.get("device")]
     if (steps := number(summary.get("steps")) or len(run.metrics)) > 0:
@@ -112,12 +111,12 @@ def _headline(run: Run) -> str:
 def _gain_sentence(gain: float | None, low: float | None, high: float | None) -> str:
     if gain is None:
         return "The two were not compared question by question."
-    said = f"That is {_signed(gain)} points"
+    said = f"That is {signed(gain)} points"
     if low is None or high is None:
         return f"{said}; how sure that is was not worked out."
-    said += f" (95% interval {_signed(low)} to {_signed(high)}). "
+    said += f" (95% interval {signed(low)} to {signed(high)}). "
     if low > 0:
-        return said + "The whole interval is above zero, so this is unlikely to be luck in what was asked."
+        return said + "The whole interval is above zero, so the choice of questions is unlikely to explain it."
     if high < 0:
         return said + "The whole interval is below zero: the replies got worse."
     return said + "The interval includes zero, so the difference may be chance."
@@ -168,7 +167,7 @@ def _bars(rows: Sequence[tuple[str, str, Row]]) -> str:
         cells.append(
             f'<span class="label">{label}</span><span class="track {name}" aria-hidden="true">'
             f'<i style="width:{_percent(side["score"]):.2f}%"></i>{whisker}</span>'
-            f'<span class="num">{_score(side["score"])}</span>'
+            f'<span class="num">{of_100(side["score"])}</span>'
         )
     return f'<div class="bars">{"".join(cells)}</div>' if cells else ""
 
@@ -216,103 +215,13 @@ def _curve(key: str, points: Sequence[tuple[float, float]]) -> str:
     raw = f'<path class="raw" d="{path(values)}"/>' if half else ""
     said = f"{points[0][1]:.4g} → {points[-1][1]:.4g}".replace("-", "−")
     span = f"{points[0][0]:.0f} to {points[-1][0]:.0f}"
+    hint = f'<p class="hint">{MAIN_CURVES[key]}</p>' if key in MAIN_CURVES else ""
     return (
         f'<figure><figcaption><b>{text(key)}</b><span class="num">{said}</span></figcaption>'
         f'<div class="axis num"><span>{high:.4g}</span></div><div class="plot">'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{text(key)}, '
         f'steps {span}: {said}">{raw}<path d="{path(smooth)}"/></svg></div>'
-        f'<div class="axis num"><span>{low:.4g}</span><span>steps {span}</span></div></figure>'
-    )
-
-
-def _transcripts(run: Run) -> str:
-    chosen = choose_transcripts(run.before, run.after)
-    if not chosen:
-        return "<p>No held-out replies were saved.</p>"
-    counts = {"all": len(chosen)} | {name: sum(_direction(t) == name for t in chosen) for name in ("better", "worse")}
-    buttons = "".join(
-        f'<button type="button" data-show="{name}" aria-pressed="{str(name == "all").lower()}">'
-        f"{name.capitalize()} {count}</button>"
-        for name, count in counts.items()
-    )
-    choice = f'<div class="filter" role="group" aria-label="Show replies" hidden>{buttons}</div>'
-    if counts["better"] == counts["worse"] == 0:
-        choice = ""
-    cards = "".join(_transcript(transcript, opened=index == 0) for index, transcript in enumerate(chosen))
-    return (
-        f'<p class="hint">{len(chosen)} held-out questions, spread over topics and picked without regard to '
-        "the scores; the biggest change is first. A criterion is decided by a rule (check) or by the judge, "
-        "which gives the probability that it is met.</p>"
-        f"{choice}{cards}"
-    )
-
-
-def _direction(transcript: Transcript) -> str:
-    change = transcript.change
-    return "unknown" if change is None else "better" if change > 0 else "worse" if change < 0 else "same"
-
-
-def _transcript(transcript: Transcript, opened: bool) -> str:
-    row = transcript.before or transcript.after
-    asked = [str(m.get("content", "")) for m in row["messages"] if m.get("role") == "user"]
-    direction, change = _direction(transcript), transcript.change
-    tone = {"better": "good", "worse": "bad"}.get(direction, "")
-    said = {"unknown": "no comparison", "same": "no change"}.get(direction, "")
-    said = said or f"{'▲' if change > 0 else '▼'} {direction} by {_score(abs(change))}"
-    turns = "".join(
-        f'<p class="who">{text(ROLES.get(str(m.get("role")), m.get("role", "unknown")))}</p>'
-        f'<p class="text ask-full" dir="auto">{text(m.get("content", ""))}</p>'
-        for m in row["messages"]
-    )
-    replies = "".join(_reply(getattr(transcript, name), name, label) for name, label in SIDES)
-    summary = (
-        f'<h3>{text(transcript.topic)}</h3><span class="num {tone}">{said}</span>'
-        f'<span class="ask">{text(asked[-1] if asked else "")}</span>'
-    )
-    return (
-        f'<article data-change="{direction}"><details{" open" if opened else ""}><summary>{summary}</summary>'
-        f'<div class="inside">{turns}<div class="replies">{replies}</div>{_criteria(transcript)}</div>'
-        "</details></article>"
-    )
-
-
-def _reply(row: Row | None, name: str, label: str) -> str:
-    score = number(row.get("score")) if row else None
-    body = "No reply was saved." if row is None else text(row["reply"]) or "(an empty reply)"
-    said = "" if score is None else f'<span class="num">{_score(score)} of 100</span>'
-    title = f"<h4>{label} training {said}</h4>"
-    return f'<section class="{name}">{title}<div class="text" dir="auto">{body}</div></section>'
-
-
-def _criteria(transcript: Transcript) -> str:
-    sides = [{c["text"]: c for c in (row["criteria"] if row else [])} for row in (transcript.before, transcript.after)]
-    if not any(sides):
-        return "<p>No graded criteria were saved.</p>"
-    rows = []
-    for name, criterion in (sides[0] | sides[1]).items():
-        points = criterion["points"]
-        fault = "<small>a fault: points are lost if met</small>" if points < 0 else ""
-        marks = "".join(_mark(side.get(name)) for side in sides)
-        number_cell = f'<td class="points num">{_plain(points)}</td>'
-        rows.append(f'<tr><th scope="row">{text(name)}{fault}</th>{number_cell}{marks}</tr>')
-    return _table("", "<caption>Criteria</caption>", ["Criterion", "Points", "Before", "After"], rows)
-
-
-def _table(name: str, caption: str, columns: Sequence[str], rows: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'<table class="{name}">{caption}{body}</table>'
-
-
-def _mark(criterion: Row | None) -> str:
-    if criterion is None:
-        return '<td class="mark">not graded</td>'
-    met = criterion["met"]
-    tone = "good" if met == (criterion["points"] >= 0) else "bad"
-    sure = "" if criterion["probability"] is None else f" {criterion['probability']:.2f}"
-    return (
-        f'<td class="mark"><span class="{tone}"><span aria-hidden="true">{"✓" if met else "✗"}</span> '
-        f"{'met' if met else 'not met'}</span><small>{text(criterion['by'])}{sure}</small></td>"
+        f'<div class="axis num"><span>{low:.4g}</span><span>steps {span}</span></div>{hint}</figure>'
     )
 
 
@@ -320,8 +229,7 @@ def _settings(config: Row) -> str:
     if not config:
         return "<p>The settings of this run were not saved.</p>"
     rows = [f'<tr><th scope="row">{text(k)}</th><td>{text(v)}</td></tr>' for k, v in _flat(config)]
-    table = _table("config", "", ["Setting", "Value"], rows)
-    return f"<details><summary>All settings</summary>{table}</details>"
+    return f"<details><summary>All settings</summary>{table('config', '', ['Setting', 'Value'], rows)}</details>"
 
 
 def _flat(config: Row, prefix: str = "") -> list[tuple[str, str]]:
@@ -350,16 +258,3 @@ def _mean(values: Sequence[float]) -> float:
 
 def _percent(score: float) -> float:
     return 100 * min(max(score, 0.0), 1.0)
-
-
-def _score(score: float) -> str:
-    """A share as a score from 0 to 100."""
-    return f"{100 * score:.1f}".replace("-", "−")
-
-
-def _signed(score: float) -> str:
-    return f"{100 * score:+.1f}".replace("-", "−")
-
-
-def _plain(points: float) -> str:
-    return f"{points:+g}".replace("-", "−")

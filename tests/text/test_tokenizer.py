@@ -238,7 +238,7 @@ def _named(name: str) -> Callable[[Path, tokenizers.Tokenizer], Path]:
         (_named("a.gguf"), "not a GGUF file"),
         (_named("a.json"), "is not JSON"),
         (_named("a.model"), "not a sentencepiece model"),
-        (_cut, "cut short"),
+        (_cut, "truncated or damaged"),
         (lambda folder, bpe: tiny.write_bpe_gguf(folder / "a.gguf", bpe, pre="mystery"), "'mystery'.*smollm"),
         (
             lambda folder, bpe: tiny.write_bpe_gguf(folder / "a.gguf", bpe, eos_token_id=9999),
