@@ -45,6 +45,7 @@ def base() -> ConfigDict:
     c.sampling.top_k = 0
     c.sampling.top_p = 1.0
     c.sampling.max_tokens = 256
+    c.sampling.slots = 256  # rows that generate at once
 
     c.grpo = ConfigDict()
     c.grpo.lr = 1e-6

@@ -1,4 +1,6 @@
-"""Times the three workloads that everything else is made of: python launch/bench.py grpo|decode|judge [--json]
+"""Times the workloads that everything else is made of:
+
+    python launch/bench.py grpo|decode|judge|mixed|consult|judge-wide [--json] [--repeats=3]
 
 SmolLM2-135M in float32, weights as released, on whatever JAX finds (two threads of a CPU where the figures of
 docs/log.md are from). Prints one line per measurement; --json prints JSON alone. `peak_gflops` is a 2048^3 float32
@@ -23,10 +25,12 @@ from absl import app, flags
 
 from m2jax import sharding
 from m2jax.models import params
-from m2jax.sampler import programs
-from m2jax.sampler.engine import Engine, Shapes
+from m2jax.sampler.engine import Engine
+from m2jax.sampler.lane import Sizes
+from m2jax.sampler.requests import Dialogue, Failed, Generate, Request, Role, Score
 from m2jax.sampler.sampling import Sampling
 from m2jax.train import grpo, optimizer, rl, step
+from m2jax.train.loop import count_compiles
 from m2jax.weights import names
 from m2jax.weights.load import load, read_config
 
@@ -36,7 +40,14 @@ PROMPT, NEW = 128, 128
 
 
 def main(argv: list[str]) -> None:
-    benches = {"grpo": bench_grpo, "decode": bench_decode, "judge": bench_judge}
+    benches = {
+        "grpo": bench_grpo,
+        "decode": bench_decode,
+        "judge": bench_judge,
+        "mixed": bench_mixed,
+        "consult": bench_consult,
+        "judge-wide": bench_judge_wide,
+    }
     if len(argv) != 2 or argv[1] not in benches:
         raise app.UsageError(f"name one benchmark: {', '.join(benches)}")
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
@@ -52,16 +63,19 @@ def main(argv: list[str]) -> None:
 def bench_grpo(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     """8 prompts x 8 samples, 128 + 128 tokens each, one AdamW update over all 64."""
     N, R = 8, 8
-    engine = Engine(cfg, mesh, Shapes(rows=N, prompt=PROMPT))
+    sizes = Sizes(slots=N * R, n_pages=N * R * 8 + 1, pasts=(PROMPT, PROMPT + NEW), chunks=(PROMPT,))
+    engine = Engine(cfg, mesh, sizes, {"doctor": Role(Sampling(max_tokens=NEW), params="doctor")})
     tx = optimizer.make(optimizer.Optimizer(lr=1e-6))
     train_step = step.make_step(cfg, grpo.Grpo(l_max=NEW), tx)
     state = step.init_state(weights, tx)
-    prompts, how = _tokens(cfg, N, PROMPT), Sampling(max_tokens=NEW)
+    prompts = _tokens(cfg, N, PROMPT)
     seconds: dict[str, list[float]] = {"rollout": [], "update": [], "step": []}
     for i in range(1 + _REPEATS.value):
         engine.update("doctor", state.trained)
         began = time.perf_counter()
-        completions = engine.generate("doctor", prompts, R, how, seed=0, first_request=i * N * R)
+        keys = range(i * N * R, (i + 1) * N * R)
+        flat = engine.run([_ask([Generate("doctor", p)]) for p in prompts for _ in range(R)], keys=keys)
+        completions = [[answers[0] for answers in flat[g * R : (g + 1) * R]] for g in range(N)]
         rolled = time.perf_counter()
         rewards = np.asarray([[len(set(c.tokens.tolist())) / 50 for c in group] for group in completions])
         groups = _groups(prompts, completions, grpo.advantages(rewards))
@@ -82,33 +96,156 @@ def bench_grpo(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
 
 
 def bench_decode(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
-    """Batches of 1, 16 and 64 distinct prompts of 128 tokens, 128 new ones each; decode does 127 forwards."""
-    how = Sampling(max_tokens=NEW)
+    """Batches of 1, 16 and 64 distinct prompts of 128 tokens, 128 new ones each."""
     for batch in (1, 16, 64):
-        tokens = np.asarray(_tokens(cfg, batch, PROMPT), np.int32)
-        host = tokens, np.full(batch, PROMPT, np.int32), np.arange(batch, dtype=np.uint32)[:, None]
-        tokens, length, request = sharding.put_batch(mesh, host)
-        seed = sharding.put_replicated(mesh, np.uint32(0))
-        prefix = programs.prefill(cfg, weights, tokens, length)
-        prefill_s = _median(lambda t=tokens, n=length: programs.prefill(cfg, weights, t, n))
-        decode_s = _median(lambda p=prefix, s=seed, r=request: programs.decode(cfg, weights, p, how, s, r))
+        sizes = Sizes(slots=batch, n_pages=batch * 8 + 1, pasts=(128, 160, 192, 224, 256), chunks=(PROMPT,))
+        engine = _engine(cfg, weights, mesh, sizes, Sampling(max_tokens=NEW))
+        tokens = iter(_tokens(cfg, batch * (1 + _REPEATS.value), PROMPT))  # never the same prompt: nothing is cached
+        measured = _runs(engine, lambda t=tokens, n=batch: [_ask([Generate("role", next(t))]) for _ in range(n)])
+        decode_s = _middle(measured, "decode_seconds")
         _emit(
             "decode",
             decode_s,
             batch=batch,
-            decode_tok_s=batch * (NEW - 1) / decode_s,
-            prefill_tok_s=batch * PROMPT / prefill_s,
+            decode_tok_s=batch * NEW / decode_s,
+            prefill_tok_s=batch * (PROMPT - 1) / _middle(measured, "prefill_seconds"),
+            compiles=measured[-1]["compiles"],
         )
 
 
 def bench_judge(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     """8 dialogues of 512 tokens x 8 criteria of 48: yes/no read-out of all 64."""
-    engine = Engine(cfg, mesh, Shapes(rows=8, prompt=1, prefix=512, suffix=48, suffixes=8))
-    engine.update("judge", weights)
-    tokens = _tokens(cfg, 8 * 9, 512)
-    suffixes = [[t[:48] for t in tokens[8 + 8 * i : 16 + 8 * i]] for i in range(8)]
-    seconds = _median(lambda: engine.score("judge", tokens[:8], suffixes, (12, 34)))
-    _emit("judge", seconds, seconds=seconds)
+    _judge(cfg, weights, mesh, "judge", 8, 512, 8, 48)
+
+
+def bench_judge_wide(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
+    """16 dialogues of 1,536 tokens x 12 criteria of 40, and 2 of the dialogues again without sharing any prefix."""
+    shared = _judge(cfg, weights, mesh, "judge-wide", 16, 1536, 12, 40) / (16 * 12)
+    sizes = Sizes(slots=8, n_pages=8 * 49 + 1, pasts=(512, 1024, 1568), chunks=(256, 512))
+    engine = _engine(cfg, weights, mesh, sizes, Sampling())
+    tokens = iter(_tokens(cfg, 24 * (1 + _REPEATS.value), 1576))  # a prefix of its own for every verdict
+    measured = _runs(
+        engine, lambda: [_ask([Score("role", next(tokens)[:1536], [[*range(100, 140)]], (12, 34))]) for _ in range(24)]
+    )
+    alone = _middle(measured, "seconds") / 24
+    _emit("judge-unshared", alone * 24, seconds_a_verdict=alone, times_slower=alone / shared)
+
+
+def bench_mixed(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
+    """256 requests of 64 tokens, lengths geometric with mean 64 cut at 256, in 64 slots: continuously, and in lock-step
+    batches of 64 (each batch waits for its last row).
+    """
+    sizes = Sizes(slots=64, n_pages=64 * 10 + 1, pasts=(64, 128, 192, 320), chunks=(64,))
+    engine = _engine(cfg, weights, mesh, sizes, Sampling(max_tokens=256))
+    lengths = np.minimum(np.random.default_rng(1).geometric(1 / 64, 256), 256)
+    tokens = iter(_tokens(cfg, 2 * 256 * (1 + _REPEATS.value), 64))
+
+    def ask() -> list[Dialogue]:
+        return [_ask([Generate("role", next(tokens), int(n))]) for n in lengths]
+
+    measured = _runs(engine, ask)
+    seconds = []
+    for _ in range(_REPEATS.value):
+        began, dialogues = time.perf_counter(), ask()
+        for start in range(0, 256, 64):
+            engine.run(dialogues[start : start + 64])
+        seconds.append(time.perf_counter() - began)
+    continuous, lockstep = _middle(measured, "seconds"), statistics.median(seconds)
+    _emit(
+        "mixed",
+        continuous,
+        tok_s=lengths.sum() / continuous,
+        waves_tok_s=lengths.sum() / lockstep,
+        times_waves=lockstep / continuous,
+        occupancy=_middle(measured, "decode_tokens") / _middle(measured, "slot_steps"),
+        compiles=measured[-1]["compiles"],
+    )
+
+
+def bench_consult(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
+    """64 dialogues x 6 rounds (doctor 40 tokens, patient 30), system prompts of 200 tokens: the doctor's shared, each
+    patient's its own.
+    """
+    sizes = Sizes(slots=64, n_pages=64 * 60 + 1, page=16, pasts=(256, 384, 512, 640), chunks=(48, 208))
+    engine = _engine(cfg, weights, mesh, sizes, Sampling())
+    tokens = iter(_tokens(cfg, 65 * (1 + _REPEATS.value), 200))
+
+    def consult(doctor: list[int], patient: list[int]) -> Dialogue:
+        for _ in range(6):
+            said = yield Generate("role", doctor, 40)
+            doctor, patient = [*doctor, *said.tokens.tolist()], [*patient, *said.tokens.tolist()]
+            said = yield Generate("role", patient, 30)
+            doctor, patient = [*doctor, *said.tokens.tolist()], [*patient, *said.tokens.tolist()]
+
+    def ask() -> list[Dialogue]:
+        system = next(tokens)
+        return [consult(system, next(tokens)) for _ in range(64)]
+
+    measured = _runs(engine, ask)
+    seconds = _middle(measured, "seconds")
+    _emit(
+        "consult",
+        seconds,
+        seconds=seconds,
+        computed_share=_middle(measured, "prefill_tokens") / _middle(measured, "prompt_tokens"),
+        host_share=_middle(measured, "host_seconds") / seconds,
+        decode_tok_s=_middle(measured, "decode_tokens") / _middle(measured, "decode_seconds"),
+        prefill_s=_middle(measured, "prefill_seconds"),
+        occupancy=_middle(measured, "decode_tokens") / _middle(measured, "slot_steps"),
+        compiles=measured[-1]["compiles"],
+    )
+
+
+def _judge(
+    cfg: Any, weights: Any, mesh: jax.sharding.Mesh, name: str, n: int, prefix: int, criteria: int, suffix: int
+) -> float:
+    pasts = tuple(prefix * i // 4 for i in (1, 2, 3, 4))
+    sizes = Sizes(slots=8, n_pages=16 * prefix // 32 + 1, pasts=pasts, chunks=(suffix, prefix // 4), batch_tokens=2048)
+    engine = _engine(cfg, weights, mesh, sizes, Sampling())
+    prefixes = iter(_tokens(cfg, n * (1 + _REPEATS.value), prefix))
+    suffixes = [t[:suffix] for t in _tokens(cfg, n * criteria, suffix + 1)]
+
+    def ask() -> list[Dialogue]:
+        rows = [suffixes[i * criteria : (i + 1) * criteria] for i in range(n)]
+        return [_ask([Score("role", next(prefixes), row, (12, 34))]) for row in rows]
+
+    measured = _runs(engine, ask)
+    seconds = _middle(measured, "seconds")
+    parts = {key: _middle(measured, key) for key in ("prefill_seconds", "score_seconds", "host_seconds")}
+    _emit(name, seconds, seconds=seconds, **parts, compiles=measured[-1]["compiles"])
+    return seconds
+
+
+def _engine(cfg: Any, weights: Any, mesh: jax.sharding.Mesh, sizes: Sizes, how: Sampling) -> Engine:
+    engine = Engine(cfg, mesh, sizes, {"role": Role(how)})
+    engine.update("base", weights)
+    return engine
+
+
+def _ask(requests: list[Request]) -> Dialogue:
+    answers = []
+    for request in requests:
+        answers.append((yield request))
+    return answers
+
+
+def _runs(engine: Engine, dialogues: Callable[[], list[Dialogue]]) -> list[dict[str, float]]:
+    """The engine's figures of each run after the first, which compiles; `compiles` counts since then."""
+    measured = []
+    engine.run(dialogues())
+    engine.stats()
+    with count_compiles() as compiles:
+        for _ in range(_REPEATS.value):
+            ended = engine.run(dialogues())
+            measured.append(engine.stats() | {"compiles": compiles()})
+            failed = [result for result in ended if isinstance(result, Failed)]
+            if failed:
+                raise failed[0].error
+    return measured
+
+
+def _middle(measured: list[dict[str, float]], name: str) -> float:
+    return statistics.median(m[name] for m in measured)
 
 
 def _tokens(cfg: Any, n: int, size: int) -> list[list[int]]:

@@ -41,7 +41,7 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
     with jax.set_mesh(mesh):
         before, after = workdir / "eval_before.jsonl", workdir / "eval_after.jsonl"
         if not before.exists():
-            heldout.evaluate(parts, parts.engine.roles["start"], before)
+            heldout.evaluate(parts, "start", before)
         plan = loop.Plan(config.steps, config.checkpoint.every, config.checkpoint.keep)
         try:
             state, steps = loop.run(workdir, plan, stage, state)
@@ -50,7 +50,8 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
         if steps < config.steps:
             print(f"stopped after {steps} of {config.steps} steps, saved; the same command goes on", flush=True)
             return workdir
-        heldout.evaluate(parts, parts.doctor(state), after)
+        parts.engine.update("doctor", state.trained)
+        heldout.evaluate(parts, "doctor", after)
     summary = {
         "model": config.model,
         "seconds": time.time() - began,

@@ -14,30 +14,31 @@ import numpy as np
 
 from m2jax.evaluate.stats import bootstrap_ci, distinct_ngrams, paired_gain
 from m2jax.metrics import read_jsonl
-from m2jax.models.params import Params
-from m2jax.rollout.single_turn import Rollout, generate, grade_rollouts
-from m2jax.train import grpo, rl
-from m2jax.train.step import make_logprobs
+from m2jax.rollout.single_turn import Rollout, pay, results_of, single_turn
+from m2jax.sampler.requests import Dialogue, Score
+from m2jax.train import rl
+from m2jax.verifier.rubric import Case
 
 SEED_OFFSET = 1_000_003  # the evaluation's samples share no key with training's
 
 
-def evaluate(parts: rl.Parts, weights: Params, file: Path, tell: Callable[[str], None] = print) -> None:
-    """Writes `file`: one JSON line per held-out reply (`report.html` says which fields), sampled as in training.
+def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None] = print) -> None:
+    """Writes `file`: one JSON line per held-out reply of `role` (`report.html` says which fields), sampled as in
+    training.
 
     The same seed for every call: before and after differ by the weights alone. Written whole or not at all.
     """
-    n = parts.config.eval.samples_per_prompt
-    parts.engine.update("doctor", weights)
-    rows, size = [], parts.engine.shapes.rows
-    fluency = _base_logp(parts)
+    n, seed = parts.config.eval.samples_per_prompt, parts.config.seed + SEED_OFFSET
+    rows, size = [], max(1, parts.engine.sizes.slots // n)
     for start in range(0, len(parts.heldout), size):
         cases = parts.heldout[start : start + size]
-        seed = parts.config.seed + SEED_OFFSET
-        rolled = generate(parts.engine, parts.tokenizer, cases, n, parts.sampling, seed=seed, first_request=start * n)
-        groups = grade_rollouts(cases, *rolled, parts.judge, parts.reward)
-        for group, logps in zip(groups, fluency(groups), strict=True):
-            rows += [_row(rollout, j, logp) for j, (rollout, logp) in enumerate(zip(group, logps, strict=True))]
+        dialogues = [_dialogue(parts, case, role) for case in cases for _ in range(n)]
+        keys = range(start * n, start * n + len(dialogues))
+        ended = results_of(parts.engine.run(dialogues, seed=seed, keys=keys))
+        for i, case in enumerate(cases):
+            group = ended[i * n : (i + 1) * n]
+            paid = pay(case, [reply for reply, _ in group], parts.reward)
+            rows += [_row(rollout, j, group[j][1]) for j, rollout in enumerate(paid)]
         mean = np.mean([row["score"] for row in rows])
         tell(f"{file.stem}: {min(start + size, len(parts.heldout))}/{len(parts.heldout)} cases, score {mean:.3f}")
     temporary = file.with_suffix(".partial")
@@ -97,17 +98,8 @@ def _row(rollout: Rollout, sample: int, base_logp: float) -> dict[str, Any]:
     }
 
 
-def _base_logp(parts: rl.Parts) -> Callable[[Sequence[Sequence[Rollout]]], list[list[float]]]:
-    """Mean log-prob per token of each reply under the weights the run began from."""
-    logprobs = make_logprobs(parts.cfg, grpo.Grpo(l_max=1), parts.engine.dtype)
-    micro = parts.config.grpo.micro_groups
-
-    def measure(groups: Sequence[Sequence[Rollout]]) -> list[list[float]]:
-        size, prompt, tokens = parts.engine.shapes.rows, parts.engine.shapes.prompt, parts.sampling.max_tokens
-        ((rows, count),) = rl.minibatches(groups, size, micro, prompt, tokens)
-        logp = np.asarray(logprobs(parts.engine.roles["start"], None, rl.put_groups(parts.mesh, rows)))
-        total = (logp * rows.mask).reshape(-1, *logp.shape[2:]).sum(-1)
-        length = rows.mask.reshape(-1, *logp.shape[2:]).sum(-1)
-        return (total[:count] / length[:count]).tolist()
-
-    return measure
+def _dialogue(parts: rl.Parts, case: Case, role: str) -> Dialogue:
+    """A graded reply, and its mean log-prob per token under the weights the run began from."""
+    reply = yield from single_turn(case, parts.tokenizer, role, parts.judge)
+    (logp,) = yield Score("start", reply.prompt, [reply.completion.tokens.tolist()])
+    return reply, float(logp.mean())

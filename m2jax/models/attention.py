@@ -4,10 +4,13 @@ An `attend(q_BTKGH, k_BTKH, v_BTKH, cache) -> (out_BTKGH, cache)` is called once
 (or None). All of them are exact softmax attention in float32, scaled by 1/sqrt(H); they differ in who may see whom:
 
 - `packed`: causal within a segment;
-- `prefill`: causal, and the keys and values are returned as the prefix;
-- `group`: one prompt followed by R completions that each see the prompt and themselves. The learner and the judge
-  use it: a prompt is computed once for its whole group;
-- `decode`: one new token for each of R completions, against the prefix and the completion's own cache.
+- `group`: one prompt followed by R completions that each see the prompt and themselves. The learner uses it: a
+  prompt is computed once for its whole group;
+- `extend`: one or more branches of new tokens, each after the same past. Prefill and scoring use it;
+- `decode`: one new token after a past and what was decoded since.
+
+A past is {"k": BKHS, "v": BKSH}, the layouts a decode step multiplies by as they stand, of which the first
+`past_length_B` tokens count.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from m2jax.sharding import einsum, merge_axes, split_axis
+from m2jax.sharding import batch_spec, einsum, merge_axes, reshard, split_axis
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 Cache = dict[str, jax.Array]
@@ -35,17 +38,6 @@ def packed(segments_BT: jax.Array) -> Attend:
         scores = _scores("btkgh,bskh->bkgts", q, k)
         probs = jax.nn.softmax(jnp.where(mask_BTS[:, None, None], scores, NEVER)).astype(v.dtype)
         return einsum("bkgts,bskh->btkgh", probs, v), cache
-
-    return attend
-
-
-def prefill() -> Attend:
-    """Causal attention over prompts that begin at index 0, padded on the right. The cache it returns is `decode`'s
-    prefix: {"k": BKHP, "v": BKPH}, the layouts a decode step multiplies by as they stand.
-    """
-
-    def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Cache]:
-        return _causal(q, k, v), {"k": k.transpose(0, 2, 3, 1), "v": v.transpose(0, 2, 1, 3)}
 
     return attend
 
@@ -75,44 +67,65 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
     return attend
 
 
-def decode(prompt_length_B: jax.Array, step: jax.Array) -> Attend:
-    """One token for each of R completions of B prompts, T = R.
+def group_positions(prompt_length_B: jax.Array, prompt_size: int, n_samples: int, size: int) -> jax.Array:
+    """Rope positions, int32 [B, P + R*C], of rows laid out for `attention.group`: each completion continues its
+    prompt.
+    """
+    in_completion = jnp.tile(jnp.arange(size), n_samples)
+    after_BT = prompt_length_B[:, None] + in_completion[None, :]
+    prompt_BP = jnp.broadcast_to(jnp.arange(prompt_size), (prompt_length_B.shape[0], prompt_size))
+    return jnp.concatenate([reshard(prompt_BP, batch_spec(2)), after_BT], axis=1)
 
-    The cache of a layer is `prefill`'s as {"k_prompt": BKHP, "v_prompt": BKPH}, and the completions' own {"k": [B*R,
-    K, H, C], "v": [B*R, K, C, H]}. The new keys and values are written at column `step` (int32 scalar; all rows are
-    at the same step); a row sees its prompt and its columns up to `step`. B and R are one axis because XLA's CPU
-    drops an axis R = 1 and then writes into copies of the cache.
+
+def extend(past_length_B: jax.Array, n_branches: int = 1) -> Attend:
+    """Attention over rows [branch 1 (C tokens) | ... | branch n], each padded on its right, that see a past and
+    themselves; C = T / n.
+
+    The cache of a layer is a past, or None where there is none. What comes back is the new {"k": BKHT, "v": BKTH}.
     """
 
-    def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        R, P, C = q.shape[1], cache["k_prompt"].shape[3], cache["k"].shape[3]
-        q_NKGH, k_NKH, v_NKH = (merge_axes(x, 0) for x in (q, k, v))
-        k_c = jax.lax.dynamic_update_slice_in_dim(cache["k"], k_NKH[..., None], step, axis=3)
-        v_c = jax.lax.dynamic_update_slice_in_dim(cache["v"], v_NKH[:, :, None], step, axis=2)
-        to_self = _scores("nkgh,nkhs->nkgs", q_NKGH, k_c)
-        # the R completions and G heads that read one prompt's keys are the rows of one product
-        to_prompt = _scores("bkmh,bkhp->bkmp", _rows_of_prompt(q), cache["k_prompt"])
-        in_prompt_BP = jnp.arange(P) < prompt_length_B[:, None]
-        to_prompt = _rows_of_sample(jnp.where(in_prompt_BP[:, None, None], to_prompt, NEVER), R)
-        to_self = jnp.where(jnp.arange(C) <= step, to_self, NEVER)
-        probs_p, probs_c = _softmax_pair(to_prompt, to_self, v.dtype)
-        probs_p = _rows_of_prompt(split_axis(probs_p, 0, (-1, R)))
-        out = _rows_of_sample(einsum("bkmp,bkph->bkmh", probs_p, cache["v_prompt"]), R)
-        out = out + einsum("nkgs,nksh->nkgh", probs_c, v_c)
-        return split_axis(out, 0, (-1, R)), cache | {"k": k_c, "v": v_c}
+    def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache | None) -> tuple[jax.Array, Cache]:
+        new = {"k": k.transpose(0, 2, 3, 1), "v": v.transpose(0, 2, 1, 3)}
+        if n_branches == 1 and cache is None:
+            return _causal(q, k, v), new
+        q_c, k_c, v_c = (split_axis(x, 1, (n_branches, -1)) for x in (q, k, v))
+        to_self = _scores("bnckgh,bnskh->bnkgcs", q_c, k_c)
+        to_self = jnp.where(jnp.tri(q_c.shape[2], dtype=bool), to_self, NEVER)
+        if cache is None:
+            out = einsum("bnkgcs,bnskh->bnckgh", jax.nn.softmax(to_self).astype(v.dtype), v_c)
+        else:
+            in_past_BS = jnp.arange(cache["k"].shape[3]) < past_length_B[:, None]
+            to_past = _scores("bnckgh,bkhs->bnkgcs", q_c, cache["k"])
+            to_past = jnp.where(in_past_BS[:, None, None, None, None], to_past, NEVER)
+            probs_p, probs_c = _softmax_pair(to_past, to_self, v.dtype)
+            out = einsum("bnkgcs,bksh->bnckgh", probs_p, cache["v"]) + einsum("bnkgcs,bnskh->bnckgh", probs_c, v_c)
+        return merge_axes(out, 1), new
 
     return attend
 
 
-def _rows_of_prompt(x_BRKGX: jax.Array) -> jax.Array:
-    """[B, R, K, G, X] -> [B, K, R*G, X]."""
-    return merge_axes(x_BRKGX.transpose(0, 2, 1, 3, 4), 2)
+def decode(past_length_B: jax.Array, step: jax.Array) -> Attend:
+    """One token per row, T = 1, after a past and the tokens since.
 
+    The cache of a layer is the past as {"k_past", "v_past"} and the new tokens' {"k": [B, K, H, C], "v": [B, K, C,
+    H]}. The token's keys and values are written at column `step` (int32 scalar: all rows began this decode together);
+    a row sees its past and the columns up to `step`.
+    """
 
-def _rows_of_sample(x_BKMX: jax.Array, n_samples: int) -> jax.Array:
-    """[B, K, R*G, X] -> [B*R, K, G, X]."""
-    x_BKRGX = split_axis(x_BKMX, 2, (n_samples, -1))
-    return merge_axes(x_BKRGX.transpose(0, 2, 1, 3, 4), 0)
+    def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+        q_BKGH, k_BKH, v_BKH = q[:, 0], k[:, 0], v[:, 0]
+        k_c = jax.lax.dynamic_update_slice_in_dim(cache["k"], k_BKH[..., None], step, axis=3)
+        v_c = jax.lax.dynamic_update_slice_in_dim(cache["v"], v_BKH[:, :, None], step, axis=2)
+        to_past = _scores("bkgh,bkhs->bkgs", q_BKGH, cache["k_past"])
+        to_self = _scores("bkgh,bkhs->bkgs", q_BKGH, k_c)
+        in_past_BS = jnp.arange(to_past.shape[-1]) < past_length_B[:, None]
+        to_past = jnp.where(in_past_BS[:, None, None], to_past, NEVER)
+        to_self = jnp.where(jnp.arange(to_self.shape[-1]) <= step, to_self, NEVER)
+        probs_p, probs_c = _softmax_pair(to_past, to_self, v.dtype)
+        out = einsum("bkgs,bksh->bkgh", probs_p, cache["v_past"]) + einsum("bkgs,bksh->bkgh", probs_c, v_c)
+        return out[:, None], cache | {"k": k_c, "v": v_c}
+
+    return attend
 
 
 def _causal(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:

@@ -28,6 +28,7 @@ def forward(
     attend: Attend,
     cache: Any = None,
     *,
+    ranks_BR: jax.Array | None = None,
     remat: bool = False,
 ) -> tuple[jax.Array, Any]:
     """The decoder up to its final norm.
@@ -37,6 +38,7 @@ def forward(
       attend: see `models/attention.py`; called once per layer.
       cache: per-layer state for `attend`: a tuple of L trees if the layers are unrolled, one tree with leading L if
       scanned.
+      ranks_BR: where an adapter is attached, which of its ranks each row uses (0 or 1; None: all).
       remat: recompute each layer in the backward pass instead of keeping its activations.
 
     Returns:
@@ -47,7 +49,7 @@ def forward(
     rope = rope_table(cfg, positions_BT)
 
     def block(layer: Params, x_BTD: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
-        return _block(cfg, layer, x_BTD, rope, attend, cache)
+        return _block(cfg, layer, x_BTD, rope, attend, cache, ranks_BR)
 
     block = jax.checkpoint(block) if remat else block
     layers = params["layers"]
@@ -109,22 +111,26 @@ def _block(
     rope: tuple[jax.Array, jax.Array],
     attend: Attend,
     cache: Any,
+    ranks_BR: jax.Array | None,
 ) -> tuple[jax.Array, Any]:
+    def times(equation: str, x: jax.Array, name: str) -> jax.Array:
+        return project(equation, x, layer, name, ranks_BR)
+
     y_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.rms_eps)
-    q_BTKGH = project("btd,dkgh->btkgh", y_BTD, layer, "wq")
-    k_BTKH = project("btd,dkh->btkh", y_BTD, layer, "wk")
-    v_BTKH = project("btd,dkh->btkh", y_BTD, layer, "wv")
+    q_BTKGH = times("btd,dkgh->btkgh", y_BTD, "wq")
+    k_BTKH = times("btd,dkh->btkh", y_BTD, "wk")
+    v_BTKH = times("btd,dkh->btkh", y_BTD, "wv")
     if cfg.qkv_bias:
         q_BTKGH, k_BTKH, v_BTKH = q_BTKGH + layer["bq"], k_BTKH + layer["bk"], v_BTKH + layer["bv"]
     if cfg.qk_norm:
         q_BTKGH = rms_norm(q_BTKGH, layer["q_norm"], cfg.rms_eps)
         k_BTKH = rms_norm(k_BTKH, layer["k_norm"], cfg.rms_eps)
     out_BTKGH, cache = attend(rotate(q_BTKGH, rope), rotate(k_BTKH, rope), v_BTKH, cache)
-    x_BTD = x_BTD + project("btkgh,kghd->btd", out_BTKGH, layer, "wo")
+    x_BTD = x_BTD + times("btkgh,kghd->btd", out_BTKGH, "wo")
     y_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.rms_eps)
-    gate_BTF = silu(project("btd,fd->btf", y_BTD, layer, "w_gate"))
-    y_BTF = gate_BTF * project("btd,fd->btf", y_BTD, layer, "w_up")
-    return x_BTD + project("btf,df->btd", y_BTF, layer, "w_down"), cache
+    gate_BTF = silu(times("btd,fd->btf", y_BTD, "w_gate"))
+    y_BTF = gate_BTF * times("btd,fd->btf", y_BTD, "w_up")
+    return x_BTD + times("btf,df->btd", y_BTF, "w_down"), cache
 
 
 @functools.cache

@@ -9,6 +9,7 @@ initialisation time: `b` starts at zero, so an adapter begins as the identity.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -22,8 +23,11 @@ TARGETS = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
 _INPUT_FIRST = {"wq": 1, "wk": 1, "wv": 1, "wo": 3}  # how many leading axes are inputs; the rest are output-first
 
 
-def project(equation: str, x: jax.Array, layer: Params, name: str) -> jax.Array:
-    """`einsum(equation, x, layer[name])`, plus the adapter's low-rank term where the layer has one for `name`."""
+def project(equation: str, x: jax.Array, layer: Params, name: str, rows_BR: jax.Array | None = None) -> jax.Array:
+    """`einsum(equation, x, layer[name])`, plus the adapter's low-rank term where the layer has one for `name`.
+
+    rows_BR: which of the adapter's ranks each row of the batch uses, 0 or 1 (None: all): see `join`.
+    """
     y = einsum(equation, x, layer[name])
     adapter = layer.get(f"{name}_lora")
     if adapter is None:
@@ -34,6 +38,8 @@ def project(equation: str, x: jax.Array, layer: Params, name: str) -> jax.Array:
     outputs = "".join(d for d in w_dims if d in out)
     low_dims = "".join(d for d in x_dims if d not in inputs) + "r"
     low = einsum(f"{x_dims},{inputs}r->{low_dims}", x, adapter["a"].astype(x.dtype))
+    if rows_BR is not None:
+        low = low * rows_BR[:, None].astype(x.dtype)
     return y + einsum(f"{low_dims},r{outputs}->{out}", low, adapter["b"].astype(x.dtype))
 
 
@@ -67,6 +73,18 @@ def logical_axes(cfg: ModelConfig, *, stacked: bool) -> Any:
     return layer if stacked else tuple(layer for _ in range(cfg.n_layers))
 
 
+def rank(adapter: Any) -> int:
+    """The rank of an adapter."""
+    return jax.tree.leaves(adapter[0] if isinstance(adapter, tuple) else adapter)[0].shape[-1]
+
+
+def join(adapters: Sequence[Any]) -> Any:
+    """Several adapters as one of all their ranks: a row of a batch uses its own by a mask over the ranks."""
+    if isinstance(adapters[0], tuple):
+        return tuple(_join(layers, 0) for layers in zip(*adapters, strict=True))
+    return _join(adapters, 1)
+
+
 def attach(params: Params, adapter: Any) -> Params:
     """The parameter tree with the adapter's arrays in its layers. Nothing is copied."""
     if isinstance(adapter, tuple):
@@ -90,6 +108,13 @@ def merge(params: Params) -> Params:
 
     layers = params["layers"]
     return params | {"layers": tuple(map(fold, layers)) if isinstance(layers, tuple) else jax.vmap(fold)(layers)}
+
+
+def _join(layers: Sequence[Params], rank_axis_of_b: int) -> Params:
+    def side(name: str, which: str, axis: int) -> jax.Array:
+        return jnp.concatenate([layer[name][which] for layer in layers], axis)
+
+    return {name: {"a": side(name, "a", -1), "b": side(name, "b", rank_axis_of_b)} for name in layers[0]}
 
 
 def _pair(row: Row, key: jax.Array, rank: int, alpha: float) -> Params:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from m2jax.sampler.engine import Completion, Engine
-from m2jax.sampler.sampling import Sampling
+from m2jax.sampler.engine import Engine
+from m2jax.sampler.requests import Completion, Dialogue, Failed, Generate
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.grader import Judge, grade
@@ -31,6 +32,16 @@ class Reward:
             raise ValueError(
                 f"reward.normalisation {self.normalisation!r} is not known; one of {', '.join(NORMALISATIONS)}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """One reply to one case: prompt tokens, completion, its text, and a verdict per criterion."""
+
+    prompt: list[int]
+    completion: Completion
+    text: str
+    verdicts: list[Verdict]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,46 +68,50 @@ def prompt_tokens(tokenizer: Tokenizer, case: Case) -> list[int]:
     return render(tokenizer, messages).tokens.tolist()
 
 
-def generate(
+def single_turn(case: Case, tokenizer: Tokenizer, role: str, judge: Judge | None) -> Dialogue:
+    """The dialogue of one reply: asked for, read, graded. Returns a `Reply`."""
+    prompt = prompt_tokens(tokenizer, case)
+    completion = yield Generate(role, prompt)
+    text = tokenizer.decode(completion.tokens)
+    verdicts = yield from grade(case, text, judge)
+    return Reply(prompt, completion, text, verdicts)
+
+
+def roll_out(
     engine: Engine,
     tokenizer: Tokenizer,
     cases: Sequence[Case],
     n_samples: int,
-    how: Sampling,
-    *,
-    seed: int,
-    first_request: int = 0,
-    role: str = "doctor",
-) -> tuple[list[list[int]], list[list[Completion]], list[list[str]]]:
-    """(prompts, completions, texts): R replies of `role` to each case."""
-    prompts = [prompt_tokens(tokenizer, case) for case in cases]
-    completions = engine.generate(role, prompts, n_samples, how, seed, first_request)
-    texts = [[tokenizer.decode(c.tokens) for c in group] for group in completions]
-    return prompts, completions, texts
-
-
-def grade_rollouts(
-    cases: Sequence[Case],
-    prompts: Sequence[list[int]],
-    completions: Sequence[Sequence[Completion]],
-    texts: Sequence[Sequence[str]],
     judge: Judge | None,
     reward: Reward,
+    *,
+    seed: int,
+    first_key: int = 0,
+    role: str = "doctor",
 ) -> list[list[Rollout]]:
-    """Grades every reply and adds the length bonus of its group."""
-    flat_cases = [case for case, group in zip(cases, texts, strict=True) for _ in group]
-    verdicts = iter(grade(flat_cases, [text for group in texts for text in group], judge))
-    groups = []
-    for case, prompt, group, replies in zip(cases, prompts, completions, texts, strict=True):
-        graded = [next(verdicts) for _ in replies]
-        scored = [reward_parts(case.rubric, v, NORMALISATIONS[reward.normalisation]) for v in graded]
-        scores = np.asarray([score for score, _ in scored])
-        lengths = np.asarray([len(c.tokens) for c in group])
-        bonus = length_bonus(scores, lengths, reward.length_threshold, reward.length_scale)
-        groups.append(
-            [
-                Rollout(case, prompt, c, text, v, score, float(b), dimensions)
-                for c, text, v, (score, dimensions), b in zip(group, replies, graded, scored, bonus, strict=True)
-            ]
-        )
-    return groups
+    """R graded replies of `role` to each case; sample j of case i has the key first_key + i * R + j."""
+    dialogues = [single_turn(case, tokenizer, role, judge) for case in cases for _ in range(n_samples)]
+    keys = range(first_key, first_key + len(dialogues))
+    replies = results_of(engine.run(dialogues, seed=seed, keys=keys))
+    groups = [replies[i : i + n_samples] for i in range(0, len(replies), n_samples)]
+    return [pay(case, group, reward) for case, group in zip(cases, groups, strict=True)]
+
+
+def results_of(ended: Sequence[Any]) -> list[Any]:
+    """What dialogues returned; the first that failed is raised: a group without all of its replies cannot be paid."""
+    for result in ended:
+        if isinstance(result, Failed):
+            raise result.error
+    return list(ended)
+
+
+def pay(case: Case, replies: Sequence[Reply], reward: Reward) -> list[Rollout]:
+    """Scores the replies to one case and adds the group's length bonus."""
+    scored = [reward_parts(case.rubric, r.verdicts, NORMALISATIONS[reward.normalisation]) for r in replies]
+    scores = np.asarray([score for score, _ in scored])
+    lengths = np.asarray([len(r.completion.tokens) for r in replies])
+    bonus = length_bonus(scores, lengths, reward.length_threshold, reward.length_scale)
+    return [
+        Rollout(case, r.prompt, r.completion, r.text, r.verdicts, score, float(b), dimensions)
+        for r, (score, dimensions), b in zip(replies, scored, bonus, strict=True)
+    ]

@@ -1,13 +1,17 @@
-"""The engine: host side of the sampler. Roles hold weights; requests go in as token lists and come back as completions.
+"""The engine: dialogues in, their results out. One continuously batching sampler for every role.
 
-Every batch has one of a few fixed shapes (`Shapes`), so that nothing is compiled after the first calls. Requests
-beyond a batch's rows go into further batches; missing rows are filled with a dummy prompt and thrown away.
+A dialogue is a plain Python generator that yields requests and is resumed with answers; any number run at once. Every
+set of parameters has a lane (`lane.Lane`) with its own pages; the engine takes the lanes in turn, one round of
+device work each. All of it is deterministic: a sample depends on (seed, the dialogue's key, which request of the
+dialogue it is, position), and on nothing that happens beside it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import time
+import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,140 +20,128 @@ import numpy as np
 
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
-from m2jax.sampler import programs
-from m2jax.sampler.sampling import Sampling
-from m2jax.sharding import put_batch, put_replicated
-
-Tokens = Sequence[int]
+from m2jax.sampler.lane import Lane, Sizes, Ticket
+from m2jax.sampler.requests import Answer, Dialogue, Failed, Request, Role
 
 
-@dataclasses.dataclass(frozen=True)
-class Shapes:
-    """Rows of a batch and capacities in tokens.
+@dataclasses.dataclass
+class _Running:
+    """A dialogue in flight: the answers it waits for, and how many requests it has made."""
 
-    rows: prompts (or judged prefixes) at once. prompt: tokens of a prompt to generate from.
-    prefix, suffix: tokens of a scored prefix and of each of its `suffixes` continuations.
-    """
-
-    rows: int
-    prompt: int
-    prefix: int = 0
-    suffix: int = 0
-    suffixes: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Completion:
-    """One sampled reply. The arrays are [tokens], float32 in nats (see `sampling`). `stopped`: it ended by a stop
-    token.
-    """
-
-    tokens: np.ndarray
-    logp_full: np.ndarray
-    logp_sampling: np.ndarray
-    stopped: bool
+    dialogue: Dialogue
+    key: int
+    answers: list[Answer | None] = dataclasses.field(default_factory=list)
+    many: bool = False
+    made: int = 0
 
 
 class Engine:
-    """Generates and scores with the weights of named roles, on the mesh that is set (`jax.set_mesh`)."""
+    """Serves `roles` on the mesh that is set (`jax.set_mesh`)."""
 
-    def __init__(self, cfg: ModelConfig, mesh: jax.sharding.Mesh, shapes: Shapes, dtype: Any = jnp.float32) -> None:
-        self.cfg, self.mesh, self.shapes, self.dtype = cfg, mesh, shapes, dtype
-        self.roles: dict[str, Params] = {}
+    def __init__(
+        self, cfg: ModelConfig, mesh: jax.sharding.Mesh, sizes: Sizes, roles: dict[str, Role], dtype: Any = jnp.float32
+    ) -> None:
+        self.cfg, self.mesh, self.sizes, self.roles, self.dtype = cfg, mesh, sizes, roles, dtype
+        self.lanes = {name: Lane(cfg, mesh, sizes, dtype) for name in sorted({r.params for r in roles.values()})}
+        self.seconds = 0.0
 
-    def update(self, role: str, params: Params) -> None:
-        """Hands weights to a role, on the device; nothing is copied where the dtype is already the engine's."""
-        self.roles[role] = jax.tree.map(lambda w: w if w.dtype == self.dtype else w.astype(self.dtype), params)
-
-    def generate(
-        self, role: str, prompts: Sequence[Tokens], n_samples: int, how: Sampling, seed: int, first_request: int = 0
-    ) -> list[list[Completion]]:
-        """`n_samples` completions of each prompt, in order.
-
-        Sample j of prompt i is request `first_request + i * n_samples + j`: (seed, request) fixes it whatever else
-        runs.
+    def update(self, name: str, weights: Params | Any) -> None:
+        """Hands over parameters, or an adapter, by the name that roles use; on the device, nothing is copied where the
+        dtype is already the engine's. What was cached under the old ones is forgotten, the rest stays.
         """
-        params, out = self._role(role), []
-        for start, tokens, lengths in self._batches(prompts, self.shapes.prompt):
-            numbers = first_request + n_samples * start + np.arange(self.shapes.rows * n_samples)
-            requests = numbers.astype(np.uint32).reshape(self.shapes.rows, n_samples)
-            tokens, lengths, requests = put_batch(self.mesh, (tokens, lengths, requests))
-            prefix = programs.prefill(self.cfg, params, tokens, lengths)
-            done = programs.decode(self.cfg, params, prefix, how, self._scalar(np.uint32(seed)), requests)
-            out += _completions(jax.device_get(done), how, len(prompts) - start)
-        return out
+        weights = jax.tree.map(lambda w: w if w.dtype == self.dtype else w.astype(self.dtype), weights)
+        if name in self.lanes:
+            self.lanes[name].set_params(weights)
+            return
+        lanes = {role.params for role in self.roles.values() if role.adapter == name}
+        if not lanes:
+            known = sorted({*self.lanes, *(r.adapter for r in self.roles.values() if r.adapter)})
+            raise ValueError(f"no role uses weights named {name!r}; roles use {', '.join(known)}")
+        for lane in lanes:
+            self.lanes[lane].set_adapter(name, weights)
 
-    def score(
-        self, role: str, prefixes: Sequence[Tokens], suffixes: Sequence[Sequence[Tokens]], choices: Tokens
-    ) -> list[np.ndarray]:
-        """For each prefix, log-probabilities [its suffixes, choices] of single next tokens after prefix + suffix.
+    def forget(self) -> None:
+        """Empties the prefix caches: what runs next is then, to the bit, what it would be in a fresh process."""
+        for lane in self.lanes.values():
+            lane.forget()
 
-        The suffixes of one prefix are computed in one row that holds the prefix once; decode is not involved.
+    def run(self, dialogues: Sequence[Dialogue], *, seed: int = 0, keys: Sequence[int] | None = None) -> list[Any]:
+        """Runs the dialogues to their ends; returns what each returned, or `Failed`, in order.
+
+        keys: uint32, one per dialogue, names its samples (None: its index). What a dialogue raises ends that dialogue;
+        a request that can never fit is raised in it as ValueError.
         """
-        params, shapes = self._role(role), self.shapes
-        for many in suffixes:
-            if len(many) > shapes.suffixes:
-                raise ValueError(f"{len(many)} suffixes of one prefix; the engine was made for {shapes.suffixes}")
-        choices_C = put_replicated(self.mesh, np.asarray(choices, np.int32))
-        flat, flat_lengths = _pad([s for many in suffixes for s in _filled(many, shapes.suffixes)], shapes.suffix)
-        out: list[np.ndarray] = []
-        for start, prefix, prefix_length in self._batches(prefixes, shapes.prefix):
-            rows = slice(start * shapes.suffixes, (start + shapes.rows) * shapes.suffixes)
-            suffix, length = _fill_rows(flat[rows], flat_lengths[rows], shapes.rows * shapes.suffixes)
-            tokens = np.concatenate([prefix, suffix.reshape(shapes.rows, -1)], axis=1)
-            batch = put_batch(self.mesh, (tokens, prefix_length, length.reshape(shapes.rows, -1)))
-            logp = programs.score(
-                self.cfg, params, batch[0], batch[1], shapes.prefix, shapes.suffixes, batch[2], choices_C
-            )
-            out += list(jax.device_get(logp))[: len(prefixes) - start]
-        return [logp[: len(many)] for logp, many in zip(out, suffixes, strict=True)]
+        began = time.perf_counter()
+        keys = range(len(dialogues)) if keys is None else keys
+        running = {i: _Running(d, int(k)) for i, (d, k) in enumerate(zip(dialogues, keys, strict=True))}
+        results: list[Any] = [None] * len(dialogues)
+        for lane in self.lanes.values():
+            lane.seed = np.uint32(seed)
+        for i in list(running):
+            self._resume(i, running, results, None)
+        while running:
+            for lane in self.lanes.values():
+                for ticket, answer in lane.round():
+                    i, place = ticket.dialogue, ticket.place
+                    running[i].answers[place] = answer
+                    if all(a is not None for a in running[i].answers):
+                        self._resume(i, running, results, running[i].answers)
+        self.seconds += time.perf_counter() - began
+        return results
 
-    def _role(self, role: str) -> Params:
-        if role not in self.roles:
-            raise ValueError(f"role {role!r} has no weights; roles: {', '.join(self.roles) or 'none'}")
-        return self.roles[role]
+    def stats(self) -> dict[str, float]:
+        """Sums over the lanes since the last call: tokens, hits, pre-emptions, verdicts, and seconds in each program;
+        `host_seconds` is what `run` spent outside them, dialogues included.
+        """
+        total: dict[str, float] = {}
+        for lane in self.lanes.values():
+            for name, value in lane.counts.items():
+                total[name] = total.get(name, 0) + value
+            lane.counts.clear()
+        in_programs = sum(value for name, value in total.items() if name.endswith("_seconds"))
+        total |= {"seconds": self.seconds, "host_seconds": self.seconds - in_programs}
+        self.seconds = 0.0
+        return total
 
-    def _scalar(self, x: np.generic) -> jax.Array:
-        return put_replicated(self.mesh, np.asarray(x))
+    def _resume(
+        self, i: int, running: dict[int, _Running], results: list[Any], answers: list[Answer | None] | None
+    ) -> None:
+        """Gives dialogue i its answers and takes its next requests, until it waits or ends."""
+        state = running[i]
+        value: Any = None if answers is None else answers if state.many else answers[0]
+        throw: Exception | None = None
+        while True:
+            try:
+                asked = state.dialogue.throw(throw) if throw else state.dialogue.send(value)
+            except StopIteration as end:
+                results[i] = end.value
+                del running[i]
+                return
+            except Exception as error:  # the dialogue's own affair: it is reported, the others go on
+                results[i] = Failed(error, traceback.format_exc())
+                del running[i]
+                return
+            state.many = isinstance(asked, list)
+            requests = asked if state.many else [asked]
+            if not requests:
+                value, throw = [], None
+                continue
+            try:
+                placed = [self._place(request) for request in requests]
+            except ValueError as error:
+                throw = error
+                continue
+            state.answers = [None] * len(requests)
+            for place, (request, (lane, role)) in enumerate(zip(requests, placed, strict=True)):
+                lane.submit(Ticket(i, state.made, place, state.key), request, role)
+                state.made += 1
+            return
 
-    def _batches(self, prompts: Sequence[Tokens], size: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """(index of the first prompt, tokens [rows, size], lengths [rows]) until all prompts are in."""
-        tokens, lengths = _pad(prompts, size)
-        for start in range(0, len(prompts), self.shapes.rows):
-            rows = slice(start, start + self.shapes.rows)
-            yield start, *_fill_rows(tokens[rows], lengths[rows], self.shapes.rows)
-
-
-def _pad(prompts: Sequence[Tokens], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Token lists -> int32 [n, size] padded on the right with 0, and their lengths."""
-    lengths = np.asarray([len(p) for p in prompts], np.int32)
-    if len(prompts) and (lengths.max() > size or lengths.min() < 1):
-        worst = int(lengths.max() if lengths.max() > size else lengths.min())
-        raise ValueError(
-            f"a prompt of {worst} tokens does not fit: the engine takes 1 to {size}; shorten it or raise the limit"
-        )
-    tokens = np.zeros((len(prompts), size), np.int32)
-    for row, prompt in zip(tokens, prompts, strict=True):
-        row[: len(prompt)] = prompt
-    return tokens, lengths
-
-
-def _fill_rows(tokens: np.ndarray, lengths: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fills a batch up to `rows` with prompts of length 0."""
-    missing = rows - len(tokens)
-    return np.pad(tokens, ((0, missing), (0, 0))), np.pad(lengths, (0, missing))
-
-
-def _filled(suffixes: Sequence[Tokens], n: int) -> list[Tokens]:
-    return [*suffixes, *([[0]] * (n - len(suffixes)))]
-
-
-def _completions(done: programs.Completions, how: Sampling, n_prompts: int) -> list[list[Completion]]:
-    def one(b: int, r: int) -> Completion:
-        n = int(done.length_BR[b, r])
-        tokens = done.tokens[b, r, :n]
-        logps = (x[b, r, :n] for x in (done.logp_full, done.logp_sampling))
-        return Completion(tokens, *logps, stopped=int(tokens[-1]) in how.stop)
-
-    B, R = done.length_BR.shape
-    return [[one(b, r) for r in range(R)] for b in range(min(B, n_prompts))]
+    def _place(self, request: Request) -> tuple[Lane, Role]:
+        """The lane and role of a request; ValueError where it cannot be served."""
+        role = self.roles.get(request.role)
+        if role is None:
+            raise ValueError(f"role {request.role!r} is not known; roles: {', '.join(self.roles)}")
+        lane = self.lanes[role.params]
+        lane.check(request, role)
+        return lane, role

@@ -1,8 +1,8 @@
 """One token from a row of logits, and its log-probability under the two distributions that matter.
 
 `full` is softmax(logits / temperature) over the whole vocabulary: what the learner computes. `sampling` is `full`
-cut to top-k and top-p and renormalised: what the token was drawn from. They agree when nothing is cut. A greedy
-token (temperature 0) was drawn with probability 1, and its `full` is taken at temperature 1.
+cut to what a grammar allows, to top-k and to top-p, and renormalised: what the token was drawn from. They agree when
+nothing is cut. A greedy token (temperature 0) was drawn with probability 1, and its `full` is taken at temperature 1.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How a role samples. Static: a change compiles a new program.
+    """How a role samples.
 
     temperature: 0 is greedy. top_k: 0 keeps all. top_p: 1.0 keeps all. max_tokens: length of a completion, its stop
     token included.
@@ -38,48 +39,64 @@ class Sampling:
             raise ValueError(f"top_k {self.top_k} must be >= 0 and max_tokens {self.max_tokens} >= 1")
 
 
-def sample(logits_NV: jax.Array, uniform_N: jax.Array, how: Sampling) -> tuple[jax.Array, jax.Array, jax.Array]:
+@flax.struct.dataclass
+class Knobs:
+    """`Sampling` row by row, on the device: float32 temperature_N and top_p_N, int32 top_k_N (see `Sampling`)."""
+
+    temperature_N: jax.Array
+    top_k_N: jax.Array
+    top_p_N: jax.Array
+
+
+def sample(
+    logits_NV: jax.Array, uniform_N: jax.Array, how: Knobs, allowed_NV: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Draws one token per row by inverting the distribution at `uniform_N` (float32 in [0, 1)).
 
-    Returns (tokens_N int32, logp_full_N, logp_sampling_N), log-probabilities float32 in nats.
+    allowed_NV: bool, the tokens a row may draw (None: all). Returns (tokens_N int32, logp_full_N, logp_sampling_N),
+    log-probabilities float32 in nats.
     """
-    logits_NV = logits_NV.astype(jnp.float32)
-    scaled_NV = logits_NV / (how.temperature or 1.0)
+    greedy_N = how.temperature_N == 0
+    cut_N = ~greedy_N & ((how.top_k_N > 0) | (how.top_p_N < 1))
+    scaled_NV = logits_NV.astype(jnp.float32) / jnp.where(greedy_N, 1.0, how.temperature_N)[:, None]
     lse_N = jax.nn.logsumexp(scaled_NV, axis=-1)
-    if how.temperature == 0:
-        tokens_N = jnp.argmax(logits_NV, -1).astype(jnp.int32)
-        return tokens_N, _pick(scaled_NV, tokens_N) - lse_N, jnp.zeros_like(lse_N)
-    kept_NV = _truncate(scaled_NV, lse_N, how)
+    kept_NV = scaled_NV if allowed_NV is None else jnp.where(allowed_NV, scaled_NV, -jnp.inf)
+    kept_NV = jax.lax.cond(cut_N.any(), lambda x: _truncate(x, cut_N, how), lambda x: x, kept_NV)
     weights_NV = jnp.exp(kept_NV - lse_N[:, None])
-    tokens_N = _invert(weights_NV, uniform_N)
-    picked_N = _pick(scaled_NV, tokens_N)
-    cut = how.top_k or how.top_p < 1
-    lse_kept_N = lse_N + jnp.log(weights_NV.sum(-1)) if cut else lse_N
-    return tokens_N, picked_N - lse_N, picked_N - lse_kept_N
+    drawn_N = _invert(weights_NV, uniform_N)
+    tokens_N = jax.lax.cond(
+        greedy_N.any(), lambda: jnp.where(greedy_N, jnp.argmax(kept_NV, -1).astype(jnp.int32), drawn_N), lambda: drawn_N
+    )
+    logp_full_N = _pick(scaled_NV, tokens_N) - lse_N
+    renormalised_N = logp_full_N - jnp.log(weights_NV.sum(-1))
+    logp_N = jnp.where(cut_N, renormalised_N, logp_full_N) if allowed_NV is None else renormalised_N
+    return tokens_N, logp_full_N, jnp.where(greedy_N, 0.0, logp_N)
 
 
-def uniforms(seed: jax.Array, request_N: jax.Array, position: jax.Array) -> jax.Array:
+def uniforms(seed: jax.Array, request_NW: jax.Array, position_N: jax.Array) -> jax.Array:
     """One float32 in [0, 1) per row from (seed, request, position): batch mates, slots and restarts do not enter.
 
-    seed: uint32 scalar; request_N: uint32 [N]; position: int32 scalar, the token's index in its completion.
+    seed: uint32 scalar; request_NW: uint32 [N, words]; position_N: int32, the token's index in its completion.
     """
 
-    def one(request: jax.Array) -> jax.Array:
-        return jax.random.uniform(jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), request), position))
+    def one(request_W: jax.Array, position: jax.Array) -> jax.Array:
+        key = jax.random.key(seed)
+        for word in request_W:
+            key = jax.random.fold_in(key, word)
+        return jax.random.uniform(jax.random.fold_in(key, position))
 
-    return jax.vmap(one)(request_N)
+    return jax.vmap(one)(request_NW, position_N)
 
 
-def _truncate(scaled_NV: jax.Array, lse_N: jax.Array, how: Sampling) -> jax.Array:
+def _truncate(scaled_NV: jax.Array, cut_N: jax.Array, how: Knobs) -> jax.Array:
     """Logits outside top-k, then outside top-p of what is left, become -inf. Ties with the last kept token stay."""
-    if not how.top_k and how.top_p == 1:
-        return scaled_NV
     V = scaled_NV.shape[-1]
-    sorted_NK, _ = jax.lax.top_k(scaled_NV, min(how.top_k or V, V))
-    probs_NK = jnp.exp(sorted_NK - lse_N[:, None])
-    before_NK = jnp.cumsum(probs_NK, -1) - probs_NK
-    kept_NK = before_NK < how.top_p * probs_NK.sum(-1, keepdims=True)
-    floor_N = jnp.where(kept_NK, sorted_NK, jnp.inf).min(-1)
+    sorted_NV, _ = jax.lax.top_k(scaled_NV, V)
+    in_k_NV = jnp.arange(V) < jnp.where(how.top_k_N > 0, how.top_k_N, V)[:, None]
+    probs_NV = jnp.where(in_k_NV, jnp.exp(sorted_NV - sorted_NV[:, :1]), 0.0)
+    before_NV = jnp.cumsum(probs_NV, -1) - probs_NV
+    kept_NV = in_k_NV & (before_NV < (how.top_p_N * probs_NV.sum(-1))[:, None])
+    floor_N = jnp.where(cut_N, jnp.where(kept_NV, sorted_NV, jnp.inf).min(-1), -jnp.inf)
     return jnp.where(scaled_NV >= floor_N[:, None], scaled_NV, -jnp.inf)
 
 
@@ -92,8 +109,7 @@ def _invert(weights_NV: jax.Array, uniform_N: jax.Array) -> jax.Array:
     width = next(w for w in range(math.isqrt(V), 0, -1) if V % w == 0)
     blocks_NJW = weights_NV.reshape(N, V // width, width)
     block_N, rest_N = _step_into(blocks_NJW.sum(-1), uniform_N * blocks_NJW.sum((-1, -2)))
-    inside_NW = jnp.take_along_axis(blocks_NJW, block_N[:, None, None], axis=1)[:, 0]
-    token_N, _ = _step_into(inside_NW, rest_N)
+    token_N, _ = _step_into(_pick(blocks_NJW, block_N), rest_N)
     return (block_N * width + token_N).astype(jnp.int32)
 
 
@@ -103,10 +119,9 @@ def _step_into(weights_NJ: jax.Array, goal_N: jax.Array) -> tuple[jax.Array, jax
     passed_NJ = (running_NJ > goal_N[:, None]) & (weights_NJ > 0)
     last_N = weights_NJ.shape[-1] - 1 - jnp.argmax(jnp.flip(weights_NJ > 0, -1), -1)
     index_N = jnp.where(passed_NJ.any(-1), jnp.argmax(passed_NJ, -1), last_N)
-    at_N = index_N[:, None]
-    before_N = jnp.take_along_axis(running_NJ, at_N, -1)[:, 0] - jnp.take_along_axis(weights_NJ, at_N, -1)[:, 0]
-    return index_N, goal_N - before_N
+    return index_N, goal_N - (_pick(running_NJ, index_N) - _pick(weights_NJ, index_N))
 
 
-def _pick(x_NV: jax.Array, index_N: jax.Array) -> jax.Array:
-    return jnp.take_along_axis(x_NV, index_N[:, None], -1)[:, 0]
+def _pick(x: jax.Array, index_N: jax.Array) -> jax.Array:
+    """x[n, index[n]] for every row n."""
+    return jax.vmap(lambda row, i: row[i])(x, index_N)

@@ -23,7 +23,6 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.decoder import forward, unembed
 from m2jax.models.logprobs import token_logprobs
 from m2jax.models.params import Params
-from m2jax.sampler.programs import group_positions
 from m2jax.sharding import einsum, merge_axes, split_axis
 
 
@@ -84,7 +83,7 @@ def completion_logprobs(
     """
     (N, T), (R, C) = tokens.shape, shape_RC
     P_ = T - R * C
-    positions = group_positions(prompt_length, P_, R, C)
+    positions = attention.group_positions(prompt_length, P_, R, C)
     attend = attention.group(prompt_length, P_, R)
     hidden_NTD, _ = forward(cfg, params, tokens, positions, attend, remat=grpo.remat)
     # a completion's first token is predicted by the prompt's last, the others by the one before

@@ -21,14 +21,16 @@ from m2jax.data import cases as case_data
 from m2jax.models import lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
-from m2jax.rollout.single_turn import Reward, Rollout, generate, grade_rollouts, prompt_tokens
-from m2jax.sampler.engine import Engine, Shapes
+from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens, roll_out
+from m2jax.sampler.engine import Engine
+from m2jax.sampler.lane import Sizes
+from m2jax.sampler.requests import Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train import grpo, optimizer
 from m2jax.train.loop import Metrics, Stage
-from m2jax.train.step import TrainState, assemble, init_state, make_logprobs, make_step
-from m2jax.verifier.grader import EngineJudge, Judge, judge_tokens
+from m2jax.train.step import TrainState, init_state, make_logprobs, make_step
+from m2jax.verifier.grader import Judge, judge_tokens
 from m2jax.verifier.rubric import Case
 from m2jax.weights import names
 from m2jax.weights.load import load, read_config
@@ -38,6 +40,7 @@ from m2jax.weights.load import load, read_config
 class Parts:
     """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are
     "doctor" (the policy) and "start" (the weights the run began from: the judge, and the yardstick of fluency).
+    With an adapter both are served over the same parameters, in one batch.
     """
 
     config: ConfigDict
@@ -48,19 +51,12 @@ class Parts:
     heldout: list[Case]
     engine: Engine
     judge: Judge | None
+    prompt_size: int
     sampling: Sampling
     grpo: grpo.Grpo
     reward: Reward
     tx: optax.GradientTransformation
     frozen: Params | None
-
-    def doctor(self, state: TrainState) -> Params:
-        """The policy's weights as the engine serves them."""
-        whole = assemble(state.trained, self.frozen)
-        return whole if self.frozen is None else _merge(whole)
-
-
-_merge = jax.jit(lora.merge)
 
 
 def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
@@ -99,27 +95,31 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
     heldout = heldout[: config.eval.cases or None]
     _check_batches(config, mesh)
-    shapes = engine_shapes(config, tokenizer, [*train, *heldout], sampling.max_tokens)
+    prompt_size, sizes = engine_sizes(config, tokenizer, [*train, *heldout], sampling.max_tokens)
 
     stacked, dtype = config.layers == "scanned", jnp.dtype(config.dtype)
     abstract = params.abstract(cfg, stacked=stacked)
     layout = sharding.shardings(mesh, params.logical_axes(cfg, stacked=stacked), abstract, sharding.Rules())
     _, weights = load(path, stacked=stacked, dtype=jnp.float32, shardings=layout)
-    engine = Engine(cfg, mesh, shapes, dtype)
+    doctor = Role(sampling, adapter="doctor") if config.lora.rank else Role(sampling, params="doctor")
+    engine = Engine(cfg, mesh, sizes, {"doctor": doctor, "start": Role(sampling)}, dtype)
+    served = jax.tree.map(lambda w: w.astype(dtype), weights)
     if config.lora.rank:
         adapter = lora.init(cfg, jax.random.key(config.seed), config.lora.rank, config.lora.alpha, stacked=stacked)
         axes = lora.logical_axes(cfg, stacked=stacked)
         trained = jax.device_put(
             adapter, sharding.shardings(mesh, axes, jax.eval_shape(lambda: adapter), sharding.Rules())
         )
-        engine.update("start", weights)
-        frozen = engine.roles["start"]
+        frozen = served
     else:
+        # what is trained is donated to each update: the start weights need arrays of their own
         trained, frozen = weights, None
-        engine.update("start", jax.tree.map(jnp.copy, weights) if dtype == jnp.float32 else weights)
-    judge = None if skip else EngineJudge(engine, tokenizer, "start")
+        served = jax.tree.map(jnp.copy, served) if dtype == jnp.float32 else served
+    engine.update("base", served)
+    engine.update("doctor", trained)
+    judge = None if skip else Judge(tokenizer, "start", sizes.pasts[-1])
     parts = Parts(
-        config, cfg, mesh, tokenizer, train, heldout, engine, judge, sampling, settings, reward, tx, frozen
+        config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx, frozen
     )  # fmt: skip
     return parts, init_state(trained, tx)
 
@@ -133,23 +133,20 @@ def stage(parts: Parts) -> Stage:
     R = config.data.samples_per_prompt
 
     def make_batch(step: int, state: TrainState) -> tuple[Any, Metrics]:
-        engine.update("doctor", parts.doctor(state))
-        cases = next(stream)
         began = time.perf_counter()
-        first = step * len(cases) * R
-        rolled = generate(engine, parts.tokenizer, cases, R, parts.sampling, seed=config.seed, first_request=first)
-        graded_from = time.perf_counter()
-        rollouts = grade_rollouts(cases, *rolled, parts.judge, parts.reward)
-        done = time.perf_counter()
-        metrics = rollout_metrics(rollouts) | {
-            "rollout/seconds": graded_from - began,
-            "rollout/tok_s": sum(len(r.completion.tokens) for g in rollouts for r in g) / (graded_from - began),
-            "judge/seconds": done - graded_from,
-        }
+        engine.forget()  # a step after a restart is the same to the bit
+        engine.update("doctor", state.trained)
+        cases = next(stream)
+        rollouts = roll_out(
+            engine, parts.tokenizer, cases, R, parts.judge, parts.reward,
+            seed=config.seed, first_key=step * len(cases) * R,
+        )  # fmt: skip
+        metrics = rollout_metrics(rollouts) | engine_metrics(engine.stats())
+        metrics["rollout/seconds"] = time.perf_counter() - began
         kept = [g for g in rollouts if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
         metrics["groups/dropped"] = len(rollouts) - len(kept)
         size = -(-len(cases) // config.grpo.minibatches)
-        batches = minibatches(kept, size, config.grpo.micro_groups, engine.shapes.prompt, parts.sampling.max_tokens)
+        batches = minibatches(kept, size, config.grpo.micro_groups, parts.prompt_size, parts.sampling.max_tokens)
         placed = [(put_groups(parts.mesh, groups), n) for groups, n in batches]
         if parts.grpo.tis_cap:
             placed = [(g.replace(old_logp=logprobs(state.trained, parts.frozen, g)), n) for g, n in placed]
@@ -207,8 +204,8 @@ def put_groups(mesh: jax.sharding.Mesh, groups: grpo.Groups) -> grpo.Groups:
     return jax.tree.map(put, groups)
 
 
-def engine_shapes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case], max_tokens: int) -> Shapes:
-    """Capacities for every prompt and every judge's question that can come up, each rounded up to 16 tokens."""
+def engine_sizes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case], max_tokens: int) -> tuple[int, Sizes]:
+    """The longest prompt in tokens, and capacities for every request that can come up, rounded up to whole pages."""
     prompts = [prompt_tokens(tokenizer, case) for case in cases]
     longest = max(range(len(cases)), key=lambda i: len(prompts[i]))
     limit = config.data.max_prompt_tokens
@@ -217,17 +214,37 @@ def engine_shapes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case
             f"case {cases[longest].id} has a prompt of {len(prompts[longest])} tokens; "
             f"config.data.max_prompt_tokens is {limit}"
         )
-    ceil = lambda n: -(-n // 16) * 16  # noqa: E731
-    prefix = suffix = suffixes = 1
+    past, suffix = len(prompts[longest]) + max_tokens, max_tokens + 1
     for case in cases:
-        for sign in (True, False):
-            asked = [c for c in case.rubric if c.check is None and (c.points > 0) == sign]
-            suffixes = max(suffixes, len(asked))
-            for criterion in asked:
+        for criterion in case.rubric:
+            if criterion.check is None:
                 start, end = judge_tokens(tokenizer, case, "", criterion)
                 # a reply becomes quoted lines: some tokens more than its own
-                prefix, suffix = max(prefix, len(start) + 2 * max_tokens), max(suffix, len(end))
-    return Shapes(config.data.prompts_per_step, ceil(len(prompts[longest])), ceil(prefix), ceil(suffix), suffixes)
+                past, suffix = max(past, len(start) + 2 * max_tokens), max(suffix, len(end) + 1)
+    page, ceil = 32, lambda n: -(-n // 16) * 16
+    past = -(-past // page) * page
+    slots = min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt)
+    chunks = tuple(sorted({ceil(suffix), max(ceil(suffix), 256)}))
+    return ceil(len(prompts[longest])), Sizes(slots, slots * past // page + 1, page, (past,), chunks)
+
+
+def engine_metrics(stats: dict[str, float]) -> Metrics:
+    """How the engine spent a rollout: rates in tokens (or verdicts) per second, shares, and seconds in each program."""
+    get = lambda name: stats.get(name, 0.0)  # noqa: E731
+    per = lambda a, b: a / b if b else 0.0  # noqa: E731
+    return {
+        "engine/decode_tok_s": per(get("decode_tokens"), get("decode_seconds")),
+        "engine/verdicts_s": per(get("verdicts"), get("score_seconds")),
+        "engine/slot_occupancy": per(get("decode_tokens"), get("slot_steps")),
+        "engine/prefix_hit_rate": per(get("prompt_tokens_hit"), get("prompt_tokens")),
+        "engine/prompt_tokens": get("prompt_tokens"),
+        "engine/prefill_tokens": get("prefill_tokens"),
+        "engine/preemptions": get("preemptions"),
+        "engine/prefill_seconds": get("prefill_seconds"),
+        "engine/decode_seconds": get("decode_seconds"),
+        "engine/score_seconds": get("score_seconds"),
+        "engine/host_seconds": get("host_seconds"),
+    }
 
 
 def _groups(rows: Sequence[Sequence[Rollout]], size: int, micro: int, prompt_size: int, max_tokens: int) -> grpo.Groups:

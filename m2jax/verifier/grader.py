@@ -1,20 +1,19 @@
 """Grades replies against their rubrics: by check where a criterion has one, by the judge where it has none.
 
 The judge is a role of the engine. It is asked about one criterion at a time, in separate words for positive and
-negative criteria, and
-its verdict is read off the next token: met where P(Yes) > P(No). All criteria of one sign share the conversation's
-prefix.
+negative criteria, and its verdict is read off the next token: met where P(Yes) > P(No). All criteria of one sign
+share the conversation's prefix. Grading is a dialogue: what it asks, it yields.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
-from m2jax.sampler.engine import Engine
+from m2jax.sampler.requests import Score
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.judge_prompt import judge_parts
@@ -22,65 +21,48 @@ from m2jax.verifier.reward import Verdict, grade_checks
 from m2jax.verifier.rubric import Case, Criterion
 
 
-class Judge(Protocol):
-    """Answers, for each (case, reply, criteria), the probability that each criterion is met."""
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """Who is asked: the engine's role, the tokenizer of its model, and how many tokens a question's prefix may have."""
 
-    def __call__(self, asked: Sequence[tuple[Case, str, Sequence[Criterion]]]) -> list[list[float]]: ...
+    tokenizer: Tokenizer
+    role: str = "judge"
+    max_prefix: int = 1 << 30
 
 
-def grade(cases: Sequence[Case], replies: Sequence[str], judge: Judge | None) -> list[list[Verdict]]:
-    """The verdicts of each reply to the case at the same index, one per criterion of its rubric.
+def grade(case: Case, reply: str, judge: Judge | None) -> Generator[list[Score], list[list[np.ndarray]], list[Verdict]]:
+    """The verdicts of a reply, one per criterion of the case's rubric.
 
     Without a judge, ValueError names the first criterion that has no check.
     """
-    verdicts = [grade_checks(case.rubric, reply) for case, reply in zip(cases, replies, strict=True)]
-    open_at = [[i for i, v in enumerate(row) if v is None] for row in verdicts]
-    waiting = [n for n, indices in enumerate(open_at) if indices]
-    if waiting and judge is None:
-        case = cases[waiting[0]]
+    verdicts = grade_checks(case.rubric, reply)
+    undecided = [i for i, verdict in enumerate(verdicts) if verdict is None]
+    if undecided and judge is None:
         raise ValueError(
-            f"criterion {case.rubric[open_at[waiting[0]][0]].text!r} of {case.id} has no check and there is no judge; "
+            f"criterion {case.rubric[undecided[0]].text!r} of {case.id} has no check and there is no judge; "
             "set config.reward.unchecked='judge', or 'skip' to leave such criteria out"
         )
-    asked = [(cases[n], replies[n], [cases[n].rubric[i] for i in open_at[n]]) for n in waiting]
-    for n, probabilities in zip(waiting, judge(asked) if asked else [], strict=True):
-        for i, p in zip(open_at[n], probabilities, strict=True):
-            verdicts[n][i] = Verdict(p > 0.5, p, "judge")
+    of_a_sign = [[i for i in undecided if (case.rubric[i].points > 0) == positive] for positive in (True, False)]
+    asked = [indices for indices in of_a_sign if indices]
+    if asked:
+        answers = yield [_question(case, reply, [case.rubric[i] for i in indices], judge) for indices in asked]
+        for indices, logps in zip(asked, answers, strict=True):
+            for i, (yes, no) in zip(indices, logps, strict=True):
+                p = 1 / (1 + math.exp(no - yes))
+                verdicts[i] = Verdict(p > 0.5, p, "judge")
     return verdicts
 
 
-class EngineJudge:
-    """A judge served by the engine under `role`."""
-
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, role: str = "judge") -> None:
-        self.engine, self.tokenizer, self.role = engine, tokenizer, role
-        self.choices = [answer_token(tokenizer, "Yes"), answer_token(tokenizer, "No")]
-
-    def __call__(self, asked: Sequence[tuple[Case, str, Sequence[Criterion]]]) -> list[list[float]]:
-        out = [[0.0] * len(criteria) for _, _, criteria in asked]
-        places, prefixes, suffixes = [], [], []
-        for n, (case, reply, criteria) in enumerate(asked):
-            for positive in (True, False):
-                indices = [i for i, c in enumerate(criteria) if (c.points > 0) == positive]
-                if indices:
-                    parts = [self._fitting(case, reply, criteria[i]) for i in indices]
-                    places.append((n, indices))
-                    prefixes.append(parts[0][0])
-                    suffixes.append([suffix for _, suffix in parts])
-        for (n, indices), logp in zip(
-            places, self.engine.score(self.role, prefixes, suffixes, self.choices), strict=True
-        ):
-            for i, (yes, no) in zip(indices, logp, strict=True):
-                out[n][i] = 1 / (1 + math.exp(no - yes))
-        return out
-
-    def _fitting(self, case: Case, reply: str, criterion: Criterion) -> tuple[list[int], list[int]]:
-        """`judge_tokens`, the reply cut where it is too long for the engine (bytes that are no text grow)."""
-        parts = judge_tokens(self.tokenizer, case, reply, criterion)
-        while reply and len(parts[0]) > self.engine.shapes.prefix:
-            reply = reply[: len(reply) * 3 // 4]
-            parts = judge_tokens(self.tokenizer, case, reply, criterion)
-        return parts
+def _question(case: Case, reply: str, criteria: Sequence[Criterion], judge: Judge) -> Score:
+    """One request for all criteria of one sign; the reply is cut where it is too long for the engine (bytes that are
+    no text grow).
+    """
+    parts = [judge_tokens(judge.tokenizer, case, reply, criterion) for criterion in criteria]
+    while reply and len(parts[0][0]) > judge.max_prefix:
+        reply = reply[: len(reply) * 3 // 4]
+        parts = [judge_tokens(judge.tokenizer, case, reply, criterion) for criterion in criteria]
+    choices = [answer_token(judge.tokenizer, word) for word in ("Yes", "No")]
+    return Score(judge.role, parts[0][0], [suffix for _, suffix in parts], choices)
 
 
 def judge_tokens(tokenizer: Tokenizer, case: Case, reply: str, criterion: Criterion) -> tuple[list[int], list[int]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from m2jax.rollout.single_turn import Reward, Rollout, generate, grade_rollouts, prompt_tokens
-from m2jax.sampler.engine import Completion
-from m2jax.sampler.sampling import Sampling
+from m2jax.rollout.single_turn import Reply, Reward, Rollout, pay, prompt_tokens, roll_out
+from m2jax.sampler.requests import Completion, Failed, Generate
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train.rl import rollout_metrics
 from m2jax.verifier.checks import parse_check
+from m2jax.verifier.reward import grade_checks
 from m2jax.verifier.rubric import Case, Criterion
 from tests.text.fixtures import tiny_tokenizers as tiny
 
@@ -35,8 +35,11 @@ TEXTS = [["See a doctor.", "Go to a doctor."], ["Take antibiotics, see a doctor.
 COMPLETIONS = [[completion(4), completion(16, -3.0)], [completion(4, -2.0, stopped=False), completion(9, -2.0)]]
 
 
-def graded(reward: Reward) -> list[list[Rollout]]:
-    return grade_rollouts(CASES, PROMPTS, COMPLETIONS, TEXTS, None, reward)
+def graded(reward: Reward, cases: list[Case] = CASES) -> list[list[Rollout]]:
+    return [
+        pay(of, [Reply(p, c, t, grade_checks(of.rubric, t)) for c, t in zip(cs, ts, strict=True)], reward)
+        for of, p, cs, ts in zip(cases, PROMPTS, COMPLETIONS, TEXTS, strict=True)
+    ]
 
 
 def test_the_worked_example():
@@ -71,16 +74,6 @@ def test_the_settings_of_the_reward():
         Reward("mean")
 
 
-@pytest.mark.parametrize(
-    ("completions", "texts"),
-    [(COMPLETIONS, [TEXTS[0], TEXTS[1][:1]]), ([COMPLETIONS[0], COMPLETIONS[1][:1]], TEXTS), (COMPLETIONS, TEXTS[:1])],
-    ids=["a text too few", "a completion too few", "a group too few"],
-)
-def test_groups_that_do_not_match_are_refused(completions: list, texts: list):
-    with pytest.raises(ValueError):
-        grade_rollouts(CASES, PROMPTS, completions, texts, None, Reward())
-
-
 def test_metrics_of_a_step():
     """Deviations in a group: of 1.2 and 1.1, 0.05; of 0.625 and 0.375, 0.125. Entropy: mean of 1, 3, 2, 2 nats."""
     got = rollout_metrics(graded(Reward()))
@@ -100,8 +93,7 @@ def test_metrics_of_a_step():
 
 def test_a_dimension_is_averaged_over_the_replies_that_have_it():
     other = Case("c", "cough", "train", CASES[0].messages, RUBRIC[:1])
-    groups = grade_rollouts([CASES[0], other], PROMPTS, COMPLETIONS, TEXTS, None, Reward())
-    got = rollout_metrics(groups)
+    got = rollout_metrics(graded(Reward(), [CASES[0], other]))
     assert (got["reward/dimension/care"], got["reward/dimension/safety"]) == (1.0, 0.75)
 
 
@@ -111,28 +103,39 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 
 class FakeEngine:
-    """Answers prompt i's sample j with fixed text and the end-of-turn token, and keeps what it was asked."""
+    """Answers every dialogue's only request with "fever" and its key, and keeps what it was asked."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self.asked = tokenizer, []
 
-    def generate(self, *asked):
-        self.asked = asked
-        _, prompts, n_samples, *_ = asked
+    def run(self, dialogues, *, seed, keys):
+        self.seed = seed
+        return [self.answer(d, key) for d, key in zip(dialogues, keys, strict=True)]
 
-        def reply(text: str) -> Completion:
-            tokens = np.asarray([*self.tokenizer.encode(text), self.tokenizer.eos_ids[0]], np.int32)
-            return Completion(tokens, np.zeros(len(tokens)), np.zeros(len(tokens)), True)
-
-        return [[reply(f"fever {i} {j}") for j in range(n_samples)] for i in range(len(prompts))]
+    def answer(self, dialogue, key):
+        self.asked.append(next(dialogue))
+        tokens = np.asarray([*self.tokenizer.encode(f"fever {key}"), self.tokenizer.eos_ids[0]], np.int32)
+        try:
+            dialogue.send(Completion(tokens, np.zeros(len(tokens)), np.zeros(len(tokens)), True))
+        except StopIteration as end:
+            return end.value
 
 
 def test_the_doctor_is_asked_in_the_chat_template_and_read_without_its_stop_token(tokenizer: Tokenizer):
-    engine, how = FakeEngine(tokenizer), Sampling(max_tokens=8)
-    prompts, completions, texts = generate(engine, tokenizer, CASES, 2, how, seed=7, first_request=40)
-    assert engine.asked == ("doctor", prompts, 2, how, 7, 40)
-    assert texts == [["fever 0 0", "fever 0 1"], ["fever 1 0", "fever 1 1"]]
-    assert completions[1][0].tokens[-1] == tokenizer.eos_ids[0]
-    assert prompts == [prompt_tokens(tokenizer, c) for c in CASES]
+    engine = FakeEngine(tokenizer)
+    groups = roll_out(engine, tokenizer, CASES, 2, None, Reward(), seed=7, first_key=40)
+    prompts = [prompt_tokens(tokenizer, c) for c in CASES]
+    assert engine.asked == [Generate("doctor", p) for p in prompts for _ in range(2)] and engine.seed == 7
+    assert [[r.text for r in g] for g in groups] == [["fever 40", "fever 41"], ["fever 42", "fever 43"]]
+    assert groups[1][0].completion.tokens[-1] == tokenizer.eos_ids[0]
     shown = tokenizer.decode(prompts[0], skip_controls=False)
     assert shown == "<|im_start|>user\nI cough.<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_a_dialogue_that_fails_is_raised(tokenizer: Tokenizer):
+    class Broken(FakeEngine):
+        def answer(self, dialogue, key):
+            return Failed(KeyError("lost"), "") if key == 1 else super().answer(dialogue, key)
+
+    with pytest.raises(KeyError, match="lost"):
+        roll_out(Broken(tokenizer), tokenizer, CASES, 2, None, Reward(), seed=0)

@@ -1,191 +1,304 @@
-"""The engine: the mesh, the batching and the batch mates do not show in what it returns."""
+"""The engine gives what one request alone, without any cache, would give: whatever else runs, in whatever order."""
 
-from __future__ import annotations
-
-import functools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from m2jax import sharding
-from m2jax.models import attention, decoder, params
+from m2jax.models import attention, decoder, lora, params
 from m2jax.models.config import ModelConfig
-from m2jax.sampler.engine import Completion, Engine, Shapes
-from m2jax.sampler.sampling import Sampling
-from m2jax.train.loop import count_compiles
+from m2jax.sampler.engine import Engine
+from m2jax.sampler.lane import Sizes
+from m2jax.sampler.requests import Failed, Generate, Role, Score
+from m2jax.sampler.sampling import Knobs, Sampling, sample, uniforms
 
-CFG = ModelConfig("qwen2", vocab_size=64, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=8)
-SHAPES = Shapes(rows=4, prompt=8, prefix=8, suffix=4, suffixes=3)
-HOW = Sampling(max_tokens=6, stop=tuple(range(8)))
-RNG = np.random.default_rng(0)
-PROMPTS = [RNG.integers(8, 64, n).tolist() for n in (3, 8, 1, 5, 2)]  # one more than a batch holds
-SUFFIXES = [[RNG.integers(0, 64, n).tolist() for n in sizes] for sizes in ((1, 4, 2), (3,), (4, 4), (), (2, 1))]
-CHOICES = [3, 50]
-
-
-@functools.cache
-def weights(stacked: bool, scale: float = 4.0) -> params.Params:
-    """The same numbers in either form, large enough that the distributions are not flat."""
-    tree = jax.tree.map(lambda w: scale * w, params.init(CFG, jax.random.key(0), stacked=True))
-    return tree if stacked else params.unstack_layers(tree)
-
-
-def placed(mesh: jax.sharding.Mesh, stacked: bool, scale: float = 4.0) -> params.Params:
-    axes, abstract = params.logical_axes(CFG, stacked=stacked), params.abstract(CFG, stacked=stacked)
-    tree = jax.device_get(weights(stacked, scale))
-    return jax.device_put(tree, sharding.shardings(mesh, axes, abstract, sharding.Rules()))
+CFG = ModelConfig(
+    "qwen3", vocab_size=96, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=16, tied=True
+)
+SIZES = Sizes(slots=4, n_pages=12, page=4, pasts=(32,), chunks=(8,), batch_tokens=16, burst=4)
+HOW = Sampling(temperature=0.9, max_tokens=10, stop=(1, 2, 3))
+ROLES = {
+    "doctor": Role(HOW, adapter="doctor"),
+    "patient": Role(Sampling(temperature=0.7, top_p=0.9, max_tokens=8, stop=(5,)), adapter="patient"),
+    "judge": Role(Sampling(temperature=0.0, max_tokens=5)),
+    "other": Role(HOW, params="other"),
+}
+SEED = 11
 
 
-@functools.cache
-def engine(shape: tuple[int, int, int]) -> Engine:
-    """Unrolled on one device, scanned on more."""
+def weights(layers: str, number: int = 0) -> params.Params:
+    tree = jax.tree.map(lambda w: 2 * w, params.init(CFG, jax.random.key(number), stacked=False))
+    return params.stack_layers(tree) if layers == "scanned" else tree
+
+
+def adapter(layers: str, number: int) -> dict:
+    tree = lora.init(CFG, jax.random.key(number), 3 + number, 8.0, stacked=False)
+    tree = jax.tree.map(lambda w: w + 0.1 * jax.random.normal(jax.random.key(number), w.shape), tree)
+    return jax.tree.map(lambda *w: jnp.stack(w), *tree) if layers == "scanned" else tree
+
+
+def placed(mesh: jax.sharding.Mesh, tree: dict, axes: dict) -> dict:
+    return jax.device_put(tree, sharding.shardings(mesh, axes, tree, sharding.Rules()))
+
+
+def make_engine(shape=(1, 1, 1), layers="unrolled", sizes=SIZES) -> Engine:
     mesh = sharding.make_mesh(shape, jax.devices()[: math.prod(shape)])
+    stacked = layers == "scanned"
+    axes, low = params.logical_axes(CFG, stacked=stacked), lora.logical_axes(CFG, stacked=stacked)
     with jax.set_mesh(mesh):
-        made = Engine(CFG, mesh, SHAPES)
-        made.update("doctor", placed(mesh, stacked=mesh.size > 1))
-    return made
+        engine = Engine(CFG, mesh, sizes, ROLES)
+        engine.update("base", placed(mesh, weights(layers), axes))
+        engine.update("other", placed(mesh, weights(layers, 1), axes))
+        engine.update("doctor", placed(mesh, adapter(layers, 1), low))
+        engine.update("patient", placed(mesh, adapter(layers, 2), low))
+    return engine
 
 
-def generate(
-    prompts=PROMPTS, n_samples: int = 2, seed: int = 5, first_request: int = 0, shape=(1, 1, 1)
-) -> list[list[Completion]]:
-    served = engine(shape)
-    with jax.set_mesh(served.mesh):
-        return served.generate("doctor", prompts, n_samples, HOW, seed, first_request)
-
-
-def score(prefixes=PROMPTS, suffixes=SUFFIXES, choices=CHOICES, shape=(1, 1, 1)) -> list[np.ndarray]:
-    served = engine(shape)
-    with jax.set_mesh(served.mesh):
-        return served.score("doctor", prefixes, suffixes, choices)
-
-
-def tokens_of(groups: list[list[Completion]]) -> list[list[list[int]]]:
-    return [[c.tokens.tolist() for c in group] for group in groups]
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return make_engine()
 
 
 @jax.jit
-def _forward(tree, tokens):
-    hidden, _ = decoder.forward(CFG, tree, tokens, np.arange(16)[None], attention.packed(tokens * 0 + 1))
-    return jax.nn.log_softmax(hidden[0] @ decoder.unembed(tree).T)
+def _logits(tree, tokens):
+    hidden, _ = decoder.forward(CFG, tree, tokens[None], jnp.arange(48)[None], attention.packed(jnp.ones((1, 48))))
+    return hidden[0] @ decoder.unembed(tree).T
 
 
-def logp_of(tokens: list[int]) -> np.ndarray:
-    """[T, V]: log-probabilities of the token after each of a sequence of at most 16."""
-    padded = np.pad(np.asarray(tokens, np.int32), (0, 16 - len(tokens)))[None]
-    return np.asarray(_forward(weights(True), padded))[: len(tokens)]
+@jax.jit
+def _next(tree, tokens, n, knobs, key, number, made):
+    u = uniforms(jnp.uint32(SEED), jnp.stack([key, number])[None], made[None])
+    return sample(_logits(tree, tokens)[n - 1][None], u, knobs)
 
 
-def test_each_prompt_is_answered_in_its_place():
-    """Unequal prompts over two batches: what comes back at i has the probabilities of a reply to prompt i."""
-    groups = generate()
-    assert [len(g) for g in groups] == [2] * 5
-    assert len({len(c.tokens) for g in groups for c in g}) > 1
-    for prompt, group in zip(PROMPTS, groups, strict=True):
-        for c in group:
-            reply = c.tokens.tolist()
-            want = logp_of([*prompt, *reply])[len(prompt) - 1 : -1][np.arange(len(reply)), reply]
-            np.testing.assert_allclose(c.logp_full, want, atol=1e-5)
-            assert c.stopped == (reply[-1] in HOW.stop) and (c.stopped or len(reply) == HOW.max_tokens)
-            assert not set(reply[:-1]) & set(HOW.stop)
+def padded(tokens):
+    return np.pad(np.asarray(tokens, np.int32), (0, 48 - len(tokens)))
 
 
-@pytest.mark.parametrize("shape", [(2, 2, 2)], ids=str)
-def test_a_mesh_of_eight_devices_gives_what_one_gives(shape):
-    one, many = generate(), generate(shape=shape)
-    assert tokens_of(one) == tokens_of(many)
-    for a, b in zip(sum(one, []), sum(many, []), strict=True):
-        np.testing.assert_allclose(a.logp_full, b.logp_full, atol=1e-5)
-        np.testing.assert_allclose(a.logp_sampling, b.logp_sampling, atol=1e-5)
-    for a, b in zip(score(), score(shape=shape), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+class Oracle:
+    """One request at a time, no cache: the whole sequence through the forward for every token."""
+
+    def __init__(self) -> None:
+        base = weights("unrolled")
+        self.trees = {
+            "doctor": lora.merge(lora.attach(base, adapter("unrolled", 1))),
+            "patient": lora.merge(lora.attach(base, adapter("unrolled", 2))),
+            "judge": base,
+            "other": weights("unrolled", 1),
+        }
+
+    def generate(self, request, key, number):
+        how, tokens, made, logps = ROLES[request.role].sampling, list(request.prompt), [], []
+        knobs = Knobs(np.float32([how.temperature]), np.int32([how.top_k]), np.float32([how.top_p]))
+        while len(made) < (request.max_tokens or how.max_tokens) and not (made and made[-1] in how.stop):
+            row, n = padded(tokens + made), np.int32(len(tokens) + len(made))
+            ids = np.uint32(key), np.uint32(number), np.int32(len(made))
+            token, full, _ = _next(self.trees[request.role], row, n, knobs, *ids)
+            made.append(int(token[0]))
+            logps.append(float(full[0]))
+        return made, logps
+
+    def score(self, request):
+        out = []
+        for suffix in request.suffixes:
+            row = [*request.prefix, *suffix]
+            logp = np.asarray(jax.nn.log_softmax(_logits(self.trees[request.role], padded(row))))
+            at = np.arange(len(request.prefix) - 1, len(row) - 1)
+            out.append(logp[len(row) - 1][list(request.choices)] if request.choices else logp[at, list(suffix)])
+        return out
 
 
-def test_seed_and_request_fix_a_sample_whoever_else_is_in_the_batch():
-    together = tokens_of(generate())
-    for i, prompt in enumerate(PROMPTS):
-        assert tokens_of(generate([prompt], first_request=2 * i)) == [together[i]]
-    assert tokens_of(generate(seed=6)) != together
-    assert tokens_of(generate(first_request=10)) != together
+ORACLE = Oracle()
 
 
-def test_score_is_the_forwards_next_token():
-    got = score()
-    for prefix, suffixes, logp in zip(PROMPTS, SUFFIXES, got, strict=True):
-        assert logp.shape == (len(suffixes), len(CHOICES))
-        for suffix, row in zip(suffixes, logp, strict=True):
-            np.testing.assert_allclose(row, logp_of([*prefix, *suffix])[-1][CHOICES], atol=1e-5)
+def talk(requests):
+    """A dialogue that asks for `requests` (some of them lists) and returns the answers."""
+    answers = []
+    for request in requests:
+        answers.append((yield request))
+    return answers
 
 
-def test_score_agrees_with_generate():
-    """The judge's view of the first token of a reply is the sampler's."""
-    reply = generate()[3][0]
-    prompt = PROMPTS[3]
-    ((logp,),) = score([prompt[:-2]], [[prompt[-2:]]], [int(reply.tokens[0]), 0])
-    np.testing.assert_allclose(logp[0], reply.logp_full[0], atol=1e-5)
+def run(engine, dialogues, keys=None, seed=SEED):
+    with jax.set_mesh(engine.mesh):
+        return engine.run([talk(d) for d in dialogues], seed=seed, keys=keys)
 
 
-def test_nothing_asked_nothing_done():
-    assert generate([]) == [] and score([], []) == []
+def check(request, answer, key, number):
+    if isinstance(request, Generate):
+        made, logps = ORACLE.generate(request, key, number)
+        assert answer.tokens.tolist() == made
+        np.testing.assert_allclose(answer.logp_full, logps, atol=1e-5)
+    else:
+        for got, want in zip(answer, ORACLE.score(request), strict=True):
+            np.testing.assert_allclose(got, want, atol=1e-5)
 
 
-def test_nothing_is_compiled_after_the_first_calls():
-    served = engine((1, 1, 1))
-    generate(), score()
-    with jax.set_mesh(served.mesh):
-        other = placed(served.mesh, stacked=False, scale=3.0)
-    with count_compiles() as compiles:
-        generate([[9] * 4] * 7, seed=99, first_request=1_000)
-        score([[7, 8]], [[[5], [6, 7]]], [1, 2])
-        served.update("start", other)
-        with jax.set_mesh(served.mesh):
-            served.generate("start", [[1]], 2, HOW, 0)
-            served.score("start", [[1]], [[[2]]], CHOICES)
-        assert compiles() == 0
-        jax.jit(lambda x: x * 2 + 1)(np.ones(3)).block_until_ready()
-        assert compiles() == 1  # the counter does count
+def check_all(dialogues, results, keys=None):
+    for i, (dialogue, answers) in enumerate(zip(dialogues, results, strict=True)):
+        assert not isinstance(answers, Failed), answers.traceback
+        number = 0
+        for request, answer in zip(dialogue, answers, strict=True):
+            many = isinstance(request, list)
+            for one, its in zip(request if many else [request], answer if many else [answer], strict=True):
+                check(one, its, i if keys is None else keys[i], number)
+                number += 1
 
 
-def test_update_changes_what_is_generated():
-    served = engine((1, 1, 1))
-    before = tokens_of(generate())
-    with jax.set_mesh(served.mesh):
-        served.update("doctor", placed(served.mesh, stacked=False, scale=2.0))
-        after = tokens_of(generate())
-        served.update("doctor", placed(served.mesh, stacked=False))
-    assert after != before
-    assert tokens_of(generate()) == before
+tokens = st.lists(st.integers(4, 7), min_size=1, max_size=20)  # few tokens: prefixes meet
+roles = st.sampled_from(list(ROLES))
+requests = st.one_of(
+    st.builds(Generate, roles, tokens),
+    st.builds(
+        Score,
+        roles,
+        tokens,
+        st.lists(st.lists(st.integers(4, 7), max_size=6), min_size=1, max_size=5),
+        st.sampled_from([(), (7,), (3, 70)]),
+    ),
+)
+traffic = st.lists(st.lists(st.one_of(requests, st.lists(requests, max_size=3)), max_size=3), max_size=6)
 
 
-def test_update_casts_to_the_engines_dtype_and_copies_nothing_else():
-    served = engine((1, 1, 1))
-    with jax.set_mesh(served.mesh):
-        half = Engine(CFG, served.mesh, SHAPES, dtype=jax.numpy.bfloat16)
-        half.update("doctor", served.roles["doctor"])
-        assert {w.dtype for w in jax.tree.leaves(half.roles)} == {jax.numpy.dtype("bfloat16")}
-        half.update("again", half.roles["doctor"])
-    same = zip(jax.tree.leaves(half.roles["again"]), jax.tree.leaves(half.roles["doctor"]), strict=True)
-    assert all(a is b for a, b in same)
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(traffic)
+def test_whatever_runs_together_each_gets_what_it_would_alone(engine, dialogues):
+    check_all(dialogues, run(engine, dialogues))
+    for lane in engine.lanes.values():
+        for pages in lane.pages:
+            pages.check()
+            assert pages.available == SIZES.n_pages - 1  # nobody reads any more
 
 
-def test_what_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="9 tokens does not fit: the engine takes 1 to 8"):
-        generate([[1], [1] * 9])
-    with pytest.raises(ValueError, match="prompt of 0 tokens"):
-        generate([[1], []])
-    with pytest.raises(ValueError, match="5 tokens does not fit: the engine takes 1 to 4"):
-        score([[1]], [[[1] * 5]])
-    with pytest.raises(ValueError, match="4 suffixes of one prefix; the engine was made for 3"):
-        score([[1]], [[[1]] * 4])
+def a_mixture():
+    """Six dialogues of every kind, several with a prefix in common."""
+    stem = [4, 5, 6, 7, 4, 4, 5, 5, 6]
+    judged = Score("judge", stem, [[4], [5, 6, 7], [7]], (3, 70))
+    return [
+        [Generate("doctor", stem), [judged, Score("doctor", stem, [[4, 5]])], Generate("doctor", [*stem, 9, 9])],
+        [Generate("patient", [*stem, 4]), Generate("other", stem, 3)],
+        [Generate("doctor", stem)],
+        [[judged, Generate("judge", stem[:4])]],
+        [Generate("doctor", [8] * 20), Generate("doctor", [8] * 21)],
+        [Generate("doctor", stem, 1)],
+    ]
 
 
-@pytest.mark.parametrize("call", ["generate", "score"])
-def test_an_unknown_role_is_named(call):
-    served = engine((1, 1, 1))
-    arguments = {"generate": ([[1]], 1, HOW, 0), "score": ([[1]], [[[1]]], CHOICES)}[call]
-    with pytest.raises(ValueError, match="role 'nurse' has no weights; roles: .*doctor"):
-        getattr(served, call)("nurse", *arguments)
-    with pytest.raises(ValueError, match="roles: none"):
-        getattr(Engine(CFG, served.mesh, SHAPES), call)("nurse", *arguments)
+def tokens_of(results):
+    flat = [a for answers in results for x in answers for a in (x if isinstance(x, list) else [x])]
+    return [a.tokens.tolist() if hasattr(a, "tokens") else np.round(a, 4).tolist() for a in flat]
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers"), [((1, 1, 1), "scanned"), ((4, 2, 1), "unrolled"), ((2, 2, 2), "scanned")], ids=str
+)
+def test_meshes_and_layouts_give_the_same_tokens(shape, layers):
+    made = make_engine(shape, layers)
+    check_all(a_mixture(), run(made, a_mixture()))
+
+
+def test_neither_order_nor_slots_nor_chunks_change_a_sample(engine):
+    dialogues, order = a_mixture(), [3, 0, 5, 2, 4, 1]
+    first = run(engine, dialogues)
+    shuffled = run(engine, [dialogues[i] for i in order], keys=order)
+    assert [tokens_of([r]) for r in shuffled] == [tokens_of([first[i]]) for i in order]
+    narrow = make_engine(
+        sizes=Sizes(slots=2, n_pages=6, page=8, pasts=(16, 32), chunks=(4, 8), batch_tokens=8, burst=3)
+    )
+    assert tokens_of(run(narrow, dialogues)) == tokens_of(first)
+    assert tokens_of(run(engine, dialogues, seed=SEED + 1)) != tokens_of(first)
+
+
+def test_where_pages_run_out_the_youngest_wait_and_nothing_is_lost():
+    tight = make_engine(sizes=Sizes(slots=4, n_pages=9, page=4, pasts=(32,), chunks=(8,), batch_tokens=16, burst=4))
+    dialogues = [[Generate("judge", [4 + i] * 4, 5), Generate("other", [5, 4 + i] * 2, 12)] for i in range(4)]
+    dialogues += [[Generate("other", [4 + i] * 4, 12)] for i in range(4)]
+    check_all(dialogues, run(tight, dialogues))
+    assert tight.stats()["preemptions"] > 0  # 32 tokens of cache, four rows that grow to 15
+
+
+def test_what_is_shared_is_computed_once(engine):
+    engine.forget()
+    engine.stats()
+    prompt = [4, 5, 6, 7, 5, 5, 4, 6, 6, 7, 4]  # two pages of four, and a tail that each sample copies
+    run(engine, [[Generate("doctor", prompt, 1)]] * 4)
+    first = engine.stats()
+    assert (first["prompt_tokens"], first["prefill_tokens"]) == (4 * 10, 10)
+    run(engine, [[Generate("doctor", prompt, 1)], [Generate("patient", prompt, 1)]])  # known; another adapter's is not
+    assert engine.stats()["prefill_tokens"] == 10
+
+
+def test_new_weights_forget_their_own_prefixes_only():
+    made, prompt = make_engine(), [4, 5, 6, 7, 5, 5, 4, 6, 6, 7, 4]
+    ask = [[Generate(role, prompt, 1)] for role in ROLES]
+    run(made, ask)
+    made.stats()
+
+    def computed(update=None):
+        with jax.set_mesh(made.mesh):
+            if update:
+                made.update(*update)
+        before = run(made, ask)
+        return made.stats().get("prefill_tokens", 0), before
+
+    axes, low = params.logical_axes(CFG, stacked=False), lora.logical_axes(CFG, stacked=False)
+    assert computed()[0] == 0
+    n, answers = computed(("doctor", placed(made.mesh, adapter("unrolled", 1), low)))
+    assert n == 10 and answers[0][0].version == 2 and answers[1][0].version == 1
+    assert computed(("other", placed(made.mesh, weights("unrolled", 1), axes)))[0] == 10
+    assert computed(("base", placed(made.mesh, weights("unrolled"), axes)))[0] == 30  # all adapters' of it too
+
+
+def test_errors_end_their_dialogue_alone(engine):
+    def breaks():
+        yield Generate("doctor", [4, 5])
+        raise KeyError("patient left")
+
+    def too_long():
+        yield Generate("doctor", [4] * 30)
+
+    def copes():
+        try:
+            yield Score("judge", [4] * 40, [[4]], (3,))
+        except ValueError as error:
+            return str(error)
+
+    def unknown():
+        yield Generate("nurse", [4])
+
+    def asks_nothing():
+        got = yield []
+        return got
+
+    with jax.set_mesh(engine.mesh):
+        results = engine.run(
+            [breaks(), too_long(), copes(), unknown(), talk([Generate("doctor", [4])]), asks_nothing()]
+        )
+    assert isinstance(results[0], Failed) and "patient left" in results[0].traceback
+    assert "prompt of 30 tokens with up to 10 new ones" in str(results[1].error) and "33 tokens" in str(
+        results[1].error
+    )
+    assert "prefix of 40 tokens" in results[2]
+    assert "'nurse' is not known; roles: doctor, patient, judge, other" in str(results[3].error)
+    assert len(results[4][0].tokens) and results[5] == []
+
+
+def test_weights_are_asked_for_by_name():
+    mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
+    with jax.set_mesh(mesh):
+        bare = Engine(CFG, mesh, SIZES, ROLES)
+        with pytest.raises(ValueError, match="named 'nurse'; roles use base, doctor, other, patient"):
+            bare.update("nurse", {})
+        (failed,) = bare.run([talk([Generate("other", [4])])])
+        assert "no weights yet: Engine.update('other', ...)" in str(failed.error)
+
+
+@pytest.mark.parametrize("bad", [dict(pasts=(20,)), dict(pasts=(64, 32)), dict(n_pages=3)], ids=str)
+def test_sizes_that_cannot_work_are_refused(bad):
+    with pytest.raises(ValueError, match="page"):
+        Sizes(**{"page": 16, "pasts": (32, 64), "n_pages": 9, **bad})

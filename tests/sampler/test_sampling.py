@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from m2jax.sampler.sampling import Sampling, sample, uniforms
+from m2jax.sampler.sampling import Knobs, Sampling, sample, uniforms
 
 LOGITS = np.asarray([2.0, 1.5, 1.0, 0.0, -1.0, -2.0, 0.7, -30.0], np.float32)
+
+
+def knobs(*rows):
+    """One row of `Knobs` per `Sampling`."""
+    return Knobs(
+        jnp.asarray([how.temperature for how in rows], jnp.float32),
+        jnp.asarray([how.top_k for how in rows], jnp.int32),
+        jnp.asarray([how.top_p for how in rows], jnp.float32),
+    )
 
 
 def distribution(how):
@@ -37,8 +46,8 @@ def distribution(how):
 )
 def test_draws_follow_the_distribution(how):
     n = 20_000
-    u = uniforms(jnp.uint32(1), jnp.arange(n, dtype=jnp.uint32), jnp.int32(0))
-    tokens, full, cut = jax.jit(sample, static_argnums=2)(jnp.tile(LOGITS, (n, 1)), u, how)
+    u = uniforms(jnp.uint32(1), jnp.arange(n, dtype=jnp.uint32)[:, None], jnp.zeros(n, jnp.int32))
+    tokens, full, cut = jax.jit(sample)(jnp.tile(LOGITS, (n, 1)), u, knobs(*[how] * n))
     p, q = distribution(how)
     counts = np.bincount(tokens, minlength=len(p))
     assert counts[q == 0].sum() == 0
@@ -50,8 +59,31 @@ def test_draws_follow_the_distribution(how):
 
 def test_ends_of_the_interval_never_draw_an_impossible_token():
     logits = jnp.asarray([[-jnp.inf, 0.0, -jnp.inf, 0.0, -jnp.inf]] * 2)
-    tokens, _, _ = sample(logits, jnp.asarray([0.0, np.nextafter(np.float32(1), np.float32(0))]), Sampling())
+    tokens, _, _ = sample(
+        logits, jnp.asarray([0.0, np.nextafter(np.float32(1), np.float32(0))]), knobs(*[Sampling()] * 2)
+    )
     assert tokens.tolist() == [1, 3]
+
+
+def test_rows_of_one_batch_sample_each_in_its_own_way():
+    hows = [Sampling(temperature=0), Sampling(top_k=2), Sampling(), Sampling(temperature=0.5, top_p=0.6)]
+    logits, u = jnp.tile(LOGITS, (4, 1)), jnp.asarray([0.99, 0.7, 0.95, 0.9])
+    together = sample(logits, u, knobs(*hows))
+    for i, how in enumerate(hows):
+        alone = sample(logits[i : i + 1], u[i : i + 1], knobs(how))
+        np.testing.assert_allclose([x[i] for x in together], np.ravel(alone), atol=1e-6)
+    assert together[0][0] == 0 and together[2][0] == 0  # greedy: the best, with probability one
+
+
+def test_a_grammar_leaves_only_what_it_allows():
+    n = 2000
+    u = uniforms(jnp.uint32(2), jnp.arange(n, dtype=jnp.uint32)[:, None], jnp.zeros(n, jnp.int32))
+    allowed = np.isin(np.arange(8), [1, 3, 7])
+    tokens, full, drawn = sample(jnp.tile(LOGITS, (n, 1)), u, knobs(*[Sampling()] * n), jnp.tile(allowed, (n, 1)))
+    p = np.exp(LOGITS.astype(np.float64))
+    assert set(np.asarray(tokens).tolist()) == {1, 3}
+    np.testing.assert_allclose(full, np.log(p / p.sum())[tokens], atol=1e-5)
+    np.testing.assert_allclose(drawn, np.log(p / p[allowed].sum())[tokens], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from m2jax import sharding
 from m2jax.models.config import ModelConfig
 from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens
-from m2jax.sampler.engine import Completion, Shapes
+from m2jax.sampler.requests import Completion
 from m2jax.sampler.sampling import Sampling
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train import grpo, optimizer, rl
@@ -99,19 +99,29 @@ def test_shapes_do_not_depend_on_how_many_groups_were_kept(size: int, micro: int
 class FakeEngine:
     """Answers the first `n_even` prompts with two bad replies each, the others with a bad and a good one."""
 
-    shapes = Shapes(rows=2, prompt=16)
-
     def __init__(self, tokenizer: Tokenizer, n_even: int) -> None:
-        self.tokenizer, self.n_even, self.updates, self.first_requests = tokenizer, n_even, [], []
+        self.tokenizer, self.n_even, self.updates, self.keys = tokenizer, n_even, [], []
 
-    def update(self, role, params):
-        self.updates.append((role, params))
+    def update(self, name, weights):
+        self.updates.append((name, weights))
 
-    def generate(self, role, prompts, n_samples, how, seed, first_request):
-        self.first_requests.append(first_request)
-        assert role == "doctor" and n_samples == 2
+    def forget(self):
+        self.updates.append("forget")
+
+    def stats(self):
+        return {"decode_tokens": 6.0, "decode_seconds": 2.0}
+
+    def run(self, dialogues, *, seed, keys):
+        self.keys.append(list(keys))
         good, bad = (completion(*self.tokenizer.encode(word)) for word in ("fever", "cough"))
-        return [[bad, bad if i < self.n_even else good] for i in range(len(prompts))]
+        return [self.answer(d, bad if i // 2 < self.n_even or i % 2 == 0 else good) for i, d in enumerate(dialogues)]
+
+    def answer(self, dialogue, reply):
+        assert next(dialogue).role == "doctor"
+        try:
+            dialogue.send(reply)
+        except StopIteration as end:
+            return end.value
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +138,7 @@ def parts(tokenizer: Tokenizer, n_even: int) -> rl.Parts:
     sampling, reward, tx = Sampling(max_tokens=8), Reward(length_scale=0), optimizer.make(optimizer.Optimizer(1.0))
     engine = FakeEngine(tokenizer, n_even)
     return rl.Parts(
-        config, CFG, mesh, tokenizer, cases, [], engine, None, sampling, grpo.Grpo(8), reward, tx, None
+        config, CFG, mesh, tokenizer, cases, [], engine, None, 16, sampling, grpo.Grpo(8), reward, tx, None
     )  # fmt: skip
 
 
@@ -141,8 +151,9 @@ def test_groups_without_signal_are_dropped_and_rows_stay(tokenizer: Tokenizer):
     np.testing.assert_allclose(np.ravel(groups.advantage), [-0.5, 0.5, 0, 0])
     prompt = prompt_tokens(tokenizer, made.train[0])
     assert groups.tokens[0, 0, : len(prompt)].tolist() == prompt
-    assert made.engine.updates == [("doctor", state.trained)]  # the newest weights are served
-    assert made.engine.first_requests == [3 * 2 * 2]  # no request of another step is drawn again
+    assert made.engine.updates == ["forget", ("doctor", state.trained)]  # the newest weights are served
+    assert made.engine.keys == [[12, 13, 14, 15]]  # no request of another step is drawn again
+    assert metrics["engine/decode_tok_s"] == 3.0
     assert metrics["reward/total"] == pytest.approx(0.25) and metrics["reward/std_in_group"] == pytest.approx(0.25)
 
 
@@ -168,19 +179,20 @@ def test_a_mesh_that_does_not_fit_the_devices_is_refused(shape):
 
 
 def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer: Tokenizer):
-    config = ConfigDict({"data": {"prompts_per_step": 4, "max_prompt_tokens": 64}})
+    config = ConfigDict({"data": {"prompts_per_step": 4, "samples_per_prompt": 2, "max_prompt_tokens": 64}})
+    config.sampling = {"slots": 6}
     checked = [case("a"), Case("b", "cough", "train", ({"role": "user", "content": "I cough. " * 5},), (CHECKED,))]
-    got = rl.engine_shapes(config, tokenizer, checked, max_tokens=8)
+    prompt_size, sizes = rl.engine_sizes(config, tokenizer, checked, max_tokens=8)
     longest = len(prompt_tokens(tokenizer, checked[1]))
-    assert got.rows == 4 and got.prompt % 16 == 0 and got.prompt - 16 < longest <= got.prompt
+    assert prompt_size % 16 == 0 and prompt_size - 16 < longest <= prompt_size
+    assert sizes.slots == 6 and sizes.pasts[-1] >= longest + 8
     judged = [case("c", *(Criterion(f"Is kind {i}", p, "tone") for i, p in enumerate((1, 2, 3, -1, -2))))]
-    got = rl.engine_shapes(config, tokenizer, judged, max_tokens=8)
+    _, sizes = rl.engine_sizes(config, tokenizer, judged, max_tokens=8)
     for criterion in judged[0].rubric:
         prefix, suffix = rl.judge_tokens(tokenizer, judged[0], "a b\nc d\ne f", criterion)
-        assert len(prefix) <= got.prefix and len(suffix) <= got.suffix
-    assert got.suffixes == 3  # of one sign
+        assert len(prefix) <= sizes.pasts[-1] and len(suffix) < sizes.chunks[0]
     config.data.max_prompt_tokens = longest - 1
     with pytest.raises(
         ValueError, match=f"case b has a prompt of {longest} tokens; .*max_prompt_tokens is {longest - 1}"
     ):
-        rl.engine_shapes(config, tokenizer, checked, max_tokens=8)
+        rl.engine_sizes(config, tokenizer, checked, max_tokens=8)

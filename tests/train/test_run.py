@@ -82,7 +82,13 @@ def test_other_values_are_refused_and_nothing_changes(files: tuple[Path, Path], 
 def test_record_summary_and_report(runs: Runs) -> None:
     rows = read_metrics(runs.whole)
     promised = {"reward/score", "reward/dimension/form", "reward/dimension/inquiry", "rollout/length"}
-    promised |= {"rollout/entropy", "rollout/tok_s", "update/tok_s", "update/clip_fraction", "update/logp_gap_mean"}
+    promised |= {
+        "rollout/entropy",
+        "engine/decode_tok_s",
+        "update/tok_s",
+        "update/clip_fraction",
+        "update/logp_gap_mean",
+    }
     for row in rows:
         assert promised | {"seconds", "compiles"} <= row.keys()
         assert row["update/logp_gap_mean"] < 1e-4  # sampler and learner agree
@@ -141,7 +147,7 @@ def _done(workdir: Path) -> tuple[int, int | None]:
 
 def _numbers(workdir: Path) -> list[dict[str, Any]]:
     """The record without what a clock or a restart changes."""
-    clocks = ("seconds", "tok_s", "compiles")
+    clocks = ("seconds", "tok_s", "verdicts_s", "compiles")
     return [{k: v for k, v in row.items() if not k.endswith(clocks)} for row in read_metrics(workdir)]
 
 

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from tokenizers import AddedToken
 
-from m2jax.sampler.engine import Shapes
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.verifier.checks import parse_check
-from m2jax.verifier.grader import EngineJudge, answer_token, grade, judge_tokens
+from m2jax.verifier.grader import Judge, answer_token, grade, judge_tokens
 from m2jax.verifier.judge_prompt import judge_messages
 from m2jax.verifier.reward import Verdict
 from m2jax.verifier.rubric import Case, Criterion
@@ -47,87 +46,64 @@ def case(name: str, *rubric: Criterion) -> Case:
     return Case(name, "cough", "train", messages, rubric)
 
 
-class StubJudge:
-    """Answers each criterion with the number at the end of its text, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, list[str]]] = []
-
-    def __call__(self, asked):
-        self.asked += [(c.id, reply, [criterion.text for criterion in criteria]) for c, reply, criteria in asked]
-        return [[float(criterion.text.split()[-1]) for criterion in criteria] for _, _, criteria in asked]
-
-
-def test_checks_decide_where_they_exist_and_the_judge_the_rest():
-    judge = StubJudge()
-    cases = [
-        case("mixed", judged("kind 0.9"), checked("fever"), judged("rude 0.5", -2), checked("smoke")),
-        case("machine", checked("fever")),
-        case("person", judged("clear 0.2")),
-    ]
-    verdicts = grade(cases, ["Is there a fever?", "Do you smoke?", "Well."], judge)
-    by_judge = lambda met, p: Verdict(met, p, "judge")  # noqa: E731
-    by_check = lambda met: Verdict(met, None, "check")  # noqa: E731
-    assert verdicts == [
-        [by_judge(True, 0.9), by_check(True), by_judge(False, 0.5), by_check(False)],
-        [by_check(False)],
-        [by_judge(False, 0.2)],
-    ]
-    assert judge.asked == [
-        ("mixed", "Is there a fever?", ["kind 0.9", "rude 0.5"]),
-        ("person", "Well.", ["clear 0.2"]),
-    ]
+def play(dialogue, *answers):
+    """Runs a grading: (what it asked, verdicts), given the answers to what it asks together, in order."""
+    asked = []
+    try:
+        requests = next(dialogue)
+        for answer in answers:
+            asked.append(requests)
+            requests = dialogue.send(answer)
+    except StopIteration as end:
+        return asked, end.value
+    raise AssertionError(f"asked once more: {requests}")
 
 
-def test_where_checks_decide_everything_no_judge_is_asked():
-    judge = StubJudge()
-    rows = [case("machine", checked("fever"))] * 2
-    assert grade(rows, ["a fever", "a cough"], judge) == grade(rows, ["a fever", "a cough"], None)
-    assert judge.asked == []
+def test_checks_decide_where_they_exist_and_the_judge_the_rest(tokenizer: Tokenizer):
+    of = case("mixed", judged("Is kind"), checked("fever"), judged("Is rude", -2), checked("smoke"), judged("Is clear"))
+    logps = [(-0.1, -3.0), (-0.7, -0.7), (-2.0, -1.0)]  # of yes and no: the two positive criteria come first
+    answers = [[np.asarray(logps[0]), np.asarray(logps[1])], [np.asarray(logps[2])]]
+    (asked,), verdicts = play(grade(of, "Is there a fever?", Judge(tokenizer)), answers)
+    yes = [math.exp(y) / (math.exp(y) + math.exp(n)) for y, n in logps]
+    want = [(True, yes[0], "judge"), (True, None, "check"), (False, yes[2], "judge"), (False, None, "check")]
+    want += [(False, yes[1], "judge")]  # as likely as not is not met
+    assert [(v.met, v.by) for v in verdicts] == [(met, by) for met, _, by in want]
+    for verdict, (_, p, _) in zip(verdicts, want, strict=True):
+        assert verdict.probability == (None if p is None else pytest.approx(p))
+    rubric = of.rubric
+    for score, criteria in zip(asked, [(rubric[0], rubric[4]), (rubric[2],)], strict=True):
+        assert score.role == "judge" and score.choices == [tokenizer.encode(w)[0] for w in ("Yes", "No")]
+        parts = [judge_tokens(tokenizer, of, "Is there a fever?", criterion) for criterion in criteria]
+        assert [(score.prefix, suffix) for suffix in score.suffixes] == parts
+
+
+def test_where_checks_decide_everything_no_judge_is_asked(tokenizer: Tokenizer):
+    of = case("machine", checked("fever"))
+    for reply, met in (("a fever", True), ("a cough", False)):
+        assert play(grade(of, reply, Judge(tokenizer))) == ([], [Verdict(met, None, "check")])
+        assert play(grade(of, reply, None)) == ([], [Verdict(met, None, "check")])
 
 
 def test_without_a_judge_the_criterion_and_the_setting_are_named():
-    cases = [case("machine", checked("fever")), case("person", checked("fever"), judged("Sounds kind"))]
+    of = case("person", checked("fever"), judged("Sounds kind"))
     with pytest.raises(ValueError, match=r"'Sounds kind' of person .*config\.reward\.unchecked='judge'.*'skip'"):
-        grade(cases, ["a", "b"], None)
-
-
-class FakeEngine:
-    """Stands in for the engine: log-probabilities of the choices are those of a table, in the order asked."""
-
-    def __init__(self, logps: list[tuple[float, float]]) -> None:
-        self.logps, self.calls = iter(logps), []
-        self.shapes = Shapes(rows=1, prompt=1, prefix=10_000)
-
-    def score(self, role, prefixes, suffixes, choices):
-        self.calls.append((role, prefixes, suffixes, choices))
-        return [np.asarray([next(self.logps) for _ in many]).reshape(-1, 2) for many in suffixes]
-
-
-def test_the_judge_asks_each_sign_of_a_reply_in_one_row(tokenizer: Tokenizer):
-    good, bad, good_too = judged("Asks for fever", 5), judged("Says smoke", -5), judged("Is brief", 1)
-    first, second = case("first", good), case("second", good)
-    logps = [(-0.1, -3.0), (-2.0, -1.0), (-0.7, -0.7), (-5.0, -0.5)]
-    engine = FakeEngine(logps)
-    got = EngineJudge(engine, tokenizer, role="judge")(
-        [(first, "Fever?", [good, bad, good_too]), (second, "Smoke.", [bad])]
-    )
-    ((role, prefixes, suffixes, choices),) = engine.calls
-    assert role == "judge" and choices == [tokenizer.encode("Yes")[0], tokenizer.encode("No")[0]]
-    want = [(first, "Fever?", [good, good_too]), (first, "Fever?", [bad]), (second, "Smoke.", [bad])]
-    for prefix, many, (of, reply, criteria) in zip(prefixes, suffixes, want, strict=True):
-        assert [(prefix, suffix) for suffix in many] == [judge_tokens(tokenizer, of, reply, c) for c in criteria]
-    yes = [math.exp(y) / (math.exp(y) + math.exp(n)) for y, n in logps]
-    # rows are answered in the order asked: the two positive ones first
-    np.testing.assert_allclose(got[0], [yes[0], yes[2], yes[1]])
-    np.testing.assert_allclose(got[1], [yes[3]])
+        play(grade(of, "a", None))
 
 
 def test_certain_answers_do_not_overflow(tokenizer: Tokenizer):
-    good = judged("Is brief")
-    engine = FakeEngine([(-1e-9, -500.0), (-500.0, -1e-9)])
-    got = EngineJudge(engine, tokenizer)([(case("a", good), "Well.", [good, judged("Is long")])])
-    np.testing.assert_allclose(got, [[1.0, 0.0]], atol=1e-9)
+    of = case("a", judged("Is brief"), judged("Is long"))
+    answers = [[np.asarray([-1e-9, -500.0]), np.asarray([-500.0, -1e-9])]]
+    _, verdicts = play(grade(of, "Well.", Judge(tokenizer)), answers)
+    assert [v.probability for v in verdicts] == pytest.approx([1.0, 0.0], abs=1e-9)
+
+
+def test_a_reply_too_long_for_the_judge_is_cut(tokenizer: Tokenizer):
+    of = case("a", judged("Is brief"))
+    whole = len(judge_tokens(tokenizer, of, "word " * 200, of.rubric[0])[0])
+    room = len(judge_tokens(tokenizer, of, "", of.rubric[0])[0]) + 40
+    assert whole > room
+    (score,) = next(grade(of, "word " * 200, Judge(tokenizer, max_prefix=room)))
+    assert room - 40 < len(score.prefix) <= room
 
 
 def test_judge_tokens_are_the_chat_of_judge_messages(tokenizer: Tokenizer):
