@@ -21,6 +21,7 @@ INSTALL_REQUIRES = [
     "huggingface_hub>=1.0",
     "jax>=0.10.2",
     "jinja2>=3.1.6",  # earlier sandboxes could be left
+    "llguidance>=1.8",
     "ml-collections>=1.0",
     "numpy>=2.0",
     "optax>=0.2.6",
