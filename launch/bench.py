@@ -26,9 +26,9 @@ from absl import app, flags
 from m2jax import sharding
 from m2jax.models import params
 from m2jax.sampler.engine import Engine
-from m2jax.sampler.lane import Sizes
 from m2jax.sampler.requests import Dialogue, Failed, Generate, Request, Role, Score
 from m2jax.sampler.sampling import Sampling
+from m2jax.sampler.scheduler import Sizes
 from m2jax.train import grpo, optimizer, rl, step
 from m2jax.train.loop import count_compiles
 from m2jax.weights import names

@@ -20,8 +20,10 @@ import numpy as np
 
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
-from m2jax.sampler.lane import Lane, Sizes, Ticket
+from m2jax.sampler.grammar import Grammars
+from m2jax.sampler.lane import Lane
 from m2jax.sampler.requests import Answer, Dialogue, Failed, Request, Role
+from m2jax.sampler.scheduler import Sizes, Ticket
 
 
 @dataclasses.dataclass
@@ -36,13 +38,21 @@ class _Running:
 
 
 class Engine:
-    """Serves `roles` on the mesh that is set (`jax.set_mesh`)."""
+    """Serves `roles` on the mesh that is set (`jax.set_mesh`). grammars: for requests with a schema."""
 
     def __init__(
-        self, cfg: ModelConfig, mesh: jax.sharding.Mesh, sizes: Sizes, roles: dict[str, Role], dtype: Any = jnp.float32
+        self,
+        cfg: ModelConfig,
+        mesh: jax.sharding.Mesh,
+        sizes: Sizes,
+        roles: dict[str, Role],
+        dtype: Any = jnp.float32,
+        grammars: Grammars | None = None,
     ) -> None:
         self.cfg, self.mesh, self.sizes, self.roles, self.dtype = cfg, mesh, sizes, roles, dtype
-        self.lanes = {name: Lane(cfg, mesh, sizes, dtype) for name in sorted({r.params for r in roles.values()})}
+        self.lanes = {
+            name: Lane(cfg, mesh, sizes, dtype, grammars) for name in sorted({r.params for r in roles.values()})
+        }
         self.seconds = 0.0
 
     def update(self, name: str, weights: Params | Any) -> None:
@@ -63,7 +73,7 @@ class Engine:
     def forget(self) -> None:
         """Empties the prefix caches: what runs next is then, to the bit, what it would be in a fresh process."""
         for lane in self.lanes.values():
-            lane.forget()
+            lane.scheduler.forget()
 
     def run(self, dialogues: Sequence[Dialogue], *, seed: int = 0, keys: Sequence[int] | None = None) -> list[Any]:
         """Runs the dialogues to their ends; returns what each returned, or `Failed`, in order.

@@ -17,7 +17,7 @@ from typing import Any
 import llguidance
 import numpy as np
 
-from m2jax.text.bpe import _byte_characters
+from m2jax.text.bpe import byte_characters
 from m2jax.text.tokenizer import Tokenizer
 
 # How a judge answers when it is to think first: the reason comes before the verdict that rests on it.
@@ -151,7 +151,7 @@ def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
     ids = source["model"]["vocab"]
     added = {token["content"]: token["id"] for token in source.get("added_tokens") or []}
     if '"ByteLevel"' in json.dumps(source["pre_tokenizer"]):
-        values = {character: byte for byte, character in enumerate(_byte_characters())}
+        values = {character: byte for byte, character in enumerate(byte_characters())}
         spelt = {i: bytes(values[c] for c in text) for text, i in ids.items() if values.keys() >= set(text)}
         spelt |= {i: text.encode() for text, i in added.items()}
     else:

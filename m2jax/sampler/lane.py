@@ -1,22 +1,15 @@
-"""A lane: one set of parameters, the pages of its cache, and the scheduler that keeps its rows busy.
+"""A lane: one set of parameters, their cache, and the device work that keeps its rows busy.
 
 A round admits waiting requests, computes prompts that are not cached yet (chunks of bounded size, so that a long
 prompt does not stall the others), scores what is ready, and decodes a burst of steps for all rows that can. Rows that
-finish leave and others enter between bursts. A request whose prefix another row is computing waits for it, and then
-finds it in the cache. Where pages run out, the youngest row gives its pages back and is computed again later.
-
-The scheduler is host-only and deterministic: every process of a job takes the same decisions. Shapes are few: rows in
-powers of four, chunks and pasts from `Sizes`.
+finish leave and others enter between bursts. Shapes are few: rows in powers of four, chunks and pasts from `Sizes`.
 """
 
 from __future__ import annotations
 
-import bisect
-import dataclasses
-import heapq
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -26,94 +19,27 @@ from m2jax.models import lora
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.sampler import cache, programs
-from m2jax.sampler.pages import Pages
+from m2jax.sampler.grammar import Grammars
 from m2jax.sampler.requests import Answer, Completion, Generate, Request, Role, Score
 from m2jax.sampler.sampling import Knobs
+from m2jax.sampler.scheduler import Row, Scheduler, Sizes, Ticket, bucket, power
 from m2jax.sharding import put_batch, put_replicated
 
 
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """Shapes and capacities, per shard of the batch.
-
-    slots: rows at once. n_pages, page: pages and tokens in each. pasts: bucket sizes of a row's cached tokens,
-    ascending multiples of the page; the last bounds a request. chunks: bucket sizes of the tokens that one row
-    computes in one prefill, or of a scored suffix, ascending. batch_tokens: tokens of one prefill or score. burst:
-    decode steps between two looks at the queue.
-    """
-
-    slots: int = 64
-    n_pages: int = 1024
-    page: int = 32
-    pasts: tuple[int, ...] = (128, 256, 512)
-    chunks: tuple[int, ...] = (16, 32, 64, 128, 256)
-    batch_tokens: int = 1024
-    burst: int = 32
-
-    def __post_init__(self) -> None:
-        if any(n % self.page for n in self.pasts) or sorted(self.pasts) != list(self.pasts) or not self.pasts:
-            raise ValueError(f"pasts {self.pasts} must ascend in multiples of the page, {self.page} tokens")
-        if (self.n_pages - 1) * self.page < self.pasts[-1]:
-            raise ValueError(
-                f"{self.n_pages} pages of {self.page} tokens cannot hold one request of {self.pasts[-1]}; raise n_pages"
-            )
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Ticket:
-    """Where an answer belongs: the dialogue, how many requests that one had made before, the place among those asked
-    together; and the dialogue's key. Older dialogues are served first.
-    """
-
-    dialogue: int
-    number: int
-    place: int
-    key: int
-
-
-@dataclasses.dataclass(eq=False)
-class _Row:
-    """A request in the lane. tokens: prompt and what was made since; the first `cached` are in the pages of `table`.
-
-    Prefill brings `cached` up to `target`; after it, a Generate decodes and a Score reads out `scored` suffixes.
-    """
-
-    ticket: Ticket
-    request: Request
-    role: Role
-    tokens: list[int]
-    target: int
-    shard: int = 0
-    cached: int = 0
-    table: list[int] = dataclasses.field(default_factory=list)
-    logps: list[np.ndarray] = dataclasses.field(default_factory=list)
-    scores: list[np.ndarray] = dataclasses.field(default_factory=list)
-    admitted: bool = False
-
-    @property
-    def made(self) -> int:
-        return len(self.tokens) - len(self.request.prompt)
-
-    @property
-    def ready(self) -> bool:
-        return self.cached == self.target
-
-
 class Lane:
-    """Rows over one set of parameters."""
+    """Rows over one set of parameters. `seed` names the run's samples, as uint32."""
 
-    def __init__(self, cfg: ModelConfig, mesh: jax.sharding.Mesh, sizes: Sizes, dtype: Any) -> None:
-        self.cfg, self.mesh, self.sizes, self.dtype = cfg, mesh, sizes, dtype
+    def __init__(
+        self, cfg: ModelConfig, mesh: jax.sharding.Mesh, sizes: Sizes, dtype: Any, grammars: Grammars | None
+    ) -> None:
+        self.cfg, self.mesh, self.sizes, self.dtype, self.grammars = cfg, mesh, sizes, dtype, grammars
         self.shards = mesh.shape["data"] * mesh.shape["fsdp"]
-        self.pages = [Pages(sizes.n_pages, sizes.page) for _ in range(self.shards)]
+        self.scheduler = Scheduler(sizes, self.shards)
+        self.counts = self.scheduler.counts
         self.seed = np.uint32(0)
-        self.counts: Counter[str] = Counter()
-        self._waiting: list[tuple[Ticket, _Row]] = []
-        self._rows: list[_Row] = []
         self._params: Params | None = None
         self._joined: Params | None = None
         self._adapters: dict[str, Any] = {}
-        self._versions: Counter[str | None] = Counter()
         self._cache: Any = None
 
     # ---- weights
@@ -121,7 +47,7 @@ class Lane:
     def set_params(self, params: Params) -> None:
         """New parameters: every prefix computed with the old ones is forgotten."""
         for adapter in (None, *self._adapters):
-            self._renew(adapter)
+            self.scheduler.renew(adapter)
         self._params, self._joined = params, None
         if self._cache is None:
             stacked = not isinstance(params["layers"], tuple)
@@ -130,31 +56,13 @@ class Lane:
 
     def set_adapter(self, name: str, adapter: Any) -> None:
         """A new adapter, or new values of one: only its own prefixes are forgotten."""
-        self._renew(name)
+        self.scheduler.renew(name)
         self._adapters[name], self._joined = adapter, None
 
-    def version(self, adapter: str | None) -> int:
-        """How often what a role uses has been handed over."""
-        return self._versions[adapter]
-
-    def forget(self) -> None:
-        """Drops every cached prefix."""
-        self.pages = [Pages(self.sizes.n_pages, self.sizes.page) for _ in range(self.shards)]
-
-    def _renew(self, adapter: str | None) -> None:
-        """The next version of what an adapter (None: the parameters alone) computes; the last one's pages are free."""
-        if self._rows or self._waiting:
-            raise RuntimeError("weights cannot change while dialogues run")
-        for pages in self.pages:
-            pages.drop((adapter, self._versions[adapter]))
-        self._versions[adapter] += 1
-
     def _weights(self) -> Params:
-        if self._params is None:
-            raise ValueError("a role has no weights yet: hand them over with Engine.update")
         if self._joined is None:
-            joined = lora.join(list(self._adapters.values())) if self._adapters else None
-            self._joined = lora.attach(self._params, joined) if joined is not None else self._params
+            adapters = list(self._adapters.values())
+            self._joined = lora.attach(self._params, lora.join(adapters)) if adapters else self._params
         return self._joined
 
     # ---- requests
@@ -173,6 +81,10 @@ class Lane:
                     f"a prompt of {prompt} tokens with up to {new} new ones does not fit: the cache holds 1 to "
                     f"{limit + 1} tokens of a request; shorten one of them, or raise the engine's pasts"
                 )
+            if request.schema is not None:
+                if self.grammars is None:
+                    raise ValueError("the engine was made without grammars; a Generate with a schema needs them")
+                self.grammars.start(request.schema, new)
             return
         if not request.suffixes:
             raise ValueError("a Score without suffixes asks nothing; give at least one, which may be empty")
@@ -193,116 +105,42 @@ class Lane:
             tokens = [int(t) for t in request.prefix]
             # where tokens are scored, the first is predicted by the prefix's last, which then begins every branch
             target = len(tokens) - (not request.choices or not all(map(len, request.suffixes)))
-        heapq.heappush(self._waiting, (ticket, _Row(ticket, request, role, tokens, target)))
+        row = Row(ticket, request, role, tokens, target)
+        if isinstance(request, Generate) and request.schema is not None:
+            row.constraint = self.grammars.start(request.schema, row.limit)
+        self.scheduler.submit(row)
 
     def round(self) -> list[tuple[Ticket, Answer]]:
         """One round of device work; returns what it finished."""
         done: list[tuple[Ticket, Answer]] = []
+        rows = self.scheduler.rows
         self._admit()
-        while batch := self._pick_prefill():
+        while batch := self.scheduler.pick_prefill():
             self._prefill(*batch)
             self._admit()
-            if sum(row.ready for row in self._rows) * 2 >= min(self.sizes.slots * self.shards, len(self._rows)):
+            if sum(row.ready for row in rows) * 2 >= min(self.sizes.slots * self.shards, len(rows)):
                 break
-        while batch := [row for row in self._rows if row.ready and isinstance(row.request, Score)]:
+        while batch := [row for row in rows if row.ready and isinstance(row.request, Score)]:
             done += self._score(batch)
         self._decode()
-        for row in [row for row in self._rows if isinstance(row.request, Generate) and self._ended(row)]:
-            self._leave(row)
+        for row in [row for row in rows if row.ended]:
+            self.scheduler.leave(row)
             done.append((row.ticket, self._completion(row)))
         return done
 
-    # ---- rows come and go
-
-    def _admit(self) -> None:
-        """Gives waiting requests slots and pages, oldest first, as long as there are any."""
-        later, copies = [], [[] for _ in range(self.shards)]
-        while self._waiting and len(self._rows) < self.sizes.slots * self.shards:
-            ticket, row = heapq.heappop(self._waiting)
-            if self._being_computed(row):
-                later.append((ticket, row))
-            elif not self._enter(row, copies):
-                later.append((ticket, row))
-                break
-        for item in later:
-            heapq.heappush(self._waiting, item)
-        if any(copies):
-            self._copy(copies)
-
-    def _root(self, row: _Row) -> tuple[str | None, int]:
-        return row.role.adapter, self._versions[row.role.adapter]
-
-    def _being_computed(self, row: _Row) -> bool:
-        """Whether another row is about to compute tokens that this one could then share."""
-        known = max((p.match(self._root(row), row.tokens[: row.target]).length for p in self.pages), default=0)
-        start = known // self.sizes.page * self.sizes.page
-        for other in self._rows:
-            if other.ready or other.role.adapter != row.role.adapter:
-                continue
-            n = min(self.sizes.page, row.target - start, other.target - start)
-            worth = n > max(0, known - start) and n in (self.sizes.page, row.target - start)
-            if worth and row.tokens[start : start + n] == other.tokens[start : start + n]:
-                return True
-        return False
-
-    def _enter(self, row: _Row, copies: list[list[tuple[int, int]]]) -> bool:
-        """Takes pages on the shard that knows most of the row, or has the fewest rows; False where it has no room."""
-        rows_on = Counter(r.shard for r in self._rows)
-        open_shards = [s for s in range(self.shards) if rows_on[s] < self.sizes.slots]
-        matches = {s: self.pages[s].match(self._root(row), row.tokens[: row.target]) for s in open_shards}
-        shard = min(open_shards, key=lambda s: (-matches[s].length, rows_on[s], s))
-        match, pages = matches[shard], self.pages[shard]
-        source = [match.partial[0]] if match.partial else []
-        pages.take([*match.pages, *source])
-        need = row.target + isinstance(row.request, Generate)  # what it reads first has its place too
-        wanted = -(-need // self.sizes.page) - len(match.pages)
-        reserve = rows_on[shard]  # a page for each row that is at work: whoever enters should not push one out
-        fresh = pages.allocate(wanted) if wanted + reserve <= pages.available or not rows_on[shard] else None
-        if fresh is None:
-            pages.release([*match.pages, *source])
-            return False
-        if match.partial:
-            copies[shard].append((source[0], fresh[0]))
-        row.shard, row.table, row.cached = shard, [*match.pages, *fresh], match.length
-        pages.release(source)  # the copy is made before anything else runs
-        if not row.admitted:
-            self.counts["prompt_tokens"] += row.target
-            self.counts["prompt_tokens_hit"] += match.length
-            row.admitted = True
-        bisect.insort(self._rows, row, key=lambda r: r.ticket)
-        return True
-
-    def _leave(self, row: _Row) -> None:
-        """Gives the row's pages back; what they hold can be found again."""
-        pages = self.pages[row.shard]
-        pages.release(pages.insert(self._root(row), row.tokens[: row.cached], row.table))
-        self._rows.remove(row)
-
-    def _preempt(self, row: _Row) -> None:
-        """Takes a row's pages; it waits with the tokens it has."""
-        self._leave(row)
-        row.cached, row.table = 0, []
-        row.target = len(row.tokens) - 1 if isinstance(row.request, Generate) else row.target
-        heapq.heappush(self._waiting, (row.ticket, row))
-        self.counts["preemptions"] += 1
-
     # ---- device work
 
-    def _pick_prefill(self) -> tuple[list[_Row], int] | None:
-        """The oldest rows that still need tokens, as many as a batch holds, and the chunk they take."""
-        todo = [row for row in self._rows if not row.ready]
-        if not todo:
-            return None
-        chunk = _bucket(self.sizes.chunks, min(todo[0].target - todo[0].cached, self.sizes.chunks[-1]))
-        fit, taken = max(1, self.sizes.batch_tokens // chunk), Counter()
-        batch = []
-        for row in todo:
-            if taken[row.shard] < fit:
-                taken[row.shard] += 1
-                batch.append(row)
-        return batch, chunk
+    def _admit(self) -> None:
+        copies = self.scheduler.admit()
+        if any(copies):
+            n = power(max(map(len, copies)), 4, self.sizes.slots)
+            ids = np.zeros((2, self.shards, n), np.int32)
+            for shard, pairs in enumerate(copies):
+                for i, pair in enumerate(pairs):
+                    ids[:, shard, i] = pair
+            self._cache = programs.copy_pages(self._cache, *put_batch(self.mesh, (ids[0], ids[1])))
 
-    def _prefill(self, batch: list[_Row], chunk: int) -> None:
+    def _prefill(self, batch: list[Row], chunk: int) -> None:
         began = time.perf_counter()
         places, B = self._places(batch)
         tokens, count = np.zeros((B, chunk), np.int32), np.zeros(B, np.int32)
@@ -313,21 +151,20 @@ class Lane:
         rows, (tokens, counts) = self._batch(places, B), put_batch(self.mesh, (tokens, count))
         self._cache = programs.prefill(self.cfg, self._weights(), self._cache, past, rows, tokens, counts)
         for row, b in places:
-            row.cached += int(count[b])
-            row.table = self.pages[row.shard].insert(self._root(row), row.tokens[: row.cached], row.table)
+            self.scheduler.advance(row, int(count[b]))
         self._note("prefill", began, prefill_tokens=int(count.sum()))
 
-    def _score(self, ready: list[_Row]) -> list[tuple[Ticket, Answer]]:
+    def _score(self, ready: list[Row]) -> list[tuple[Ticket, Answer]]:
         """Reads out the next suffixes of as many rows as a batch holds; returns the requests that are through."""
         began = time.perf_counter()
         first = ready[0].request
         alike = [row for row in ready if bool(row.request.choices) == bool(first.choices)]
         todo = [self._branches(row) for row in alike]
-        size = _bucket(self.sizes.chunks, max(len(branch) for branches in todo for branch in branches))
-        n = _power(max(map(len, todo)), 2, max(1, self.sizes.batch_tokens // size))
+        size = bucket(self.sizes.chunks, max(len(branch) for branches in todo for branch in branches))
+        n = power(max(map(len, todo)), 2, max(1, self.sizes.batch_tokens // size))
         fit = max(1, self.sizes.batch_tokens // (n * size))
         taken: Counter[int] = Counter()
-        batch: list[tuple[_Row, list[list[int]]]] = []
+        batch: list[tuple[Row, list[list[int]]]] = []
         for row, branches in zip(alike, todo, strict=True):
             if taken[row.shard] < fit:
                 taken[row.shard] += 1
@@ -338,17 +175,17 @@ class Lane:
             row.scores += scores
             self.counts["verdicts"] += len(branches)
             if len(row.scores) == len(row.request.suffixes):
-                self._leave(row)
+                self.scheduler.leave(row)
                 done.append((row.ticket, row.scores))
         self._note("score", began)
         return done
 
-    def _branches(self, row: _Row) -> list[list[int]]:
+    def _branches(self, row: Row) -> list[list[int]]:
         """The suffixes still to be scored, each with the prefix's last token where that is not in the cache."""
         head = row.tokens[row.target :]
         return [[*head, *suffix] for suffix in row.request.suffixes[len(row.scores) :]]
 
-    def _read_out(self, batch: Sequence[tuple[_Row, list[list[int]]]], n: int, size: int) -> Iterator[list[np.ndarray]]:
+    def _read_out(self, batch: Sequence[tuple[Row, list[list[int]]]], n: int, size: int) -> Iterator[list[np.ndarray]]:
         """The scores of each row's branches: n branches of `size` tokens to a row."""
         places, B = self._places([row for row, _ in batch])
         tokens, length = np.zeros((B, n, size), np.int32), np.zeros((B, n), np.int32)
@@ -373,43 +210,20 @@ class Lane:
             yield [logp[b, i, :end] for i, end in enumerate(ends)]
 
     def _decode(self) -> None:
-        """One burst for every row whose prompt is cached."""
+        """One burst for every row whose prompt is cached; of one step where a grammar has a say in the next."""
         began = time.perf_counter()
-        budget = self._reserve()
+        budget = self.scheduler.reserve(self.sizes.burst)
         if not budget:
             return
+        constrained = any(row.constraint for row in budget)
+        steps = 1 if constrained else self.sizes.burst
         places, B = self._places(list(budget))
-        word = lambda f, dtype=np.int32: _column(places, B, f, dtype)  # noqa: E731
-        request = np.zeros((B, 2), np.uint32)
-        stop = np.full((B, max(1, *(len(row.role.sampling.stop) for row in budget))), -1, np.int32)
-        for row, b in places:
-            request[b] = row.ticket.key, row.ticket.number
-            stop[b, : len(row.role.sampling.stop)] = row.role.sampling.stop
-        draws = programs.Draws(
-            token_B=word(lambda row: row.tokens[-1]),
-            request_BW=request,
-            made_B=word(lambda row: row.made),
-            budget_B=word(lambda row: budget[row]),
-            stop_BE=stop,
-            knobs=Knobs(
-                word(lambda row: row.role.sampling.temperature, np.float32),
-                word(lambda row: row.role.sampling.top_k),
-                word(lambda row: row.role.sampling.top_p, np.float32),
-            ),
-            allowed_BV=None,
-        )
+        draws = self._draws(places, B, {row: min(n, steps) for row, n in budget.items()}, constrained)
         rows, past = self._batch(places, B), self._past(list(budget))
-        seed, enough = put_replicated(self.mesh, (self.seed, np.int32(len(budget) - max(1, len(budget) // 4))))
+        enough = np.int32(len(budget) - max(1, len(budget) // 4))
+        seed, enough = put_replicated(self.mesh, (self.seed, enough))
         self._cache, burst = programs.decode(
-            self.cfg,
-            self._weights(),
-            self._cache,
-            past,
-            self.sizes.burst,
-            rows,
-            put_batch(self.mesh, draws),
-            seed,
-            enough,
+            self.cfg, self._weights(), self._cache, past, steps, rows, put_batch(self.mesh, draws), seed, enough
         )
         burst = jax.device_get(burst)
         for row, b in places:
@@ -418,61 +232,54 @@ class Lane:
             row.logps.append(np.stack([burst.logp_full[b, :made], burst.logp_sampling[b, :made]]))
             row.cached += made
             row.target = row.cached
-        steps = int(burst.made_B.max())
-        self._note(
-            "decode",
-            began,
-            decode_tokens=int(burst.made_B.sum()),
-            decode_steps=steps,
-            slot_steps=steps * self.sizes.slots * self.shards,
+            if row.constraint:
+                row.constraint.take(row.tokens[-1])
+        done = int(burst.made_B.max())
+        slots = done * self.sizes.slots * self.shards
+        self._note("decode", began, decode_tokens=int(burst.made_B.sum()), decode_steps=done, slot_steps=slots)
+
+    def _draws(
+        self, places: list[tuple[Row, int]], B: int, budget: dict[Row, int], constrained: bool
+    ) -> programs.Draws:
+        request = np.zeros((B, 2), np.uint32)
+        stop = np.full((B, max(1, *(len(row.role.sampling.stop) for row in budget))), -1, np.int32)
+        allowed = np.ones((B, self.cfg.vocab_size), bool) if constrained else None
+        for row, b in places:
+            request[b] = row.ticket.key, row.ticket.number
+            stop[b, : len(row.role.sampling.stop)] = row.role.sampling.stop
+            if row.constraint:
+                allowed[b] = row.constraint.allowed()
+        return programs.Draws(
+            token_B=_column(places, B, lambda row: row.tokens[-1]),
+            request_BW=request,
+            made_B=_column(places, B, lambda row: row.made),
+            budget_B=_column(places, B, lambda row: budget[row]),
+            stop_BE=stop,
+            knobs=Knobs(
+                _column(places, B, lambda row: row.role.sampling.temperature, np.float32),
+                _column(places, B, lambda row: row.role.sampling.top_k),
+                _column(places, B, lambda row: row.role.sampling.top_p, np.float32),
+            ),
+            allowed_BV=allowed,
         )
-
-    def _reserve(self) -> dict[_Row, int]:
-        """Tokens that each decoding row may make in the next burst, with pages for them; where there are not enough,
-        the youngest rows of the shard are pre-empted.
-        """
-        budget: dict[_Row, int] = {}
-        for row in [row for row in self._rows if row.ready and isinstance(row.request, Generate)]:
-            if row not in self._rows:
-                continue  # pre-empted for an older one
-            limit = row.request.max_tokens or row.role.sampling.max_tokens
-            n = min(self.sizes.burst, limit - row.made)
-            pages = self.pages[row.shard]
-            while (fresh := pages.allocate(-(-(row.cached + n) // self.sizes.page) - len(row.table))) is None:
-                youngest = [r for r in self._rows if r.shard == row.shard][-1]
-                self._preempt(youngest)
-                if youngest is row:
-                    break
-            else:
-                row.table += fresh
-                budget[row] = n
-        return budget
-
-    def _copy(self, copies: list[list[tuple[int, int]]]) -> None:
-        n = _power(max(map(len, copies)), 4, self.sizes.slots)
-        ids = np.zeros((2, self.shards, n), np.int32)
-        for shard, pairs in enumerate(copies):
-            for i, pair in enumerate(pairs):
-                ids[:, shard, i] = pair
-        self._cache = programs.copy_pages(self._cache, *put_batch(self.mesh, (ids[0], ids[1])))
 
     # ---- batches
 
-    def _places(self, batch: Sequence[_Row]) -> tuple[list[tuple[_Row, int]], int]:
+    def _places(self, batch: Sequence[Row]) -> tuple[list[tuple[Row, int]], int]:
         """Each row with its index in a batch in which every shard has the same number of rows, and their number."""
         on = [[row for row in batch if row.shard == shard] for shard in range(self.shards)]
-        each = _power(max(map(len, on)), 4, self.sizes.slots)
+        each = power(max(map(len, on)), 4, self.sizes.slots)
         place = {id(row): shard * each + i for shard, rows in enumerate(on) for i, row in enumerate(rows)}
         return [(row, place[id(row)]) for row in batch], each * self.shards
 
-    def _batch(self, places: list[tuple[_Row, int]], B: int) -> programs.Rows:
+    def _batch(self, places: list[tuple[Row, int]], B: int) -> programs.Rows:
         table = np.zeros((B, self.sizes.pasts[-1] // self.sizes.page), np.int32)
         for row, b in places:
             table[b, : len(row.table)] = row.table
-        length = _column(places, B, lambda row: row.cached, np.int32)
+        length = _column(places, B, lambda row: row.cached)
         return put_batch(self.mesh, programs.Rows(table, length, self._ranks(places, B)))
 
-    def _ranks(self, places: list[tuple[_Row, int]], B: int) -> np.ndarray | None:
+    def _ranks(self, places: list[tuple[Row, int]], B: int) -> np.ndarray | None:
         """Which ranks of the joined adapters each row uses, float32 [B, ranks]."""
         if not self._adapters:
             return None
@@ -484,20 +291,14 @@ class Lane:
                 mask[b] = owner == list(ranks).index(row.role.adapter)
         return mask
 
-    def _past(self, batch: Sequence[_Row]) -> int:
-        return _bucket(self.sizes.pasts, max(row.cached for row in batch))
+    def _past(self, batch: Sequence[Row]) -> int:
+        return bucket(self.sizes.pasts, max(row.cached for row in batch))
 
-    # ---- ends
-
-    def _ended(self, row: _Row) -> bool:
-        limit = row.request.max_tokens or row.role.sampling.max_tokens
-        return row.made > 0 and (row.made >= limit or row.tokens[-1] in row.role.sampling.stop)
-
-    def _completion(self, row: _Row) -> Completion:
+    def _completion(self, row: Row) -> Completion:
         tokens = np.asarray(row.tokens[len(row.request.prompt) :], np.int32)
         full, sampling = np.concatenate(row.logps, axis=1)
         stopped = int(tokens[-1]) in row.role.sampling.stop
-        return Completion(tokens, full, sampling, stopped, self._versions[row.role.adapter])
+        return Completion(tokens, full, sampling, stopped, self.scheduler.version(row.role.adapter))
 
     def _note(self, program: str, began: float, **counts: int) -> None:
         if program == "prefill":
@@ -507,22 +308,9 @@ class Lane:
         self.counts[f"{program}_seconds"] += time.perf_counter() - began
 
 
-def _column(places: list[tuple[_Row, int]], B: int, f: Any, dtype: Any) -> np.ndarray:
+def _column(places: list[tuple[Row, int]], B: int, f: Callable[[Row], float], dtype: Any = np.int32) -> np.ndarray:
     """One value per row of the batch; 0 for rows that only fill it."""
     out = np.zeros(B, dtype)
     for row, b in places:
         out[b] = f(row)
     return out
-
-
-def _bucket(sizes: Sequence[int], n: int) -> int:
-    """The smallest size that holds n."""
-    return next(size for size in sizes if size >= n)
-
-
-def _power(n: int, base: int, limit: int) -> int:
-    """The smallest power of `base` that is at least n, or the limit where that is less."""
-    size = 1
-    while size < n:
-        size *= base
-    return min(size, limit)

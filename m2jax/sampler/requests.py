@@ -26,11 +26,14 @@ class Role:
 
 @dataclasses.dataclass(frozen=True)
 class Generate:
-    """One completion of `prompt` (at least one token). max_tokens: None for the role's own."""
+    """One completion of `prompt` (at least one token). max_tokens: None for the role's own. schema: JSON schema that
+    the completion's text then follows (`grammar.Grammars`); such a row ends as soon as its JSON is complete.
+    """
 
     role: str
     prompt: Tokens
     max_tokens: int | None = None
+    schema: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

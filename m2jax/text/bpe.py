@@ -67,7 +67,7 @@ def plain_bpe(source: dict[str, Any], vocab: dict[str, int], path: Path) -> Bpe:
     return Bpe(source, start, inner, frozenset(vocab.values()), _missing_bytes(plain, vocab, path))
 
 
-def _byte_characters() -> list[str]:
+def byte_characters() -> list[str]:
     """GPT-2's printable stand-in for each byte: itself if printable in Latin-1, else the next of U+0100.."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     spare = iter(range(0x100, 0x200))
@@ -76,7 +76,7 @@ def _byte_characters() -> list[str]:
 
 def _missing_bytes(source: dict[str, Any], vocab: dict[str, int], path: Path) -> re.Pattern[str]:
     """The characters that the byte pieces of the vocabulary cannot spell, and lone surrogates."""
-    names = _byte_characters() if '"ByteLevel"' in json.dumps(source["pre_tokenizer"]) else None
+    names = byte_characters() if '"ByteLevel"' in json.dumps(source["pre_tokenizer"]) else None
     if names is None and source["model"].get("byte_fallback"):
         names = [f"<0x{byte:02X}>" for byte in range(256)]
     missing = {byte for byte in range(256) if names is None or names[byte] not in vocab}

@@ -23,9 +23,9 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens, roll_out
 from m2jax.sampler.engine import Engine
-from m2jax.sampler.lane import Sizes
 from m2jax.sampler.requests import Role
 from m2jax.sampler.sampling import Sampling
+from m2jax.sampler.scheduler import Sizes
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train import grpo, optimizer
 from m2jax.train.loop import Metrics, Stage

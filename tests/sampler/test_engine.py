@@ -13,9 +13,9 @@ from m2jax import sharding
 from m2jax.models import attention, decoder, lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.sampler.engine import Engine
-from m2jax.sampler.lane import Sizes
 from m2jax.sampler.requests import Failed, Generate, Role, Score
 from m2jax.sampler.sampling import Knobs, Sampling, sample, uniforms
+from m2jax.sampler.scheduler import Sizes
 
 CFG = ModelConfig(
     "qwen3", vocab_size=96, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=16, tied=True
@@ -170,7 +170,7 @@ traffic = st.lists(st.lists(st.one_of(requests, st.lists(requests, max_size=3)),
 def test_whatever_runs_together_each_gets_what_it_would_alone(engine, dialogues):
     check_all(dialogues, run(engine, dialogues))
     for lane in engine.lanes.values():
-        for pages in lane.pages:
+        for pages in lane.scheduler.pages:
             pages.check()
             assert pages.available == SIZES.n_pages - 1  # nobody reads any more
 

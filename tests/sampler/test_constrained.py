@@ -1,0 +1,72 @@
+"""Rows under a grammar beside free ones: verdicts always parse, and the free rows do not notice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import pytest
+
+from m2jax import sharding
+from m2jax.models import params
+from m2jax.models.config import ModelConfig
+from m2jax.sampler.engine import Engine
+from m2jax.sampler.grammar import VERDICT, Grammars, parse_verdict
+from m2jax.sampler.requests import Failed, Generate, Role
+from m2jax.sampler.sampling import Sampling
+from m2jax.sampler.scheduler import Sizes
+from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from tests.text.fixtures import tiny_tokenizers as tiny
+
+SIZES = Sizes(slots=4, n_pages=33, page=8, pasts=(64,), chunks=(16,), batch_tokens=64, burst=4)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder: Path = tmp_path_factory.mktemp("bpe")
+    return load_tokenizer(tiny.write_folder(folder, tiny.train_bpe()))
+
+
+@pytest.fixture(scope="module")
+def engine(tokenizer: Tokenizer) -> Engine:
+    vocab = -(-tokenizer.vocab_size // 64) * 64
+    cfg = ModelConfig("llama", vocab, d_model=32, d_mlp=48, n_layers=1, n_heads=4, n_kv_heads=2, d_head=8)
+    mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
+    with jax.set_mesh(mesh):
+        tree = jax.tree.map(lambda w: 3 * w, params.init(cfg, jax.random.key(0), stacked=False))
+        axes = params.logical_axes(cfg, stacked=False)
+        roles = {"judge": Role(Sampling(max_tokens=40)), "doctor": Role(Sampling(max_tokens=20))}
+        made = Engine(cfg, mesh, SIZES, roles, grammars=Grammars(tokenizer, vocab))
+        made.update("base", jax.device_put(tree, sharding.shardings(mesh, axes, tree, sharding.Rules())))
+    return made
+
+
+def one(request: Generate):
+    return (yield request)
+
+
+def run(engine: Engine, requests: list[Generate], keys: list[int]):
+    with jax.set_mesh(engine.mesh):
+        return engine.run([one(request) for request in requests], keys=keys)
+
+
+def test_verdicts_parse_and_free_rows_are_what_they_are_alone(engine: Engine, tokenizer: Tokenizer):
+    schema = json.dumps(VERDICT)
+    verdicts = [Generate("judge", [5, 6, 7 + i % 3], 26 + i, schema) for i in range(12)]
+    free = [Generate("doctor", [5, 6, 7 + i]) for i in range(4)]
+    mixed = [r for i in range(4) for r in (*verdicts[3 * i : 3 * i + 3], free[i])]
+    results = run(engine, mixed, list(range(16)))
+    assert not any(isinstance(r, Failed) for r in results)
+    said = [parse_verdict(tokenizer.decode(r.tokens)) for i, r in enumerate(results) if i % 4 < 3]
+    assert all(isinstance(reason, str) and isinstance(met, bool) for reason, met in said)
+    assert {met for _, met in said} == {True, False}  # the verdict stays the model's
+    alone = run(engine, free, [3, 7, 11, 15])
+    assert [results[i].tokens.tolist() for i in (3, 7, 11, 15)] == [r.tokens.tolist() for r in alone]
+
+
+def test_a_schema_that_cannot_be_kept_ends_its_dialogue(engine: Engine):
+    bad = [Generate("judge", [5], 10, json.dumps(VERDICT)), Generate("judge", [5], 40, "{"), Generate("doctor", [5], 2)]
+    short, broken, fine = run(engine, bad, [0, 1, 2])
+    assert "max_tokens 10" in str(short.error) and isinstance(broken.error, ValueError)
+    assert len(fine.tokens) == 2
