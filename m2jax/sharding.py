@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 P = PartitionSpec
@@ -75,12 +76,22 @@ def batch_spec(ndim: int) -> PartitionSpec:
 
 def put_batch(mesh: Mesh, batch: Any) -> Any:
     """Places a tree of host arrays, each with a leading batch axis, by `batch_spec`; scalars are replicated."""
-    return jax.tree.map(lambda x: jax.device_put(x, NamedSharding(mesh, batch_spec(x.ndim) if x.ndim else P())), batch)
+    return jax.tree.map(lambda x: place(x, NamedSharding(mesh, batch_spec(x.ndim) if x.ndim else P())), batch)
 
 
 def put_replicated(mesh: Mesh, tree: Any) -> Any:
     """Places a tree of host arrays whole on every device."""
-    return jax.tree.map(lambda x: jax.device_put(x, NamedSharding(mesh, P())), tree)
+    return jax.tree.map(lambda x: place(x, NamedSharding(mesh, P())), tree)
+
+
+def place(x: Any, sharding: NamedSharding) -> jax.Array:
+    """`jax.device_put` of an array that every process has whole; without the check across processes that it is the
+    same, which would cost a round trip each time.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(x, sharding)
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
 
 def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:

@@ -214,18 +214,20 @@ def engine_sizes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case]
             f"case {cases[longest].id} has a prompt of {len(prompts[longest])} tokens; "
             f"config.data.max_prompt_tokens is {limit}"
         )
-    past, suffix = len(prompts[longest]) + max_tokens, max_tokens + 1
+    own = len(prompts[longest]) + max_tokens
+    judged, suffix = own, max_tokens + 1
     for case in cases:
         for criterion in case.rubric:
             if criterion.check is None:
                 start, end = judge_tokens(tokenizer, case, "", criterion)
                 # a reply becomes quoted lines: some tokens more than its own
-                past, suffix = max(past, len(start) + 2 * max_tokens), max(suffix, len(end) + 1)
-    page, ceil = 32, lambda n: -(-n // 16) * 16
-    past = -(-past // page) * page
+                judged, suffix = max(judged, len(start) + 2 * max_tokens), max(suffix, len(end) + 1)
+    ceil = lambda n, unit: -(-n // unit) * unit  # noqa: E731
+    page = 32
+    pasts = tuple(sorted({ceil(own, page), ceil(judged, page)}))
     slots = min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt)
-    chunks = tuple(sorted({ceil(suffix), max(ceil(suffix), 256)}))
-    return ceil(len(prompts[longest])), Sizes(slots, slots * past // page + 1, page, (past,), chunks)
+    chunks = tuple(sorted({32, 64, 128, 256, max(256, ceil(suffix, 16))}))
+    return ceil(len(prompts[longest]), 16), Sizes(slots, slots * pasts[-1] // page + 1, page, pasts, chunks)
 
 
 def engine_metrics(stats: dict[str, float]) -> Metrics:

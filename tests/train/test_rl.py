@@ -190,7 +190,7 @@ def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer:
     _, sizes = rl.engine_sizes(config, tokenizer, judged, max_tokens=8)
     for criterion in judged[0].rubric:
         prefix, suffix = rl.judge_tokens(tokenizer, judged[0], "a b\nc d\ne f", criterion)
-        assert len(prefix) <= sizes.pasts[-1] and len(suffix) < sizes.chunks[0]
+        assert len(prefix) <= sizes.pasts[-1] and len(suffix) < sizes.chunks[-1]
     config.data.max_prompt_tokens = longest - 1
     with pytest.raises(
         ValueError, match=f"case b has a prompt of {longest} tokens; .*max_prompt_tokens is {longest - 1}"
