@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +18,6 @@ from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Failed, Generate, Role, Score
 from m2jax.sampler.sampling import Knobs, Sampling, sample, uniforms
 from m2jax.sampler.scheduler import Sizes
-from tests.conftest import DEVICES_FLAG, REPOSITORY
 
 CFG = ModelConfig(
     "qwen3", vocab_size=96, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=16, tied=True
@@ -311,22 +304,3 @@ def test_weights_are_asked_for_by_name():
 def test_sizes_that_cannot_work_are_refused(bad):
     with pytest.raises(ValueError, match="page"):
         Sizes(**{"page": 16, "pasts": (32, 64), "n_pages": 9, **bad})
-
-
-def test_two_processes_give_what_one_gives(engine):
-    """Four devices each, under jax.distributed on loopback; the same scheduler runs in both."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    environment = os.environ | {"XLA_FLAGS": f"{DEVICES_FLAG}=4", "PYTHONPATH": str(REPOSITORY)}
-    script = [sys.executable, str(Path(__file__).with_name("serve_two.py"))]
-    both = [
-        subprocess.Popen(
-            [*script, str(i), port], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for i in range(2)
-    ]
-    said = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    answers = [json.loads(out.splitlines()[-1]) for out, _ in said]
-    assert answers[0] == answers[1] == tokens_of(run(engine, a_mixture()))
