@@ -65,15 +65,25 @@ class Burst:
     made_B: jax.Array
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3), donate_argnums=2)
 def prefill(
     cfg: ModelConfig, params: Params, cache: Cache, past_size: int, rows: Rows, tokens_BT: jax.Array, count_B: jax.Array
 ) -> Cache:
-    """Writes the keys and values of the first `count_B` of tokens_BT, which follow each row's `length_B` tokens.
+    """Writes the keys and values of the first `count_B` of tokens_BT, which follow each row's `length_B` tokens; the
+    cache is donated.
 
     past_size: static, at least the longest `length_B`, in tokens, a multiple of the page; 0 where all rows are new.
     """
-    _, new = _extend(cfg, params, cache, past_size, rows, tokens_BT, 1)
+    # two programs: in one, XLA's CPU would copy every page before it writes to what it also reads
+    return _write(cache, _new(cfg, params, cache, past_size, rows, tokens_BT), rows, count_B)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _new(cfg: ModelConfig, params: Params, cache: Cache, past_size: int, rows: Rows, tokens_BT: jax.Array) -> Any:
+    return _extend(cfg, params, cache, past_size, rows, tokens_BT, 1)[1]
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _write(cache: Cache, new: Any, rows: Rows, count_B: jax.Array) -> Cache:
     return paged.per_layer(lambda c, n: paged.write(c, n, rows.table_BN, rows.length_B, count_B), cache, new)
 
 
