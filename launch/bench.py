@@ -98,7 +98,7 @@ def bench_grpo(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
 def bench_decode(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     """Batches of 1, 16 and 64 distinct prompts of 128 tokens, 128 new ones each."""
     for batch in (1, 16, 64):
-        sizes = Sizes(slots=batch, n_pages=batch * 8 + 1, pasts=(128, 160, 192, 224, 256), chunks=(PROMPT,))
+        sizes = Sizes(slots=batch, n_pages=batch * 8 + 1, pasts=(128, 192, 256), chunks=(PROMPT,))
         engine = _engine(cfg, weights, mesh, sizes, Sampling(max_tokens=NEW))
         tokens = iter(_tokens(cfg, batch * (1 + _REPEATS.value), PROMPT))  # never the same prompt: nothing is cached
         measured = _runs(engine, lambda t=tokens, n=batch: [_ask([Generate("role", next(t))]) for _ in range(n)])

@@ -353,7 +353,7 @@ def test_no_damage_inside_the_files_stops_the_report(tmp_path: Path, changes: li
         else:
             if isinstance(inside, dict) and not (len(place) == 1 and place[0].endswith(".jsonl")):
                 inside[place[-1]] = value
-            elif isinstance(inside, list) and inside:
+            elif isinstance(inside, list) and inside and isinstance(place[-1], int):
                 inside[place[-1] % len(inside)] = value
     page, _ = page_of(save(tmp_path, data))
     assert page.all("h1")
