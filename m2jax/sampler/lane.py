@@ -2,7 +2,8 @@
 
 A round admits waiting requests, computes prompts that are not cached yet (chunks of bounded size, so that a long
 prompt does not stall the others), scores what is ready, and decodes a burst of steps for all rows that can. Rows that
-finish leave and others enter between bursts. Shapes are few: rows in powers of four, chunks and pasts from `Sizes`.
+finish leave and others enter between bursts. Shapes are few: rows in powers of two (decode: of four, since a CPU
+takes longest to compile it), chunks and pasts from `Sizes`.
 """
 
 from __future__ import annotations
@@ -161,8 +162,8 @@ class Lane:
         alike = [row for row in ready if bool(row.request.choices) == bool(first.choices)]
         todo = [self._branches(row) for row in alike]
         size = bucket(self.sizes.chunks, max(len(branch) for branches in todo for branch in branches))
-        n = power(max(map(len, todo)), 2, max(1, self.sizes.batch_tokens // size))
-        fit = max(1, self.sizes.batch_tokens // (n * size))
+        n = power(max(map(len, todo)), 2, self.sizes.rows_of(size))
+        fit = self.sizes.rows_of(n * size)
         taken: Counter[int] = Counter()
         batch: list[tuple[Row, list[list[int]]]] = []
         for row, branches in zip(alike, todo, strict=True):
@@ -217,7 +218,7 @@ class Lane:
             return
         constrained = any(row.constraint for row in budget)
         steps = 1 if constrained else self.sizes.burst
-        places, B = self._places(list(budget))
+        places, B = self._places(list(budget), base=4)
         draws = self._draws(places, B, {row: min(n, steps) for row, n in budget.items()}, constrained)
         rows, past = self._batch(places, B), self._past(list(budget))
         enough = np.int32(len(budget) - max(1, len(budget) // 4))
@@ -265,10 +266,10 @@ class Lane:
 
     # ---- batches
 
-    def _places(self, batch: Sequence[Row]) -> tuple[list[tuple[Row, int]], int]:
+    def _places(self, batch: Sequence[Row], base: int = 2) -> tuple[list[tuple[Row, int]], int]:
         """Each row with its index in a batch in which every shard has the same number of rows, and their number."""
         on = [[row for row in batch if row.shard == shard] for shard in range(self.shards)]
-        each = power(max(map(len, on)), 4, self.sizes.slots)
+        each = power(max(map(len, on)), base, self.sizes.slots)
         place = {id(row): shard * each + i for shard, rows in enumerate(on) for i, row in enumerate(rows)}
         return [(row, place[id(row)]) for row in batch], each * self.shards
 

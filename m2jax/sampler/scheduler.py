@@ -39,6 +39,10 @@ class Sizes:
     batch_tokens: int = 1024
     burst: int = 32
 
+    def rows_of(self, tokens: int) -> int:
+        """How many rows of `tokens` a prefill or score takes: a power of two, so that a full batch is full."""
+        return 1 << max(1, self.batch_tokens // tokens).bit_length() - 1
+
     def __post_init__(self) -> None:
         if any(n % self.page for n in self.pasts) or sorted(self.pasts) != list(self.pasts) or not self.pasts:
             raise ValueError(f"pasts {self.pasts} must ascend in multiples of the page, {self.page} tokens")
@@ -215,7 +219,7 @@ class Scheduler:
         if not todo:
             return None
         chunk = bucket(self.sizes.chunks, min(todo[0].target - todo[0].cached, self.sizes.chunks[-1]))
-        fit, taken = max(1, self.sizes.batch_tokens // chunk), Counter()
+        fit, taken = self.sizes.rows_of(chunk), Counter()
         batch = []
         for row in todo:
             if taken[row.shard] < fit:
