@@ -29,18 +29,25 @@ def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None]
     The same seed for every call: before and after differ by the weights alone. Written whole or not at all.
     """
     n, seed = parts.config.eval.samples_per_prompt, parts.config.seed + SEED_OFFSET
-    rows, size = [], max(1, parts.engine.sizes.slots // n)
-    for start in range(0, len(parts.heldout), size):
-        cases = parts.heldout[start : start + size]
-        dialogues = [_dialogue(parts, case, role) for case in cases for _ in range(n)]
-        keys = range(start * n, start * n + len(dialogues))
-        ended = results_of(parts.engine.run(dialogues, seed=seed, keys=keys))
-        for i, case in enumerate(cases):
-            group = ended[i * n : (i + 1) * n]
-            paid = pay(case, [reply for reply, _ in group], parts.reward)
-            rows += [_row(rollout, j, group[j][1]) for j, rollout in enumerate(paid)]
-        mean = np.mean([row["score"] for row in rows])
-        tell(f"{file.stem}: {min(start + size, len(parts.heldout))}/{len(parts.heldout)} cases, score {mean:.3f}")
+    total, graded = n * len(parts.heldout), 0
+
+    def counted(dialogue: Dialogue) -> Dialogue:
+        nonlocal graded
+        result = yield from dialogue
+        graded += 1
+        if graded % 10 == 0:
+            tell(f"{file.stem}: {graded}/{total} replies graded")
+        return result
+
+    parts.engine.forget()  # the same to the bit, whatever ran before
+    dialogues = [counted(_dialogue(parts, case, role)) for case in parts.heldout for _ in range(n)]
+    ended = results_of(parts.engine.run(dialogues, seed=seed))
+    rows = []
+    for i, case in enumerate(parts.heldout):
+        group = ended[i * n : (i + 1) * n]
+        paid = pay(case, [reply for reply, _ in group], parts.reward)
+        rows += [_row(rollout, j, group[j][1]) for j, rollout in enumerate(paid)]
+    tell(f"{file.stem}: {len(parts.heldout)} cases, score {np.mean([row['score'] for row in rows]):.3f}")
     temporary = file.with_suffix(".partial")
     temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     os.replace(temporary, file)

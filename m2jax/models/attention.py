@@ -81,24 +81,22 @@ def extend(past_length_B: jax.Array, n_branches: int = 1) -> Attend:
     """Attention over rows [branch 1 (C tokens) | ... | branch n], each padded on its right, that see a past and
     themselves; C = T / n.
 
-    The cache of a layer is a past, or None where there is none. What comes back is the new {"k": BKHT, "v": BKTH}.
+    The cache of a layer is a past, or None where there is none (then there is one branch). What comes
+    back is the new {"k": BKHT, "v": BKTH}.
     """
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache | None) -> tuple[jax.Array, Cache]:
         new = {"k": k.transpose(0, 2, 3, 1), "v": v.transpose(0, 2, 1, 3)}
-        if n_branches == 1 and cache is None:
+        if cache is None:
             return _causal(q, k, v), new
         q_n, k_n, v_n = (split_axis(x, 1, (n_branches, -1)) for x in (q, k, v))
         to_self = _scores("bnckgh,bnskh->bkgncs", q_n, k_n)
         to_self = jnp.where(jnp.tri(q_n.shape[2], dtype=bool), to_self, NEVER)
-        if cache is None:
-            probs_n, out = jax.nn.softmax(to_self).astype(v.dtype), 0.0
-        else:
-            in_past_BS = jnp.arange(cache["k"].shape[3]) < past_length_B[:, None]
-            to_past = _scores("btkgh,bkhs->bkgts", q, cache["k"])  # all branches see the same past
-            to_past = split_axis(jnp.where(in_past_BS[:, None, None, None], to_past, NEVER), 3, (n_branches, -1))
-            probs_p, probs_n = _softmax_pair(to_past, to_self, v.dtype)
-            out = einsum("bkgts,bksh->btkgh", merge_axes(probs_p, 3), cache["v"])
+        in_past_BS = jnp.arange(cache["k"].shape[3]) < past_length_B[:, None]
+        to_past = _scores("btkgh,bkhs->bkgts", q, cache["k"])  # all branches see the same past
+        to_past = split_axis(jnp.where(in_past_BS[:, None, None, None], to_past, NEVER), 3, (n_branches, -1))
+        probs_p, probs_n = _softmax_pair(to_past, to_self, v.dtype)
+        out = einsum("bkgts,bksh->btkgh", merge_axes(probs_p, 3), cache["v"])
         return out + merge_axes(einsum("bkgncs,bnskh->bnckgh", probs_n, v_n), 1), new
 
     return attend

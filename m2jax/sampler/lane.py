@@ -41,6 +41,7 @@ class Lane:
         self._params: Params | None = None
         self._joined: Params | None = None
         self._adapters: dict[str, Any] = {}
+        self._own_ranks: dict[str | None, np.ndarray] = {}  # by adapter, float32 [ranks of the joined ones]
         self._cache: Any = None
 
     # ---- weights
@@ -59,6 +60,9 @@ class Lane:
         """A new adapter, or new values of one: only its own prefixes are forgotten."""
         self.scheduler.renew(name)
         self._adapters[name], self._joined = adapter, None
+        owner = np.repeat([*self._adapters], [lora.rank(a) for a in self._adapters.values()])
+        self._own_ranks = {name: (owner == name).astype(np.float32) for name in self._adapters}
+        self._own_ranks[None] = np.zeros(len(owner), np.float32)
 
     def _weights(self) -> Params:
         if self._joined is None:
@@ -174,7 +178,7 @@ class Lane:
         done = []
         for (row, branches), scores in zip(batch, out, strict=True):
             row.scores += scores
-            self.counts["verdicts"] += len(branches)
+            self.counts["verdicts"] += len(branches) * bool(first.choices)
             if len(row.scores) == len(row.request.suffixes):
                 self.scheduler.leave(row)
                 done.append((row.ticket, row.scores))
@@ -191,7 +195,7 @@ class Lane:
         places, B = self._places([row for row, _ in batch])
         tokens, length = np.zeros((B, n, size), np.int32), np.zeros((B, n), np.int32)
         targets = np.zeros((B, n, size), np.int32)
-        n_choices = len(batch[0][0].request.choices)
+        by_choice = bool(batch[0][0].request.choices)
         choices = np.zeros((B, max(map(len, (row.request.choices for row, _ in batch)))), np.int32)
         for (_, b), (row, branches) in zip(places, batch, strict=True):
             choices[b, : len(row.request.choices)] = row.request.choices
@@ -201,13 +205,13 @@ class Lane:
         past, rows = self._past([row for row, _ in batch]), self._batch(places, B)
         args = self.cfg, self._weights(), self._cache, past, rows, n
         flat = tokens.reshape(B, -1)
-        if n_choices:
+        if by_choice:
             out = programs.score_choices(*args, *put_batch(self.mesh, (flat, length, choices)))
         else:
             out = programs.score_tokens(*args, *put_batch(self.mesh, (flat, targets.reshape(B, -1))))
         logp = np.asarray(jax.device_get(out)).reshape(B, n, -1)
         for (_, b), (row, branches) in zip(places, batch, strict=True):
-            ends = [len(row.request.choices) if n_choices else len(branch) - 1 for branch in branches]
+            ends = [len(row.request.choices) if by_choice else len(branch) - 1 for branch in branches]
             yield [logp[b, i, :end] for i, end in enumerate(ends)]
 
     def _decode(self) -> None:
@@ -235,9 +239,8 @@ class Lane:
             row.target = row.cached
             if row.constraint:
                 row.constraint.take(row.tokens[-1])
-        done = int(burst.made_B.max())
-        slots = done * self.sizes.slots * self.shards
-        self._note("decode", began, decode_tokens=int(burst.made_B.sum()), decode_steps=done, slot_steps=slots)
+        slot_steps = int(burst.made_B.max()) * self.sizes.slots * self.shards
+        self._note("decode", began, decode_tokens=int(burst.made_B.sum()), slot_steps=slot_steps)
 
     def _draws(
         self, places: list[tuple[Row, int]], B: int, budget: dict[Row, int], constrained: bool
@@ -284,12 +287,9 @@ class Lane:
         """Which ranks of the joined adapters each row uses, float32 [B, ranks]."""
         if not self._adapters:
             return None
-        ranks = {name: lora.rank(adapter) for name, adapter in self._adapters.items()}
-        owner = np.concatenate([np.full(rank, i) for i, rank in enumerate(ranks.values())])
-        mask = np.zeros((B, len(owner)), np.float32)
+        mask = np.tile(self._own_ranks[None], (B, 1))
         for row, b in places:
-            if row.role.adapter is not None:
-                mask[b] = owner == list(ranks).index(row.role.adapter)
+            mask[b] = self._own_ranks[row.role.adapter]
         return mask
 
     def _past(self, batch: Sequence[Row]) -> int:
@@ -305,7 +305,6 @@ class Lane:
         if program == "prefill":
             jax.block_until_ready(self._cache)
         self.counts.update(counts)
-        self.counts[f"{program}_calls"] += 1
         self.counts[f"{program}_seconds"] += time.perf_counter() - began
 
 

@@ -156,11 +156,12 @@ class Scheduler:
 
     def _being_computed(self, row: Row) -> bool:
         """Whether another row is about to compute tokens that this one could then share."""
+        others = [r for r in self.rows if not r.ready and r.role.adapter == row.role.adapter]
+        if not others:
+            return False
         known = max((p.match(self._root(row), row.tokens[: row.target]).length for p in self.pages), default=0)
         start = known // self.sizes.page * self.sizes.page
-        for other in self.rows:
-            if other.ready or other.role.adapter != row.role.adapter:
-                continue
+        for other in others:
             n = min(self.sizes.page, row.target - start, other.target - start)
             worth = n > max(0, known - start) and n in (self.sizes.page, row.target - start)
             if worth and row.tokens[start : start + n] == other.tokens[start : start + n]:

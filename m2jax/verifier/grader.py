@@ -23,11 +23,19 @@ from m2jax.verifier.rubric import Case, Criterion
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """Who is asked: the engine's role, the tokenizer of its model, and how many tokens a question's prefix may have."""
+    """Who is asked: the engine's role, the tokenizer of its model, and how many tokens a question's prefix may have.
+
+    ValueError where Yes or No is not a token of its own.
+    """
 
     tokenizer: Tokenizer
     role: str = "judge"
     max_prefix: int = 1 << 30
+    choices: tuple[int, ...] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        choices = tuple(answer_token(self.tokenizer, word) for word in ("Yes", "No"))
+        object.__setattr__(self, "choices", choices)
 
 
 def grade(case: Case, reply: str, judge: Judge | None) -> Generator[list[Score], list[list[np.ndarray]], list[Verdict]]:
@@ -61,8 +69,7 @@ def _question(case: Case, reply: str, criteria: Sequence[Criterion], judge: Judg
     while reply and len(parts[0][0]) > judge.max_prefix:
         reply = reply[: len(reply) * 3 // 4]
         parts = [judge_tokens(judge.tokenizer, case, reply, criterion) for criterion in criteria]
-    choices = [answer_token(judge.tokenizer, word) for word in ("Yes", "No")]
-    return Score(judge.role, parts[0][0], [suffix for _, suffix in parts], choices)
+    return Score(judge.role, parts[0][0], [suffix for _, suffix in parts], judge.choices)
 
 
 def judge_tokens(tokenizer: Tokenizer, case: Case, reply: str, criterion: Criterion) -> tuple[list[int], list[int]]:

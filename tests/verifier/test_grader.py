@@ -72,7 +72,7 @@ def test_checks_decide_where_they_exist_and_the_judge_the_rest(tokenizer: Tokeni
         assert verdict.probability == (None if p is None else pytest.approx(p))
     rubric = of.rubric
     for score, criteria in zip(asked, [(rubric[0], rubric[4]), (rubric[2],)], strict=True):
-        assert score.role == "judge" and score.choices == [tokenizer.encode(w)[0] for w in ("Yes", "No")]
+        assert score.role == "judge" and score.choices == tuple(tokenizer.encode(w)[0] for w in ("Yes", "No"))
         parts = [judge_tokens(tokenizer, of, "Is there a fever?", criterion) for criterion in criteria]
         assert [(score.prefix, suffix) for suffix in score.suffixes] == parts
 
@@ -145,3 +145,5 @@ def test_an_answer_of_several_tokens_is_named(folder: Path):
     plain = load_tokenizer(tiny.write_folder(folder / "without answers", tiny.train_bpe()))
     with pytest.raises(ValueError, match=r"'Yes' is \d tokens for this model"):
         answer_token(plain, "Yes")
+    with pytest.raises(ValueError, match="'Yes' is"):  # when the judge is made, before anything runs
+        Judge(plain)
