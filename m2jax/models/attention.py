@@ -48,21 +48,13 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
 
     prompt_length_B: int32, tokens of each prompt. prompt_size P and n_samples R are static; C = (T - P) / R.
     """
-    P, R = prompt_size, n_samples
-    in_prompt_BP = jnp.arange(P) < prompt_length_B[:, None]
+    P = prompt_size
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
-        B, T, K, G, H = q.shape
-        C = (T - P) // R
-        q_p, k_p, v_p = q[:, :P], k[:, :P], v[:, :P]
-        q_c, k_c, v_c = (split_axis(x[:, P:], 1, (R, C)) for x in (q, k, v))
-        to_prompt = _scores("brckgh,bpkh->brkgcp", q_c, k_p)
-        to_self = _scores("brckgh,brskh->brkgcs", q_c, k_c)
-        to_prompt = jnp.where(in_prompt_BP[:, None, None, None, None], to_prompt, NEVER)
-        to_self = jnp.where(jnp.tri(C, dtype=bool), to_self, NEVER)
-        probs_p, probs_c = _softmax_pair(to_prompt, to_self, v.dtype)
-        out_c = einsum("brkgcp,bpkh->brckgh", probs_p, v_p) + einsum("brkgcs,brskh->brckgh", probs_c, v_c)
-        return jnp.concatenate([_causal(q_p, k_p, v_p), merge_axes(out_c, 1)], axis=1), cache
+        prompt = _layout(k[:, :P], v[:, :P])
+        out_p = _branches(q[:, :P], prompt)
+        out_c = _branches(q[:, P:], _layout(k[:, P:], v[:, P:]), n_samples, prompt, prompt_length_B)
+        return jnp.concatenate([out_p, out_c], axis=1), cache
 
     return attend
 
@@ -86,18 +78,8 @@ def extend(past_length_B: jax.Array, n_branches: int = 1) -> Attend:
     """
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache | None) -> tuple[jax.Array, Cache]:
-        new = {"k": k.transpose(0, 2, 3, 1), "v": v.transpose(0, 2, 1, 3)}
-        if cache is None:
-            return _causal(q, k, v), new
-        q_n, k_n, v_n = (split_axis(x, 1, (n_branches, -1)) for x in (q, k, v))
-        to_self = _scores("bnckgh,bnskh->bkgncs", q_n, k_n)
-        to_self = jnp.where(jnp.tri(q_n.shape[2], dtype=bool), to_self, NEVER)
-        in_past_BS = jnp.arange(cache["k"].shape[3]) < past_length_B[:, None]
-        to_past = _scores("btkgh,bkhs->bkgts", q, cache["k"])  # all branches see the same past
-        to_past = split_axis(jnp.where(in_past_BS[:, None, None, None], to_past, NEVER), 3, (n_branches, -1))
-        probs_p, probs_n = _softmax_pair(to_past, to_self, v.dtype)
-        out = einsum("bkgts,bksh->btkgh", merge_axes(probs_p, 3), cache["v"])
-        return out + merge_axes(einsum("bkgncs,bnskh->bnckgh", probs_n, v_n), 1), new
+        new = _layout(k, v)
+        return _branches(q, new, n_branches, cache, past_length_B), new
 
     return attend
 
@@ -126,9 +108,44 @@ def decode(past_length_B: jax.Array, step: jax.Array) -> Attend:
     return attend
 
 
-def _causal(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    scores = jnp.where(jnp.tri(q.shape[1], dtype=bool), _scores("btkgh,bskh->bkgts", q, k), NEVER)
-    return einsum("bkgts,bskh->btkgh", jax.nn.softmax(scores).astype(v.dtype), v)
+def _layout(k: jax.Array, v: jax.Array) -> Cache:
+    """Keys and values [B, T, K, H] as they are cached: {"k": BKHT, "v": BKTH}."""
+    return {"k": k.transpose(0, 2, 3, 1), "v": v.transpose(0, 2, 1, 3)}
+
+
+def _branches(
+    q: jax.Array, new: Cache, n: int = 1, past: Cache | None = None, past_length_B: jax.Array | None = None
+) -> jax.Array:
+    """Causal attention within each of n branches of T / n tokens, which all see the same past.
+
+    All queries of a key head are the rows of one matrix, [n, G, C] of them: a product of matrices per row of the batch
+    and head is what a CPU does fast (three times as fast as einsums over the separate axes), and no TPU minds.
+    """
+    G, H = q.shape[3:]
+    q_BKnGCH = split_axis(q * H**-0.5, 1, (n, -1)).transpose(0, 3, 1, 4, 2, 5)
+    C = q_BKnGCH.shape[4]
+    q_BKnMH = merge_axes(q_BKnGCH, 3)
+    k_BKnHC = split_axis(new["k"], 3, (n, -1)).transpose(0, 1, 3, 2, 4)
+    v_BKnCH = split_axis(new["v"], 2, (n, -1))
+    to_self = einsum("bknmh,bknhc->bknmc", q_BKnMH, k_BKnHC, dtype=jnp.float32)
+    to_self = jnp.where(jnp.tile(jnp.tri(C, dtype=bool), (G, 1)), to_self, NEVER)
+    top = to_self.max(-1, keepdims=True)
+    if past is not None:
+        to_past = einsum("bkmh,bkhs->bkms", merge_axes(q_BKnMH, 2), past["k"], dtype=jnp.float32)
+        in_past_BS = jnp.arange(to_past.shape[-1]) < past_length_B[:, None]
+        to_past = jnp.where(in_past_BS[:, None, None], to_past, NEVER)
+        top = jnp.maximum(top, split_axis(to_past.max(-1, keepdims=True), 2, (n, -1)))
+    top = jax.lax.stop_gradient(top)
+    weights = jnp.exp(to_self - top)
+    total = weights.sum(-1, keepdims=True)
+    out = einsum("bknmc,bknch->bknmh", weights.astype(q.dtype), v_BKnCH)
+    if past is not None:
+        weights = jnp.exp(to_past - merge_axes(top, 2))
+        total += split_axis(weights.sum(-1, keepdims=True), 2, (n, -1))
+        from_past = einsum("bkms,bksh->bkmh", weights.astype(q.dtype), past["v"])
+        out += split_axis(from_past, 2, (n, -1))
+    out_BKnGCH = split_axis((out / total).astype(q.dtype), 3, (G, C))
+    return merge_axes(out_BKnGCH.transpose(0, 2, 4, 1, 3, 5), 1)
 
 
 def _scores(equation: str, q: jax.Array, k: jax.Array) -> jax.Array:
