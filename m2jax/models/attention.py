@@ -7,10 +7,11 @@ An `attend(q_BTKGH, k_BTKH, v_BTKH, cache) -> (out_BTKGH, cache)` is called once
 - `group`: one prompt followed by R completions that each see the prompt and themselves. The learner uses it: a
   prompt is computed once for its whole group;
 - `extend`: one or more branches of new tokens, each after the same past. Prefill and scoring use it;
-- `decode`: one new token after a past and what was decoded since.
+- `decode`: one new token after a past and what was decoded since;
+- `ragged`: new tokens after what a row's pages hold, by the TPU kernel: `extend` and `decode` in one.
 
 A past is {"k": BKHS, "v": BKSH}, the layouts a decode step multiplies by as they stand, of which the first
-`past_length_B` tokens count.
+`past_length_B` tokens count. `ragged` has no past: it writes to the pages and reads them (`Pages`).
 """
 
 from __future__ import annotations
@@ -18,14 +19,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.experimental.pallas.ops.tpu.ragged_paged_attention import ragged_paged_attention
 
-from m2jax.sharding import batch_spec, einsum, merge_axes, reshard, split_axis
+from m2jax.sharding import P, batch_spec, einsum, merge_axes, reshard, split_axis
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 Cache = dict[str, jax.Array]
 NEVER = -1e30  # a score that no softmax sees; finite, so that a row that sees nothing stays a number
+KV_SPEC = P(None, ("data", "fsdp"), None, "model", None)  # of `Pages.kv`
+
+
+@flax.struct.dataclass
+class Pages:
+    """The pages of all layers. It goes from layer to layer (`forward` carries it) rather than in parts, one to each:
+    the kernel reads only the pages it needs of an array, but to cut a layer out of one would copy them all.
+
+    kv: [L, N, S, 2K, H], the key of each head before its value, laid out by `KV_SPEC`. layer: int32 scalar, whose
+    turn it is.
+    """
+
+    kv: jax.Array
+    layer: jax.Array
 
 
 def packed(segments_BT: jax.Array) -> Attend:
@@ -106,6 +123,76 @@ def decode(past_length_B: jax.Array, step: jax.Array) -> Attend:
         return out[:, None], cache | {"k": k_c, "v": v_c}
 
     return attend
+
+
+def ragged(table_BN: jax.Array, start_B: jax.Array, count_B: jax.Array) -> Attend:
+    """T new tokens per row, padded on the right, after the first `start_B` of the row's pages: a chunk of prefill, or
+    with T = 1 a step of decode. By `jax.experimental.pallas.ops.tpu.ragged_paged_attention`.
+
+    The cache is `Pages`; table_BN: int32, each row's pages on its own shard. The keys and values of the first `count_B`
+    tokens go into the row's pages, at token `start_B` and on, those of the others to page 0. What comes out for the
+    others has no meaning.
+    """
+
+    def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Pages) -> tuple[jax.Array, Pages]:
+        args = cache.kv, q, k, v, table_BN, start_B, count_B, cache.layer
+        if jax.sharding.get_abstract_mesh().empty:
+            out, kv = _write_and_attend(*args)
+        else:
+            heads = [P(("data", "fsdp"), None, "model", *(None,) * (x.ndim - 3)) for x in (q, k, v)]
+            specs = (KV_SPEC, *heads, batch_spec(2), batch_spec(1), batch_spec(1), P())
+            # check_vma: the kernel does not say over which mesh axes its result varies
+            f = jax.shard_map(_write_and_attend, in_specs=specs, out_specs=(heads[0], KV_SPEC), check_vma=False)
+            out, kv = f(*map(reshard, args, specs))
+        return out, Pages(kv, cache.layer + 1)
+
+    return attend
+
+
+def ragged_serves(n_kv_heads: int, d_head: int, dtype: Any) -> bool:
+    """Whether `ragged` runs on the mesh that is set: its devices are TPUs, a head fills the 128 lanes of a register
+    (the TPU compiler takes neither 64 nor 256), and the heads of a shard fill its sublanes as the kernel's
+    `get_min_heads_per_blk` wants.
+    """
+    mesh = jax.sharding.get_mesh()
+    device = jax.devices()[0] if mesh.empty else mesh.devices.flat[0]
+    rows, odd = divmod(2 * n_kv_heads * jnp.dtype(dtype).itemsize, 4 * (1 if mesh.empty else mesh.shape["model"]))
+    return device.platform == "tpu" and d_head == 128 and not odd and (rows in (1, 2, 4) or rows % 8 == 0)
+
+
+def _write_and_attend(
+    kv: jax.Array,
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    table_BN: jax.Array,
+    start_B: jax.Array,
+    count_B: jax.Array,
+    layer: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """(out_BTKGH, kv) on one shard. The pages of all layers are one list to the kernel, in which a layer's begin at
+    `layer * N`.
+
+    Every row has T queries and so T keys more than `start_B`, counted or not: a counted query sees none that are not.
+    """
+    (L, N, S, _, H), (B, T, K, G, _) = kv.shape, q.shape
+    pages, table_BN = kv.reshape(L * N, S, 2 * K, H), table_BN + layer * N
+    at_BT = start_B[:, None] + jnp.arange(T)
+    page_BT = jnp.take_along_axis(table_BN, jnp.minimum(at_BT // S, table_BN.shape[1] - 1), axis=1)
+    page_BT = jnp.where(jnp.arange(T) < count_B[:, None], page_BT, layer * N)
+    pages = pages.at[page_BT, at_BT % S].set(jnp.stack([k, v], axis=3).reshape(B, T, 2 * K, H))
+    out = ragged_paged_attention(
+        q.reshape(B * T, K * G, H),
+        pages,
+        start_B + T,
+        table_BN,
+        T * jnp.arange(B + 1, dtype=jnp.int32),
+        jnp.array([B], jnp.int32),
+        sm_scale=H**-0.5,
+        num_kv_pages_per_block=min(table_BN.shape[1], max(1, 512 // S)),  # the sizes that the kernel's own table
+        num_queries_per_block=min(32, B * T),  # of measurements has for 8 kv heads of 128, on v5 and v6 alike
+    )
+    return out.reshape(q.shape), pages.reshape(kv.shape)
 
 
 def _layout(k: jax.Array, v: jax.Array) -> Cache:

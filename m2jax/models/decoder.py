@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from m2jax.models.attention import Attend
+from m2jax.models.attention import Attend, Pages
 from m2jax.models.config import ModelConfig, RopeScaling
 from m2jax.models.lora import project
 from m2jax.models.params import Params
@@ -37,7 +37,7 @@ def forward(
       tokens_BT, positions_BT: int32; `positions_BT` is what rope sees and need not grow along T.
       attend: see `models/attention.py`; called once per layer.
       cache: per-layer state for `attend`: a tuple of L trees if the layers are unrolled, one tree with leading L if
-      scanned.
+      scanned; or `Pages`, which goes from layer to layer.
       ranks_BR: where an adapter is attached, which of its ranks each row uses (0 or 1; None: all).
       remat: recompute each layer in the backward pass instead of keeping its activations.
 
@@ -53,7 +53,12 @@ def forward(
 
     block = jax.checkpoint(block) if remat else block
     layers = params["layers"]
-    if isinstance(layers, tuple):
+    if isinstance(cache, Pages) and isinstance(layers, tuple):
+        for layer in layers:
+            x_BTD, cache = block(layer, x_BTD, cache)
+    elif isinstance(cache, Pages):
+        (x_BTD, cache), _ = jax.lax.scan(lambda xc, layer: (block(layer, *xc), None), (x_BTD, cache), layers)
+    elif isinstance(layers, tuple):
         new = []
         for i, layer in enumerate(layers):
             x_BTD, layer_cache = block(layer, x_BTD, None if cache is None else cache[i])

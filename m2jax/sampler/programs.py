@@ -9,6 +9,7 @@ fill the batch.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -53,6 +54,11 @@ class Draws:
     allowed_BV: jax.Array | None
 
 
+# How decode reads tokens: its state at first; (state, token_B1, step, done_B) -> (hidden_B1D, state); and
+# (state, made_B) -> the cache in the end.
+Steps = tuple[Any, Callable[..., tuple[jax.Array, Any]], Callable[[Any, jax.Array], Cache]]
+
+
 @flax.struct.dataclass
 class Burst:
     """What a burst of decode steps made: tokens [B, C] and their two log-probabilities (see `sampling`), of which the
@@ -73,17 +79,29 @@ def prefill(
 
     past_size: static, at least the longest `length_B`, in tokens, a multiple of the page; 0 where all rows are new.
     """
+    if paged.is_ragged(cache):
+        return prefill_in_pages(cfg, params, cache, rows, tokens_BT, count_B)
     # two programs: in one, XLA's CPU would copy every page before it writes to what it also reads
-    return _write(cache, _new(cfg, params, cache, past_size, rows, tokens_BT), rows, count_B)
+    return write_new(cache, compute_new(cfg, params, cache, past_size, rows, tokens_BT), rows, count_B)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
+def prefill_in_pages(
+    cfg: ModelConfig, params: Params, cache: Cache, rows: Rows, tokens_BT: jax.Array, count_B: jax.Array
+) -> Cache:
+    """`prefill` of a ragged cache."""
+    return _forward_in_pages(cfg, params, cache, rows, tokens_BT, count_B)[1]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def _new(cfg: ModelConfig, params: Params, cache: Cache, past_size: int, rows: Rows, tokens_BT: jax.Array) -> Any:
+def compute_new(cfg: ModelConfig, params: Params, cache: Cache, past_size: int, rows: Rows, tokens_BT: jax.Array) -> Any:
+    """The keys and values of each layer that `prefill` adds to a dense cache."""
     return _extend(cfg, params, cache, past_size, rows, tokens_BT, 1)[1]
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def _write(cache: Cache, new: Any, rows: Rows, count_B: jax.Array) -> Cache:
+def write_new(cache: Cache, new: Any, rows: Rows, count_B: jax.Array) -> Cache:
+    """Puts them into the pages."""
     return paged.per_layer(lambda c, n: paged.write(c, n, rows.table_BN, rows.length_B, count_B), cache, new)
 
 
@@ -102,11 +120,13 @@ def decode(
     """Up to `n_steps` tokens for every row, each until its budget or a stop token; ends once at most `enough` rows
     are unfinished (int32 scalar).
 
-    past_size: as in `prefill`. The past is gathered once; the burst's own keys and values go into the pages at its
-    end.
+    past_size: as in `prefill`, and at least a page; a ragged cache has no use for it.
     """
     B, C = draws.token_B.shape[0], n_steps
-    past = paged.per_layer(lambda c: paged.read(c, _first_pages(rows, cache, past_size)), cache)
+    if paged.is_ragged(cache):
+        state, read_token, pages_of = _steps_in_pages(cfg, params, cache, rows)
+    else:
+        state, read_token, pages_of = _steps_beside_past(cfg, params, cache, past_size, C, rows)
     row_BC = reshard(jnp.zeros((B, C)), batch_spec(2))
 
     def unfinished(carry: Any) -> jax.Array:
@@ -114,14 +134,8 @@ def decode(
         return (step < C) & ((~done_B).sum() > enough)
 
     def advance(carry: Any) -> Any:
-        arrays, done_B, made_B, token_B, step, own = carry
-        layers = paged.per_layer(lambda p, o: {"k_past": p["k"], "v_past": p["v"], **o}, past, own)
-        positions_B1 = (rows.length_B + step)[:, None]
-        attend = attention.decode(rows.length_B, step)
-        hidden_B1D, layers = forward(
-            cfg, params, token_B[:, None], positions_B1, attend, layers, ranks_BR=rows.ranks_BR
-        )
-        own = paged.per_layer(lambda layer: {"k": layer["k"], "v": layer["v"]}, layers)
+        arrays, done_B, made_B, token_B, step, state = carry
+        hidden_B1D, state = read_token(state, token_B[:, None], step, done_B)
         drawn = _draw(_logits(params, hidden_B1D[:, 0]), draws, draws.made_B + step, seed)
         arrays = tuple(
             jax.lax.dynamic_update_slice_in_dim(a, x[:, None].astype(a.dtype), step, axis=1)
@@ -130,7 +144,7 @@ def decode(
         token_B = drawn[0]
         made_B = jnp.where(done_B, made_B, step + 1)
         done_B = done_B | (token_B[:, None] == draws.stop_BE).any(-1) | (made_B >= draws.budget_B)
-        return arrays, done_B, made_B, token_B, step + 1, own
+        return arrays, done_B, made_B, token_B, step + 1, state
 
     carry = (
         (row_BC.astype(jnp.int32), row_BC, row_BC),
@@ -138,12 +152,11 @@ def decode(
         jnp.zeros_like(draws.budget_B),
         draws.token_B,
         jnp.int32(0),
-        paged.per_layer(lambda p: _columns(p, C), past),
+        state,
     )
-    arrays, _, made_B, _, _, own = jax.lax.while_loop(unfinished, advance, carry)
-    cache = paged.per_layer(lambda c, n: paged.write(c, n, rows.table_BN, rows.length_B, made_B), cache, own)
+    arrays, _, made_B, _, _, state = jax.lax.while_loop(unfinished, advance, carry)
     # every process reads the whole burst
-    return cache, jax.tree.map(lambda x: reshard(x, P(*(None,) * x.ndim)), Burst(*arrays, made_B))
+    return pages_of(state, made_B), jax.tree.map(lambda x: reshard(x, P(*(None,) * x.ndim)), Burst(*arrays, made_B))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 5))
@@ -193,6 +206,46 @@ def score_tokens(
 copy_pages = jax.jit(paged.copy, donate_argnums=0)
 
 
+def _steps_beside_past(
+    cfg: ModelConfig, params: Params, cache: Cache, past_size: int, n_steps: int, rows: Rows
+) -> Steps:
+    """The past is gathered once; the keys and values of the steps stand beside it, and go into the pages at the end."""
+    past = paged.per_layer(lambda c: paged.read(c, _first_pages(rows, cache, past_size)), cache)
+
+    def read_token(own: Any, token_B1: jax.Array, step: jax.Array, done_B: jax.Array) -> tuple[jax.Array, Any]:
+        layers = paged.per_layer(lambda p, o: {"k_past": p["k"], "v_past": p["v"], **o}, past, own)
+        positions_B1 = (rows.length_B + step)[:, None]
+        attend = attention.decode(rows.length_B, step)
+        hidden_B1D, layers = forward(cfg, params, token_B1, positions_B1, attend, layers, ranks_BR=rows.ranks_BR)
+        return hidden_B1D, paged.per_layer(lambda layer: {"k": layer["k"], "v": layer["v"]}, layers)
+
+    def pages_of(own: Any, made_B: jax.Array) -> Cache:
+        return paged.per_layer(lambda c, n: paged.write(c, n, rows.table_BN, rows.length_B, made_B), cache, own)
+
+    return paged.per_layer(lambda p: _columns(p, n_steps), past), read_token, pages_of
+
+
+def _steps_in_pages(cfg: ModelConfig, params: Params, cache: Cache, rows: Rows) -> Steps:
+    """The state is the cache itself. A row that is done writes to page 0, and what it reads is dropped."""
+
+    def read_token(cache: Cache, token_B1: jax.Array, step: jax.Array, done_B: jax.Array) -> tuple[jax.Array, Cache]:
+        rows_now = rows.replace(length_B=rows.length_B + step)
+        return _forward_in_pages(cfg, params, cache, rows_now, token_B1, 1 - done_B.astype(jnp.int32))
+
+    return cache, read_token, lambda cache, _: cache
+
+
+def _forward_in_pages(
+    cfg: ModelConfig, params: Params, cache: Cache, rows: Rows, tokens_BT: jax.Array, count_B: jax.Array
+) -> tuple[jax.Array, Cache]:
+    """(hidden_BTD, cache): the first `count_B` of tokens_BT go into a ragged cache."""
+    positions_BT = rows.length_B[:, None] + jnp.arange(tokens_BT.shape[1])
+    attend = attention.ragged(rows.table_BN, rows.length_B, count_B)
+    pages = attention.Pages(cache["kv"], jnp.int32(0))
+    hidden_BTD, pages = forward(cfg, params, tokens_BT, positions_BT, attend, pages, ranks_BR=rows.ranks_BR)
+    return hidden_BTD, {"kv": pages.kv}
+
+
 def _extend(
     cfg: ModelConfig,
     params: Params,
@@ -202,16 +255,18 @@ def _extend(
     tokens_BT: jax.Array,
     n_branches: int,
 ) -> tuple[jax.Array, Any]:
-    """(hidden_BTD, new keys and values of each layer) of n branches after each row's past."""
+    """(hidden_BTD, and of a dense cache the new keys and values of each layer) of n branches after each row's past."""
     in_branch = jnp.tile(jnp.arange(tokens_BT.shape[1] // n_branches), n_branches)
     positions_BT = rows.length_B[:, None] + in_branch
     extend = attention.extend(rows.length_B, n_branches)
     table = _first_pages(rows, cache, past_size)
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, layer: Any) -> tuple[jax.Array, Any]:
-        return extend(q, k, v, paged.read(layer, table) if past_size else None)
+        out, new = extend(q, k, v, paged.read(layer, table) if past_size else None)
+        return out, layer.replace(layer=layer.layer + 1) if paged.is_ragged(cache) else new
 
-    return forward(cfg, params, tokens_BT, positions_BT, attend, cache, ranks_BR=rows.ranks_BR)
+    layers = attention.Pages(cache["kv"], jnp.int32(0)) if paged.is_ragged(cache) else cache
+    return forward(cfg, params, tokens_BT, positions_BT, attend, layers, ranks_BR=rows.ranks_BR)
 
 
 def _draw(logits_BV: jax.Array, draws: Draws, position_B: jax.Array, seed: jax.Array) -> tuple[jax.Array, ...]:
@@ -234,8 +289,7 @@ def _logits(params: Params, hidden: jax.Array) -> jax.Array:
 
 
 def _first_pages(rows: Rows, cache: Cache, past_size: int) -> jax.Array:
-    page_size = (cache[0] if isinstance(cache, tuple) else cache)["k"].shape[-1]
-    return rows.table_BN[:, : past_size // page_size]
+    return rows.table_BN[:, : past_size // paged.page_size(cache)]
 
 
 def _columns(past: dict[str, jax.Array], n: int) -> dict[str, jax.Array]:
