@@ -54,6 +54,7 @@ def forward(
     block = jax.checkpoint(block) if remat else block
     layers = params["layers"]
     if isinstance(layers, tuple):
+        block = jax.jit(block)  # traced once for all layers
         new = []
         for i, layer in enumerate(layers):
             x_BTD, layer_cache = block(layer, x_BTD, None if cache is None else cache[i])
