@@ -92,7 +92,7 @@ def smoke(c: ConfigDict) -> None:
 
 def cpu(c: ConfigDict) -> None:
     c.layers, c.dtype = "unrolled", "float32"
-    c.steps = 6
+    c.steps = 5
     c.data.prompts_per_step = 4
     c.data.samples_per_prompt = 16
     c.data.max_prompt_tokens = 192

@@ -63,7 +63,7 @@ def main(argv: list[str]) -> None:
 def bench_grpo(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     """8 prompts x 8 samples, 128 + 128 tokens each, one AdamW update over all 64."""
     N, R = 8, 8
-    sizes = Sizes(slots=N * R, n_pages=N * R * 8 + 1, pasts=(PROMPT, PROMPT + NEW), chunks=(PROMPT,))
+    sizes = Sizes(slots=N * R, n_pages=N * R * 8 + 1, pasts=(0, PROMPT, PROMPT + NEW), chunks=(PROMPT,))
     engine = Engine(cfg, mesh, sizes, {"doctor": Role(Sampling(max_tokens=NEW), params="doctor")})
     tx = optimizer.make(optimizer.Optimizer(lr=1e-6))
     train_step = step.make_step(cfg, grpo.Grpo(l_max=NEW), tx)
@@ -98,7 +98,7 @@ def bench_grpo(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
 def bench_decode(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     """Batches of 1, 16 and 64 distinct prompts of 128 tokens, 128 new ones each."""
     for batch in (1, 16, 64):
-        sizes = Sizes(slots=batch, n_pages=batch * 8 + 1, pasts=(128, 192, 256), chunks=(PROMPT,))
+        sizes = Sizes(slots=batch, n_pages=batch * 8 + 1, pasts=(0, 128, 192, 256), chunks=(PROMPT,))
         engine = _engine(cfg, weights, mesh, sizes, Sampling(max_tokens=NEW))
         tokens = iter(_tokens(cfg, batch * (1 + _REPEATS.value), PROMPT))  # never the same prompt: nothing is cached
         measured = _runs(engine, lambda t=tokens, n=batch: [_ask([Generate("role", next(t))]) for _ in range(n)])
@@ -121,7 +121,7 @@ def bench_judge(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
 def bench_judge_wide(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     """16 dialogues of 1,536 tokens x 12 criteria of 40, and 2 of the dialogues again without sharing any prefix."""
     shared = _judge(cfg, weights, mesh, "judge-wide", 16, 1536, 12, 40) / (16 * 12)
-    sizes = Sizes(slots=8, n_pages=8 * 49 + 1, pasts=(512, 1024, 1568), chunks=(256, 512))
+    sizes = Sizes(slots=8, n_pages=8 * 49 + 1, pasts=(0, 512, 1024, 1568), chunks=(256, 512))
     engine = _engine(cfg, weights, mesh, sizes, Sampling())
     tokens = iter(_tokens(cfg, 24 * (1 + _REPEATS.value), 1576))  # a prefix of its own for every verdict
     measured = _runs(
@@ -135,7 +135,7 @@ def bench_mixed(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     """256 requests of 64 tokens, lengths geometric with mean 64 cut at 256, in 64 slots: continuously, and in lock-step
     batches of 64 (each batch waits for its last row).
     """
-    sizes = Sizes(slots=64, n_pages=64 * 10 + 1, pasts=(64, 128, 192, 320), chunks=(64,))
+    sizes = Sizes(slots=64, n_pages=64 * 10 + 1, pasts=(0, 64, 128, 192, 320), chunks=(64,))
     engine = _engine(cfg, weights, mesh, sizes, Sampling(max_tokens=256))
     lengths = np.minimum(np.random.default_rng(1).geometric(1 / 64, 256), 256)
     tokens = iter(_tokens(cfg, 2 * 256 * (1 + _REPEATS.value), 64))
@@ -166,7 +166,7 @@ def bench_consult(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     """64 dialogues x 6 rounds (doctor 40 tokens, patient 30), system prompts of 200 tokens: the doctor's shared, each
     patient's its own.
     """
-    sizes = Sizes(slots=64, n_pages=64 * 60 + 1, page=16, pasts=(256, 384, 512, 640), chunks=(48, 208))
+    sizes = Sizes(slots=64, n_pages=64 * 60 + 1, page=16, pasts=(0, 256, 384, 512, 640), chunks=(48, 208))
     engine = _engine(cfg, weights, mesh, sizes, Sampling())
     tokens = iter(_tokens(cfg, 65 * (1 + _REPEATS.value), 200))
 
@@ -199,7 +199,7 @@ def bench_consult(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
 def _judge(
     cfg: Any, weights: Any, mesh: jax.sharding.Mesh, name: str, n: int, prefix: int, criteria: int, suffix: int
 ) -> float:
-    pasts = tuple(prefix * i // 4 for i in (1, 2, 3, 4))
+    pasts = tuple(prefix * i // 4 for i in range(5))
     sizes = Sizes(slots=8, n_pages=16 * prefix // 32 + 1, pasts=pasts, chunks=(suffix, prefix // 4), batch_tokens=2048)
     engine = _engine(cfg, weights, mesh, sizes, Sampling())
     prefixes = iter(_tokens(cfg, n * (1 + _REPEATS.value), prefix))

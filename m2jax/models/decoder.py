@@ -53,6 +53,8 @@ def forward(
 
     block = jax.checkpoint(block) if remat else block
     layers = params["layers"]
+    if isinstance(layers, tuple):
+        block = jax.jit(block)  # traced once for all layers
     if isinstance(cache, Pages) and isinstance(layers, tuple):
         for layer in layers:
             x_BTD, cache = block(layer, x_BTD, cache)

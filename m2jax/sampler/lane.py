@@ -2,8 +2,8 @@
 
 A round admits waiting requests, computes prompts that are not cached yet (chunks of bounded size, so that a long
 prompt does not stall the others), scores what is ready, and decodes a burst of steps for all rows that can. Rows that
-finish leave and others enter between bursts. Shapes are few: rows in powers of two (decode: of four, since a CPU
-takes longest to compile it), chunks and pasts from `Sizes`.
+finish leave and others enter between bursts. Shapes are few, since each is compiled: rows in powers of four,
+chunks and pasts from `Sizes`.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Lane:
     def _admit(self) -> None:
         copies = self.scheduler.admit()
         if any(copies):
-            n = power(max(map(len, copies)), 4, self.sizes.slots)
+            n = power(max(map(len, copies)), self.sizes.slots)
             ids = np.zeros((2, self.shards, n), np.int32)
             for shard, pairs in enumerate(copies):
                 for i, pair in enumerate(pairs):
@@ -152,7 +152,7 @@ class Lane:
         for row, b in places:
             count[b] = min(chunk, row.target - row.cached)
             tokens[b, : count[b]] = row.tokens[row.cached : row.cached + count[b]]
-        past = self._past(batch) if any(row.cached for row in batch) else 0
+        past = bucket(self.sizes.pasts, max(row.cached for row in batch))
         rows, (tokens, counts) = self._batch(places, B), put_batch(self.mesh, (tokens, count))
         self._cache = programs.prefill(self.cfg, self._weights(), self._cache, past, rows, tokens, counts)
         for row, b in places:
@@ -166,7 +166,7 @@ class Lane:
         alike = [row for row in ready if bool(row.request.choices) == bool(first.choices)]
         todo = [self._branches(row) for row in alike]
         size = bucket(self.sizes.chunks, max(len(branch) for branches in todo for branch in branches))
-        n = power(max(map(len, todo)), 2, self.sizes.rows_of(size))
+        n = power(max(map(len, todo)), self.sizes.rows_of(size))
         fit = self.sizes.rows_of(n * size)
         taken: Counter[int] = Counter()
         batch: list[tuple[Row, list[list[int]]]] = []
@@ -202,7 +202,7 @@ class Lane:
             for i, branch in enumerate(branches):
                 tokens[b, i, : len(branch)], length[b, i] = branch, len(branch)
                 targets[b, i, : len(branch) - 1] = branch[1:]
-        past, rows = self._past([row for row, _ in batch]), self._batch(places, B)
+        rows, past = self._batch(places, B), bucket(self.sizes.pasts, max(row.cached for row, _ in batch))
         args = self.cfg, self._weights(), self._cache, past, rows, n
         flat = tokens.reshape(B, -1)
         if by_choice:
@@ -222,9 +222,9 @@ class Lane:
             return
         constrained = any(row.constraint for row in budget)
         steps = 1 if constrained else self.sizes.burst
-        places, B = self._places(list(budget), base=4)
+        places, B = self._places(list(budget))
         draws = self._draws(places, B, {row: min(n, steps) for row, n in budget.items()}, constrained)
-        rows, past = self._batch(places, B), self._past(list(budget))
+        rows, past = self._batch(places, B), bucket(self.sizes.pasts, max(1, *(row.cached for row in budget)))
         enough = np.int32(len(budget) - max(1, len(budget) // 4))
         seed, enough = put_replicated(self.mesh, (self.seed, enough))
         self._cache, burst = programs.decode(
@@ -269,10 +269,10 @@ class Lane:
 
     # ---- batches
 
-    def _places(self, batch: Sequence[Row], base: int = 2) -> tuple[list[tuple[Row, int]], int]:
+    def _places(self, batch: Sequence[Row]) -> tuple[list[tuple[Row, int]], int]:
         """Each row with its index in a batch in which every shard has the same number of rows, and their number."""
         on = [[row for row in batch if row.shard == shard] for shard in range(self.shards)]
-        each = power(max(map(len, on)), base, self.sizes.slots)
+        each = power(max(map(len, on)), self.sizes.slots)
         place = {id(row): shard * each + i for shard, rows in enumerate(on) for i, row in enumerate(rows)}
         return [(row, place[id(row)]) for row in batch], each * self.shards
 
@@ -291,9 +291,6 @@ class Lane:
         for row, b in places:
             mask[b] = self._own_ranks[row.role.adapter]
         return mask
-
-    def _past(self, batch: Sequence[Row]) -> int:
-        return bucket(self.sizes.pasts, max(row.cached for row in batch))
 
     def _completion(self, row: Row) -> Completion:
         tokens = np.asarray(row.tokens[len(row.request.prompt) :], np.int32)

@@ -26,9 +26,9 @@ class Sizes:
     """Shapes and capacities, per shard of the batch.
 
     slots: rows at once. n_pages, page: pages and tokens in each. pasts: bucket sizes of a row's cached tokens,
-    ascending multiples of the page; the last bounds a request. chunks: bucket sizes of the tokens that one row
-    computes in one prefill, or of a scored suffix, ascending. batch_tokens: tokens of one prefill or score. burst:
-    decode steps between two looks at the queue.
+    ascending multiples of the page; the last bounds a request, and a first of 0 gives new rows a prefill of their own.
+    chunks: bucket sizes of the tokens that one row computes in one prefill, or of a scored suffix, ascending.
+    batch_tokens: tokens of one prefill or score. burst: decode steps between two looks at the queue.
     """
 
     slots: int = 64
@@ -255,9 +255,9 @@ def bucket(sizes: Sequence[int], n: int) -> int:
     return next(size for size in sizes if size >= n)
 
 
-def power(n: int, base: int, limit: int) -> int:
-    """The smallest power of `base` that is at least n, or the limit where that is less."""
+def power(n: int, limit: int) -> int:
+    """The smallest power of four that is at least n, or the limit where that is less."""
     size = 1
     while size < n:
-        size *= base
+        size *= 4
     return min(size, limit)
