@@ -4,7 +4,8 @@
 
 SmolLM2-135M in float32, weights as released, on whatever JAX finds (two threads of a CPU where the figures of
 docs/log.md are from). Prints one line per measurement; --json prints JSON alone. `peak_gflops` is a 2048^3 float32
-matmul in the same process, and `work` is seconds x peak_gflops, so that lines of different days and machines compare.
+matmul, timed after each repeat, and `work` is seconds x peak_gflops, so that lines of different days and machines
+compare.
 """
 
 from m2jax import distributed
@@ -69,7 +70,7 @@ def bench_grpo(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     train_step = step.make_step(cfg, grpo.Grpo(l_max=NEW), tx)
     state = step.init_state(weights, tx)
     prompts = _tokens(cfg, N, PROMPT)
-    seconds: dict[str, list[float]] = {"rollout": [], "update": [], "step": []}
+    seconds: dict[str, list[float]] = {"rollout": [], "update": [], "step": [], "peak": []}
     for i in range(1 + _REPEATS.value):
         engine.update("doctor", state.trained)
         began = time.perf_counter()
@@ -85,10 +86,13 @@ def bench_grpo(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
         if i:  # the first compiles
             for name, s in (("rollout", rolled - began), ("update", done - rolled), ("step", done - began)):
                 seconds[name].append(s)
+            seconds["peak"].append(_peak_gflops())
     median = {name: statistics.median(s) for name, s in seconds.items()}
+    peak = median.pop("peak")
     _emit(
         "grpo",
         median["step"],
+        peak,
         **{f"{name}_s": s for name, s in median.items()},
         rollout_tok_s=N * R * NEW / median["rollout"],
         update_tok_s=N * R * (PROMPT + NEW) / median["update"],
@@ -106,6 +110,7 @@ def bench_decode(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
         _emit(
             "decode",
             decode_s,
+            _middle(measured, "peak"),
             batch=batch,
             decode_tok_s=batch * NEW / decode_s,
             prefill_tok_s=batch * (PROMPT - 1) / _middle(measured, "prefill_seconds"),
@@ -128,7 +133,7 @@ def bench_judge_wide(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
         engine, lambda: [_ask([Score("role", next(tokens)[:1536], [[*range(100, 140)]], (12, 34))]) for _ in range(24)]
     )
     alone = _middle(measured, "seconds") / 24
-    _emit("judge-unshared", alone * 24, seconds_a_verdict=alone, times_slower=alone / shared)
+    _emit("judge-unshared", alone * 24, _middle(measured, "peak"), seconds_a_verdict=alone, times_slower=alone / shared)
 
 
 def bench_mixed(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
@@ -154,6 +159,7 @@ def bench_mixed(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     _emit(
         "mixed",
         continuous,
+        _middle(measured, "peak"),
         tok_s=lengths.sum() / continuous,
         waves_tok_s=lengths.sum() / lockstep,
         times_waves=lockstep / continuous,
@@ -186,6 +192,7 @@ def bench_consult(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     _emit(
         "consult",
         seconds,
+        _middle(measured, "peak"),
         seconds=seconds,
         computed_share=_middle(measured, "prefill_tokens") / _middle(measured, "prompt_tokens"),
         host_share=_middle(measured, "host_seconds") / seconds,
@@ -212,7 +219,7 @@ def _judge(
     measured = _runs(engine, ask)
     seconds = _middle(measured, "seconds")
     parts = {key: _middle(measured, key) for key in ("prefill_seconds", "score_seconds", "host_seconds")}
-    _emit(name, seconds, seconds=seconds, **parts, compiles=measured[-1]["compiles"])
+    _emit(name, seconds, _middle(measured, "peak"), seconds=seconds, **parts, compiles=measured[-1]["compiles"])
     return seconds
 
 
@@ -230,14 +237,17 @@ def _ask(requests: list[Request]) -> Dialogue:
 
 
 def _runs(engine: Engine, dialogues: Callable[[], list[Dialogue]]) -> list[dict[str, float]]:
-    """The engine's figures of each run after the first, which compiles; `compiles` counts since then."""
+    """The engine's figures of each run after the first, which compiles; `compiles` counts since then, `peak` is the
+    matmul rate after it.
+    """
     measured = []
     engine.run(dialogues())
     engine.stats()
+    _peak_gflops()
     with count_compiles() as compiles:
         for _ in range(_REPEATS.value):
             ended = engine.run(dialogues())
-            measured.append(engine.stats() | {"compiles": compiles()})
+            measured.append(engine.stats() | {"compiles": compiles(), "peak": _peak_gflops()})
             failed = [result for result in ended if isinstance(result, Failed)]
             if failed:
                 raise failed[0].error
@@ -262,24 +272,21 @@ def _groups(prompts: list[list[int]], completions: Any, advantage: np.ndarray) -
     return jax.tree.map(lambda x: x[:, None], groups)
 
 
-def _median(run: Callable[[], Any]) -> float:
-    jax.block_until_ready(run())
-    seconds = []
-    for _ in range(_REPEATS.value):
-        began = time.perf_counter()
-        jax.block_until_ready(run())
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+@jax.jit
+def _product(a: jax.Array) -> jax.Array:
+    return a @ a
 
 
 def _peak_gflops() -> float:
-    a = jnp.ones((2048, 2048), jnp.float32)
-    product = jax.jit(lambda a: a @ a)
-    return 2 * 2048**3 / _median(lambda: product(a)) / 1e9
+    a, seconds = jnp.ones((2048, 2048), jnp.float32), []
+    for _ in range(5):
+        began = time.perf_counter()
+        _product(a).block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    return 2 * 2048**3 / statistics.median(seconds) / 1e9
 
 
-def _emit(bench: str, measured: float, **fields: Any) -> None:
-    peak = _peak_gflops()
+def _emit(bench: str, measured: float, peak: float, **fields: Any) -> None:
     line = {"bench": bench, **fields, "peak_gflops": peak, "work": measured * peak}
     line["peak_rss_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     line |= {"device": jax.devices()[0].device_kind, "repeats": _REPEATS.value}
