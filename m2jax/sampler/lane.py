@@ -147,7 +147,7 @@ class Lane:
 
     def _prefill(self, batch: list[Row], chunk: int) -> None:
         began = time.perf_counter()
-        places, B = self._places(batch)
+        places, B = self._places(batch, min(self.sizes.rows_of(chunk), self.sizes.slots))
         tokens, count = np.zeros((B, chunk), np.int32), np.zeros(B, np.int32)
         for row, b in places:
             count[b] = min(chunk, row.target - row.cached)
@@ -192,7 +192,7 @@ class Lane:
 
     def _read_out(self, batch: Sequence[tuple[Row, list[list[int]]]], n: int, size: int) -> Iterator[list[np.ndarray]]:
         """The scores of each row's branches: n branches of `size` tokens to a row."""
-        places, B = self._places([row for row, _ in batch])
+        places, B = self._places([row for row, _ in batch], min(self.sizes.rows_of(n * size), self.sizes.slots))
         tokens, length = np.zeros((B, n, size), np.int32), np.zeros((B, n), np.int32)
         targets = np.zeros((B, n, size), np.int32)
         by_choice = bool(batch[0][0].request.choices)
@@ -222,7 +222,7 @@ class Lane:
             return
         constrained = any(row.constraint for row in budget)
         steps = 1 if constrained else self.sizes.burst
-        places, B = self._places(list(budget))
+        places, B = self._places(list(budget), self.sizes.slots)
         draws = self._draws(places, B, {row: min(n, steps) for row, n in budget.items()}, constrained)
         rows, past = self._batch(places, B), bucket(self.sizes.pasts, max(1, *(row.cached for row in budget)))
         enough = np.int32(len(budget) - max(1, len(budget) // 4))
@@ -269,10 +269,12 @@ class Lane:
 
     # ---- batches
 
-    def _places(self, batch: Sequence[Row]) -> tuple[list[tuple[Row, int]], int]:
-        """Each row with its index in a batch in which every shard has the same number of rows, and their number."""
+    def _places(self, batch: Sequence[Row], limit: int) -> tuple[list[tuple[Row, int]], int]:
+        """Each row with its index in a batch in which every shard has the same number of rows, at most `limit`, and
+        the number of them all.
+        """
         on = [[row for row in batch if row.shard == shard] for shard in range(self.shards)]
-        each = power(max(map(len, on)), self.sizes.slots)
+        each = power(max(map(len, on)), limit)
         place = {id(row): shard * each + i for shard, rows in enumerate(on) for i, row in enumerate(rows)}
         return [(row, place[id(row)]) for row in batch], each * self.shards
 
