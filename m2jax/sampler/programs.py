@@ -94,7 +94,9 @@ def prefill_in_pages(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def compute_new(cfg: ModelConfig, params: Params, cache: Cache, past_size: int, rows: Rows, tokens_BT: jax.Array) -> Any:
+def compute_new(
+    cfg: ModelConfig, params: Params, cache: Cache, past_size: int, rows: Rows, tokens_BT: jax.Array
+) -> Any:
     """The keys and values of each layer that `prefill` adds to a dense cache."""
     return _extend(cfg, params, cache, past_size, rows, tokens_BT, 1)[1]
 
