@@ -90,8 +90,7 @@ def extend(past_length_B: jax.Array, n_branches: int = 1) -> Attend:
     """Attention over rows [branch 1 (C tokens) | ... | branch n], each padded on its right, that see a past and
     themselves; C = T / n.
 
-    The cache of a layer is a past, or None where there is none (then there is one branch). What comes
-    back is the new {"k": BKHT, "v": BKTH}.
+    The cache of a layer is a past, or None where there is none. What comes back is the new {"k": BKHT, "v": BKTH}.
     """
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache | None) -> tuple[jax.Array, Cache]:
@@ -203,7 +202,8 @@ def _layout(k: jax.Array, v: jax.Array) -> Cache:
 def _branches(
     q: jax.Array, new: Cache, n: int = 1, past: Cache | None = None, past_length_B: jax.Array | None = None
 ) -> jax.Array:
-    """Causal attention within each of n branches of T / n tokens, which all see the same past.
+    """Causal attention within each of n branches of T / n tokens, which all see the same past: q and what comes back
+    are BTKGH, in q's dtype.
 
     All queries of a key head are the rows of one matrix, [n, G, C] of them: a product of matrices per row of the batch
     and head is what a CPU does fast (three times as fast as einsums over the separate axes), and no TPU minds.

@@ -228,7 +228,7 @@ def engine_sizes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case]
     slots = min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt)
     # few shapes, since each is compiled: a reply with what a judge's question puts around it, and something longer
     chunk = ceil(max_tokens + page, page)
-    chunks = (chunk, max(min(4 * chunk, pasts[-1]), ceil(suffix, 16)))
+    chunks = tuple(sorted({chunk, max(min(4 * chunk, pasts[-1]), ceil(suffix, 16))}))
     return ceil(len(prompts[longest]), 16), Sizes(slots, slots * pasts[-1] // page + 1, page, pasts, chunks)
 
 
