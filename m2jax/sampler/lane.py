@@ -3,7 +3,7 @@
 A round admits waiting requests, computes prompts that are not cached yet (chunks of bounded size, so that a long
 prompt does not stall the others), scores what is ready, and decodes a burst of steps for all rows that can. Rows that
 finish leave and others enter between bursts. Shapes are few, since each is compiled: rows in powers of four,
-chunks and pasts from `Sizes`.
+the branches of a score in powers of two, chunks and pasts from `Sizes`.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Lane:
     def _admit(self) -> None:
         copies = self.scheduler.admit()
         if any(copies):
-            n = power(max(map(len, copies)), self.sizes.slots)
+            n = power(max(map(len, copies)), 4, self.sizes.slots)
             ids = np.zeros((2, self.shards, n), np.int32)
             for shard, pairs in enumerate(copies):
                 for i, pair in enumerate(pairs):
@@ -166,7 +166,7 @@ class Lane:
         alike = [row for row in ready if bool(row.request.choices) == bool(first.choices)]
         todo = [self._branches(row) for row in alike]
         size = bucket(self.sizes.chunks, max(len(branch) for branches in todo for branch in branches))
-        n = power(max(map(len, todo)), self.sizes.rows_of(size))
+        n = power(max(map(len, todo)), 2, self.sizes.rows_of(size))
         fit = self.sizes.rows_of(n * size)
         taken: Counter[int] = Counter()
         batch: list[tuple[Row, list[list[int]]]] = []
@@ -274,7 +274,7 @@ class Lane:
         the number of them all.
         """
         on = [[row for row in batch if row.shard == shard] for shard in range(self.shards)]
-        each = power(max(map(len, on)), limit)
+        each = power(max(map(len, on)), 4, limit)
         place = {id(row): shard * each + i for shard, rows in enumerate(on) for i, row in enumerate(rows)}
         return [(row, place[id(row)]) for row in batch], each * self.shards
 

@@ -255,9 +255,9 @@ def bucket(sizes: Sequence[int], n: int) -> int:
     return next(size for size in sizes if size >= n)
 
 
-def power(n: int, limit: int) -> int:
-    """The smallest power of four that is at least n, or the limit where that is less."""
+def power(n: int, base: int, limit: int) -> int:
+    """The smallest power of `base` that is at least n, or the limit where that is less."""
     size = 1
     while size < n:
-        size *= 4
+        size *= base
     return min(size, limit)
