@@ -22,6 +22,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "weights",
     "checkpoint",
     "sampler",
+    "records",
     "clinic",
     "verifier",
     "data",
@@ -32,6 +33,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "run",
 )
 WITHOUT_JAX = (
+    "m2jax.records.record",
     "m2jax.verifier.rubric",
     "m2jax.verifier.checks",
     "m2jax.verifier.reward",
