@@ -120,11 +120,11 @@ class Lane:
         done: list[tuple[Ticket, Answer]] = []
         rows = self.scheduler.rows
         self._admit()
-        while batch := self.scheduler.pick_prefill():
-            self._prefill(*batch)
+        # full batches decode fastest, so prompts come first; but at most a largest chunk for each slot
+        room = self.sizes.slots * self.shards * self.sizes.chunks[-1]
+        while (batch := self.scheduler.pick_prefill()) and room > 0:
+            room -= self._prefill(*batch)
             self._admit()
-            if sum(row.ready for row in rows) * 2 >= min(self.sizes.slots * self.shards, len(rows)):
-                break
         while batch := [row for row in rows if row.ready and isinstance(row.request, Score)]:
             done += self._score(batch)
         self._decode()
@@ -145,7 +145,8 @@ class Lane:
                     ids[:, shard, i] = pair
             self._cache = programs.copy_pages(self._cache, *put_batch(self.mesh, (ids[0], ids[1])))
 
-    def _prefill(self, batch: list[Row], chunk: int) -> None:
+    def _prefill(self, batch: list[Row], chunk: int) -> int:
+        """Computes a chunk of each row; returns how many tokens that were."""
         began = time.perf_counter()
         places, B = self._places(batch, min(self.sizes.rows_of(chunk), self.sizes.slots))
         tokens, count = np.zeros((B, chunk), np.int32), np.zeros(B, np.int32)
@@ -158,6 +159,7 @@ class Lane:
         for row, b in places:
             self.scheduler.advance(row, int(count[b]))
         self._note("prefill", began, prefill_tokens=int(count.sum()))
+        return int(count.sum())
 
     def _score(self, ready: list[Row]) -> list[tuple[Ticket, Answer]]:
         """Reads out the next suffixes of as many rows as a batch holds; returns the requests that are through."""
