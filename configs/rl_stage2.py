@@ -77,6 +77,7 @@ def base() -> ConfigDict:
     c.checkpoint = ConfigDict()
     c.checkpoint.every = 1
     c.checkpoint.keep = 2
+    c.checkpoint.rollout_seconds = 300.0  # how often replies still being written are kept; 0: never
     return c
 
 

@@ -33,7 +33,7 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
             devices = f"{mesh.size} x {jax.devices()[0].device_kind}"
             print(f"{config.model} on {devices}; run folder {workdir}", flush=True)
             parts, state = rl.start(config, mesh)
-            stage = rl.stage(parts)
+            stage = rl.stage(parts, workdir)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
     workdir.mkdir(parents=True, exist_ok=True)

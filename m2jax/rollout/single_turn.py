@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from m2jax.sampler.engine import Engine
+from m2jax.sampler.journal import Journal
 from m2jax.sampler.requests import Completion, Dialogue, Failed, Generate
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
@@ -88,11 +89,12 @@ def roll_out(
     seed: int,
     first_key: int = 0,
     role: str = "doctor",
+    journal: Journal | None = None,
 ) -> list[list[Rollout]]:
     """R graded replies of `role` to each case; sample j of case i has the key first_key + i * R + j."""
     dialogues = [single_turn(case, tokenizer, role, judge) for case in cases for _ in range(n_samples)]
     keys = range(first_key, first_key + len(dialogues))
-    replies = results_of(engine.run(dialogues, seed=seed, keys=keys))
+    replies = results_of(engine.run(dialogues, seed=seed, keys=keys, journal=journal))
     groups = [replies[i : i + n_samples] for i in range(0, len(replies), n_samples)]
     return [pay(case, group, reward) for case, group in zip(cases, groups, strict=True)]
 

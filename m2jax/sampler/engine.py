@@ -21,6 +21,7 @@ import numpy as np
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.sampler.grammar import Grammars
+from m2jax.sampler.journal import Journal, Known
 from m2jax.sampler.lane import Lane
 from m2jax.sampler.requests import Answer, Dialogue, Failed, Request, Role
 from m2jax.sampler.scheduler import Sizes, Ticket
@@ -75,11 +76,19 @@ class Engine:
         for lane in self.lanes.values():
             lane.scheduler.forget()
 
-    def run(self, dialogues: Sequence[Dialogue], *, seed: int = 0, keys: Sequence[int] | None = None) -> list[Any]:
+    def run(
+        self,
+        dialogues: Sequence[Dialogue],
+        *,
+        seed: int = 0,
+        keys: Sequence[int] | None = None,
+        journal: Journal | None = None,
+    ) -> list[Any]:
         """Runs the dialogues to their ends; returns what each returned, or `Failed`, in order.
 
         keys: uint32, one per dialogue, names its samples (None: its index). What a dialogue raises ends that dialogue;
-        a request that can never fit is raised in it as ValueError.
+        a request that can never fit is raised in it as ValueError. journal: where the answers are kept from time to
+        time, and taken from where it already has them.
         """
         began = time.perf_counter()
         keys = range(len(dialogues)) if keys is None else keys
@@ -88,14 +97,21 @@ class Engine:
         for lane in self.lanes.values():
             lane.seed = np.uint32(seed)
         for i in list(running):
-            self._resume(i, running, results, None)
+            self._resume(i, running, results, None, journal)
         while running:
             for lane in self.lanes.values():
                 for ticket, answer in lane.round():
+                    if journal:
+                        journal.add(ticket, answer)
                     i, place = ticket.dialogue, ticket.place
                     running[i].answers[place] = answer
                     if all(a is not None for a in running[i].answers):
-                        self._resume(i, running, results, running[i].answers)
+                        self._resume(i, running, results, running[i].answers, journal)
+            if journal and journal.due:
+                for lane in self.lanes.values():
+                    for ticket, answer in lane.in_flight():
+                        journal.add(ticket, answer)
+                journal.flush()
         self.seconds += time.perf_counter() - began
         return results
 
@@ -114,7 +130,12 @@ class Engine:
         return total
 
     def _resume(
-        self, i: int, running: dict[int, _Running], results: list[Any], answers: list[Answer | None] | None
+        self,
+        i: int,
+        running: dict[int, _Running],
+        results: list[Any],
+        answers: list[Answer | None] | None,
+        journal: Journal | None,
     ) -> None:
         """Gives dialogue i its answers and takes its next requests, until it waits or ends."""
         state = running[i]
@@ -133,19 +154,20 @@ class Engine:
                 return
             state.many = isinstance(asked, list)
             requests = asked if state.many else [asked]
-            if not requests:
-                value, throw = [], None
-                continue
             try:
                 placed = [self._place(request) for request in requests]
             except ValueError as error:
                 throw = error
                 continue
-            state.answers = [None] * len(requests)
+            state.answers = []
             for place, (request, (lane, role)) in enumerate(zip(requests, placed, strict=True)):
-                lane.submit(Ticket(i, state.made, place, state.key), request, role)
+                ticket = Ticket(i, state.made, place, state.key)
+                known = journal.known(ticket) if journal else Known()
+                state.answers.append(lane.submit(ticket, request, role, known))
                 state.made += 1
-            return
+            if any(answer is None for answer in state.answers):
+                return
+            value, throw = state.answers if state.many else state.answers[0], None
 
     def _place(self, request: Request) -> tuple[Lane, Role]:
         """The lane and role of a request; ValueError where it cannot be served."""

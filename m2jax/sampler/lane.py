@@ -21,6 +21,7 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.sampler import cache, programs
 from m2jax.sampler.grammar import Grammars
+from m2jax.sampler.journal import Known
 from m2jax.sampler.requests import Answer, Completion, Generate, Request, Role, Score
 from m2jax.sampler.sampling import Knobs
 from m2jax.sampler.scheduler import Row, Scheduler, Sizes, Ticket, bucket, power
@@ -101,19 +102,32 @@ class Lane:
                 "chunks"
             )
 
-    def submit(self, ticket: Ticket, request: Request, role: Role) -> None:
-        """Queues a request that `check` has passed."""
+    def submit(self, ticket: Ticket, request: Request, role: Role, known: Known) -> Answer | None:
+        """Queues a request that `check` has passed, with what it is known to be answered; the answer where that is
+        all.
+        """
         if isinstance(request, Generate):
-            tokens = [int(t) for t in request.prompt]
+            tokens = [*(int(t) for t in request.prompt), *known.tokens]
             target = len(tokens) - 1
         else:
             tokens = [int(t) for t in request.prefix]
             # where tokens are scored, the first is predicted by the prefix's last, which then begins every branch
             target = len(tokens) - (not request.choices or not all(map(len, request.suffixes)))
-        row = Row(ticket, request, role, tokens, target)
+        row = Row(ticket, request, role, tokens, target, scores=list(known.scores))
+        if known.tokens:
+            row.logps.append(np.float32(known.logps))
         if isinstance(request, Generate) and request.schema is not None:
             row.constraint = self.grammars.start(request.schema, row.limit)
+            for token in known.tokens:
+                row.constraint.take(token)
+        if row.ended:
+            return self._answer(row)
         self.scheduler.submit(row)
+        return None
+
+    def in_flight(self) -> list[tuple[Ticket, Answer]]:
+        """What the requests in the lane have been answered so far."""
+        return [(row.ticket, self._answer(row)) for row in self.scheduler.in_flight() if row.logps or row.scores]
 
     def round(self) -> list[tuple[Ticket, Answer]]:
         """One round of device work; returns what it finished."""
@@ -130,7 +144,7 @@ class Lane:
         self._decode()
         for row in [row for row in rows if row.ended]:
             self.scheduler.leave(row)
-            done.append((row.ticket, self._completion(row)))
+            done.append((row.ticket, self._answer(row)))
         return done
 
     # ---- device work
@@ -181,9 +195,9 @@ class Lane:
         for (row, branches), scores in zip(batch, out, strict=True):
             row.scores += scores
             self.counts["verdicts"] += len(branches) * bool(first.choices)
-            if len(row.scores) == len(row.request.suffixes):
+            if row.ended:
                 self.scheduler.leave(row)
-                done.append((row.ticket, row.scores))
+                done.append((row.ticket, self._answer(row)))
         self._note("score", began)
         return done
 
@@ -296,7 +310,9 @@ class Lane:
             mask[b] = self._own_ranks[row.role.adapter]
         return mask
 
-    def _completion(self, row: Row) -> Completion:
+    def _answer(self, row: Row) -> Answer:
+        if isinstance(row.request, Score):
+            return list(row.scores)
         tokens = np.asarray(row.tokens[len(row.request.prompt) :], np.int32)
         full, sampling = np.concatenate(row.logps, axis=1)
         stopped = int(tokens[-1]) in row.role.sampling.stop

@@ -18,7 +18,7 @@ import numpy as np
 
 from m2jax.sampler.grammar import Constraint
 from m2jax.sampler.pages import Pages
-from m2jax.sampler.requests import Generate, Request, Role
+from m2jax.sampler.requests import Generate, Request, Role, Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,9 @@ class Row:
 
     @property
     def ended(self) -> bool:
-        if not isinstance(self.request, Generate) or not self.made:
+        if isinstance(self.request, Score):
+            return len(self.scores) == len(self.request.suffixes)
+        if not self.made:
             return False
         complete = self.constraint is not None and self.constraint.done
         return complete or self.made >= self.limit or self.tokens[-1] in self.role.sampling.stop
@@ -134,6 +136,10 @@ class Scheduler:
 
     def submit(self, row: Row) -> None:
         heapq.heappush(self._waiting, (row.ticket, row))
+
+    def in_flight(self) -> list[Row]:
+        """The rows at work and those that wait."""
+        return [*self.rows, *(row for _, row in self._waiting)]
 
     def admit(self) -> list[list[tuple[int, int]]]:
         """Gives waiting requests slots and pages, oldest first, as long as there are any. Returns, per shard, which

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens, roll_out
 from m2jax.sampler.engine import Engine
+from m2jax.sampler.journal import Journal
 from m2jax.sampler.requests import Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
@@ -124,8 +126,10 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     return parts, init_state(trained, tx)
 
 
-def stage(parts: Parts) -> Stage:
-    """The RL stage: each step rolls out, grades, and updates the policy once per mini-batch."""
+def stage(parts: Parts, workdir: Path) -> Stage:
+    """The RL stage: each step rolls out, grades, and updates the policy once per mini-batch. What a long rollout has
+    generated is kept in `workdir`/rollout.jsonl.
+    """
     config, engine = parts.config, parts.engine
     stream = case_data.CaseStream(parts.train, config.data.prompts_per_step, config.seed)
     train_step = make_step(parts.cfg, parts.grpo, parts.tx, jnp.dtype(config.dtype))
@@ -137,9 +141,14 @@ def stage(parts: Parts) -> Stage:
         engine.forget()  # a step after a restart is the same to the bit
         engine.update("doctor", state.trained)
         cases = next(stream)
+        journal = None
+        if config.checkpoint.rollout_seconds:
+            who = {"step": step, "seed": config.seed, "cases": [case.id for case in cases]}
+            writes = jax.process_index() == 0
+            journal = Journal(workdir / "rollout.jsonl", who, config.checkpoint.rollout_seconds, writes=writes)
         rollouts = roll_out(
             engine, parts.tokenizer, cases, R, parts.judge, parts.reward,
-            seed=config.seed, first_key=step * len(cases) * R,
+            seed=config.seed, first_key=step * len(cases) * R, journal=journal,
         )  # fmt: skip
         metrics = rollout_metrics(rollouts) | engine_metrics(engine.stats())
         metrics["rollout/seconds"] = time.perf_counter() - began
@@ -279,6 +288,10 @@ def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     ):
         if n < 1 or n % split:
             raise ValueError(f"config.{key} is {n}; it must be a multiple of data x fsdp = {split} of the mesh")
+    if config.checkpoint.rollout_seconds < 0:
+        raise ValueError(
+            f"config.checkpoint.rollout_seconds is {config.checkpoint.rollout_seconds}; give seconds, or 0 for never"
+        )
     if config.grpo.minibatches < 1 or config.steps < 1:
         raise ValueError(
             f"config.grpo.minibatches {config.grpo.minibatches} and config.steps {config.steps} must be at least 1"

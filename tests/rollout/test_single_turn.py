@@ -108,7 +108,7 @@ class FakeEngine:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer, self.asked = tokenizer, []
 
-    def run(self, dialogues, *, seed, keys):
+    def run(self, dialogues, *, seed, keys, journal=None):
         self.seed = seed
         return [self.answer(d, key) for d, key in zip(dialogues, keys, strict=True)]
 

@@ -57,6 +57,21 @@ def test_draws_follow_the_distribution(how):
     np.testing.assert_allclose(cut, np.log(q[tokens]), atol=1e-5)
 
 
+@pytest.mark.parametrize("how", [Sampling(top_k=40), Sampling(top_p=0.9), Sampling(top_k=1000, top_p=0.5)], ids=str)
+def test_a_large_vocabulary_is_cut_where_sorting_would_cut_it(how):
+    logits = np.float32(3 * np.random.default_rng(0).standard_normal((4, 50_000)))
+    logits[:, 7] = logits.max(-1)  # the best token twice
+    allowed = np.ones_like(logits, bool)
+    allowed[1] = np.arange(50_000) % 2 == 0
+    u = np.float32([0.5, 0.5, 1e-7, 1 - 1e-7])
+    _, full, cut = jax.jit(sample)(logits, u, knobs(*[how] * 4), allowed)
+    p = np.exp(logits.astype(np.float64))
+    for row in range(4):
+        share = np.sort(np.where(allowed[row], p[row], 0))[::-1][: how.top_k or None]
+        kept = share[np.cumsum(share) - share < how.top_p * share.sum()].sum() / p[row].sum()
+        assert full[row] - cut[row] == pytest.approx(np.log(kept), abs=2e-4)
+
+
 def test_ends_of_the_interval_never_draw_an_impossible_token():
     logits = jnp.asarray([[-jnp.inf, 0.0, -jnp.inf, 0.0, -jnp.inf]] * 2)
     tokens, _, _ = sample(

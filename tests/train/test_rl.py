@@ -111,7 +111,7 @@ class FakeEngine:
     def stats(self):
         return {"decode_tokens": 6.0, "decode_seconds": 2.0}
 
-    def run(self, dialogues, *, seed, keys):
+    def run(self, dialogues, *, seed, keys, journal=None):
         self.keys.append(list(keys))
         good, bad = (completion(*self.tokenizer.encode(word)) for word in ("fever", "cough"))
         return [self.answer(d, bad if i // 2 < self.n_even or i % 2 == 0 else good) for i, d in enumerate(dialogues)]
@@ -134,6 +134,7 @@ def parts(tokenizer: Tokenizer, n_even: int) -> rl.Parts:
     config, cases = ConfigDict({"seed": 0, "dtype": "float32"}), [case("a"), case("b")]
     config.data = {"prompts_per_step": 2, "samples_per_prompt": 2}
     config.grpo = {"minibatches": 1, "micro_groups": 1}
+    config.checkpoint = {"rollout_seconds": 0}
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     sampling, reward, tx = Sampling(max_tokens=8), Reward(length_scale=0), optimizer.make(optimizer.Optimizer(1.0))
     engine = FakeEngine(tokenizer, n_even)
@@ -142,9 +143,9 @@ def parts(tokenizer: Tokenizer, n_even: int) -> rl.Parts:
     )  # fmt: skip
 
 
-def test_groups_without_signal_are_dropped_and_rows_stay(tokenizer: Tokenizer):
+def test_groups_without_signal_are_dropped_and_rows_stay(tokenizer: Tokenizer, tmp_path: Path):
     made = parts(tokenizer, n_even=1)
-    stage = rl.stage(made)
+    stage = rl.stage(made, tmp_path)
     state = TrainState(np.int32(0), {"w": np.zeros(1)}, ())
     ((groups, n),), metrics = stage.make_batch(3, state)
     assert (n, metrics["groups/dropped"], groups.tokens.shape) == (1, 1, (2, 1, 16 + 2 * 8))
@@ -157,8 +158,8 @@ def test_groups_without_signal_are_dropped_and_rows_stay(tokenizer: Tokenizer):
     assert metrics["reward/total"] == pytest.approx(0.25) and metrics["reward/std_in_group"] == pytest.approx(0.25)
 
 
-def test_a_step_without_any_signal_changes_nothing(tokenizer: Tokenizer):
-    stage = rl.stage(parts(tokenizer, n_even=2))
+def test_a_step_without_any_signal_changes_nothing(tokenizer: Tokenizer, tmp_path: Path):
+    stage = rl.stage(parts(tokenizer, n_even=2), tmp_path)
     state = TrainState(np.int32(0), {"w": np.zeros(1)}, ())
     batch, metrics = stage.make_batch(0, state)
     assert batch == [] and metrics["groups/dropped"] == 2

@@ -62,6 +62,25 @@ def test_run_that_was_killed_and_ended_goes_on_bit_by_bit(runs: Runs) -> None:
     assert (runs.whole / "eval_before.jsonl").read_bytes() != (runs.whole / "eval_after.jsonl").read_bytes()
 
 
+def test_killed_while_it_generates_it_goes_on_from_what_was_kept(
+    files: tuple[Path, Path], runs: Runs, tmp_path: Path
+) -> None:
+    values = {"steps": 3, "checkpoint.rollout_seconds": 1e-6}
+    argv, folder = tiny_run.command(*files, tmp_path / "run", **values), tmp_path / "run"
+    code, output = tiny_run.stop_when(
+        tiny_run.start(argv), lambda: _kept(folder) == 1 and len(read_metrics(folder)) == 1, signal.SIGKILL
+    )
+    assert code == -signal.SIGKILL, output
+    kept = (folder / "rollout.jsonl").read_bytes()
+    _succeed(argv)
+    assert len(kept.splitlines()) > 1
+    whole, broken = _numbers(runs.whole)[:3], _numbers(folder)
+    for row, same in zip(broken, whole, strict=True):  # the same replies; their log-probs up to rounding
+        for key in row:
+            if key.startswith(("reward", "rollout", "groups", "update/tokens")):
+                assert math.isclose(row[key], same[key], rel_tol=1e-4, abs_tol=1e-4), key
+
+
 def test_sigterm_saves_the_step_in_flight_and_says_so(runs: Runs) -> None:
     code, output, lines, checkpoint = runs.ended
     assert code == 0, output
@@ -144,6 +163,13 @@ def _done(workdir: Path) -> tuple[int, int | None]:
     """Lines of metrics.jsonl, and the newest whole checkpoint."""
     steps = [int(f.name) for f in (workdir / "checkpoints").iterdir() if f.name.isdigit()]
     return len(read_metrics(workdir)), max(steps, default=None)
+
+
+def _kept(workdir: Path) -> int:
+    """The step whose rollout is in the journal; -1 where there is none."""
+    file = workdir / "rollout.jsonl"
+    lines = file.read_bytes().splitlines() if file.exists() else []
+    return json.loads(lines[0])["step"] if len(lines) > 1 else -1
 
 
 def _numbers(workdir: Path) -> list[dict[str, Any]]:

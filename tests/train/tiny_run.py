@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -124,8 +125,13 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 def stop_at(process: subprocess.Popen[str], workdir: Path, steps: int, how: signal.Signals) -> tuple[int, str]:
     """Sends the signal as soon as metrics.jsonl has `steps` lines; (exit code, output)."""
+    return stop_when(process, lambda: len(read_metrics(workdir)) >= steps, how)
+
+
+def stop_when(process: subprocess.Popen[str], ready: Callable[[], bool], how: signal.Signals) -> tuple[int, str]:
+    """Sends the signal as soon as it is `ready`; (exit code, output)."""
     until = time.monotonic() + SECONDS
-    while process.poll() is None and len(read_metrics(workdir)) < steps and time.monotonic() < until:
+    while process.poll() is None and not ready() and time.monotonic() < until:
         time.sleep(0.002)
     if process.poll() is None:
         process.send_signal(how)
