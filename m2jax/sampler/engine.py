@@ -51,8 +51,10 @@ class Engine:
         grammars: Grammars | None = None,
     ) -> None:
         self.cfg, self.mesh, self.sizes, self.roles, self.dtype = cfg, mesh, sizes, roles, dtype
+        n_stops = max(1, *(len(role.sampling.stop) for role in roles.values()))
         self.lanes = {
-            name: Lane(cfg, mesh, sizes, dtype, grammars) for name in sorted({r.params for r in roles.values()})
+            name: Lane(cfg, mesh, sizes, dtype, grammars, n_stops)
+            for name in sorted({role.params for role in roles.values()})
         }
         self.seconds = 0.0
 
@@ -70,6 +72,14 @@ class Engine:
             raise ValueError(f"no role uses weights named {name!r}; roles use {', '.join(known)}")
         for lane in lanes:
             self.lanes[lane].set_adapter(name, weights)
+
+    def warm_up(self, choices: Sequence[int] = ()) -> None:
+        """Compiles every shape that can come up, once all weights are handed over; a run then never waits for XLA.
+
+        choices: how many choices the scores to come will have; 0 where tokens are scored.
+        """
+        for lane in self.lanes.values():
+            lane.warm_up(choices)
 
     def forget(self) -> None:
         """Empties the prefix caches: what runs next is then, to the bit, what it would be in a fresh process."""

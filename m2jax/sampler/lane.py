@@ -8,9 +8,10 @@ the branches of a score in powers of two, chunks and pasts from `Sizes`.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -29,12 +30,21 @@ from m2jax.sharding import put_batch, put_replicated
 
 
 class Lane:
-    """Rows over one set of parameters. `seed` names the run's samples, as uint32."""
+    """Rows over one set of parameters. `seed` names the run's samples, as uint32. n_stops: the most stop tokens that a
+    role has.
+    """
 
     def __init__(
-        self, cfg: ModelConfig, mesh: jax.sharding.Mesh, sizes: Sizes, dtype: Any, grammars: Grammars | None
+        self,
+        cfg: ModelConfig,
+        mesh: jax.sharding.Mesh,
+        sizes: Sizes,
+        dtype: Any,
+        grammars: Grammars | None,
+        n_stops: int,
     ) -> None:
         self.cfg, self.mesh, self.sizes, self.dtype, self.grammars = cfg, mesh, sizes, dtype, grammars
+        self.n_stops = n_stops
         self.shards = mesh.shape["data"] * mesh.shape["fsdp"]
         self.scheduler = Scheduler(sizes, self.shards)
         self.counts = self.scheduler.counts
@@ -149,6 +159,34 @@ class Lane:
 
     # ---- device work
 
+    def warm_up(self, choices: Sequence[int]) -> None:
+        """Runs every shape of every program once, on rows that only fill a batch, so that nothing compiles later.
+
+        choices: how many choices the scores to come will have; 0 where tokens are scored.
+        """
+        sizes = self.sizes
+
+        def batches(tokens: int) -> list[int]:
+            limit = min(sizes.rows_of(tokens), sizes.slots)
+            return sorted({power(n, 4, limit) * self.shards for n in range(1, limit + 1)})
+
+        for n in sorted({power(n, 4, sizes.slots) for n in range(1, sizes.slots + 1)}):
+            page_0 = np.zeros((self.shards, n), np.int32)
+            self._cache = programs.copy_pages(self._cache, *put_batch(self.mesh, (page_0, page_0)))
+            for past, constrained in itertools.product(sizes.pasts, {False, self.grammars is not None}):
+                if past:
+                    self._burst([], n * self.shards, past, {}, constrained)
+        for chunk, past in itertools.product(sizes.chunks, sizes.pasts):
+            for B in batches(chunk):
+                inputs = put_batch(self.mesh, (np.zeros((B, chunk), np.int32), np.zeros(B, np.int32)))
+                rows = self._batch([], B)
+                self._cache = programs.prefill(self.cfg, self._weights(), self._cache, past, rows, *inputs)
+            for n_choices in choices if past else ():
+                for n in sorted({power(n, 2, sizes.rows_of(chunk)) for n in range(1, sizes.rows_of(chunk) + 1)}):
+                    for B in batches(n * chunk):
+                        blank = np.zeros((B, n, chunk), np.int32)
+                        self._read_out(self._batch([], B), past, blank, blank[..., 0], blank, blank[:, 0, :n_choices])
+
     def _admit(self) -> None:
         copies = self.scheduler.admit()
         if any(copies):
@@ -178,23 +216,33 @@ class Lane:
     def _score(self, ready: list[Row]) -> list[tuple[Ticket, Answer]]:
         """Reads out the next suffixes of as many rows as a batch holds; returns the requests that are through."""
         began = time.perf_counter()
-        first = ready[0].request
-        alike = [row for row in ready if bool(row.request.choices) == bool(first.choices)]
+        n_choices = len(ready[0].request.choices)
+        alike = [row for row in ready if len(row.request.choices) == n_choices]
         todo = [self._branches(row) for row in alike]
         size = bucket(self.sizes.chunks, max(len(branch) for branches in todo for branch in branches))
         n = power(max(map(len, todo)), 2, self.sizes.rows_of(size))
-        fit = self.sizes.rows_of(n * size)
+        fit = min(self.sizes.rows_of(n * size), self.sizes.slots)
         taken: Counter[int] = Counter()
-        batch: list[tuple[Row, list[list[int]]]] = []
-        for row, branches in zip(alike, todo, strict=True):
+        batch: list[Row] = []
+        for row in alike:
             if taken[row.shard] < fit:
                 taken[row.shard] += 1
-                batch.append((row, branches[:n]))
-        out = self._read_out(batch, n, size)
+                batch.append(row)
+        places, B = self._places(batch, fit)
+        tokens, length = np.zeros((B, n, size), np.int32), np.zeros((B, n), np.int32)
+        targets, choices = np.zeros((B, n, size), np.int32), np.zeros((B, n_choices), np.int32)
+        for row, b in places:
+            choices[b] = row.request.choices
+            for i, branch in enumerate(self._branches(row)[:n]):
+                tokens[b, i, : len(branch)], length[b, i] = branch, len(branch)
+                targets[b, i, : len(branch) - 1] = branch[1:]
+        past = bucket(self.sizes.pasts, max(row.cached for row in batch))
+        logp = self._read_out(self._batch(places, B), past, tokens, length, targets, choices)
         done = []
-        for (row, branches), scores in zip(batch, out, strict=True):
-            row.scores += scores
-            self.counts["verdicts"] += len(branches) * bool(first.choices)
+        for row, b in places:
+            branches = self._branches(row)[:n]
+            row.scores += [logp[b, i, : n_choices or len(branch) - 1] for i, branch in enumerate(branches)]
+            self.counts["verdicts"] += len(branches) * bool(n_choices)
             if row.ended:
                 self.scheduler.leave(row)
                 done.append((row.ticket, self._answer(row)))
@@ -206,29 +254,20 @@ class Lane:
         head = row.tokens[row.target :]
         return [[*head, *suffix] for suffix in row.request.suffixes[len(row.scores) :]]
 
-    def _read_out(self, batch: Sequence[tuple[Row, list[list[int]]]], n: int, size: int) -> Iterator[list[np.ndarray]]:
-        """The scores of each row's branches: n branches of `size` tokens to a row."""
-        places, B = self._places([row for row, _ in batch], min(self.sizes.rows_of(n * size), self.sizes.slots))
-        tokens, length = np.zeros((B, n, size), np.int32), np.zeros((B, n), np.int32)
-        targets = np.zeros((B, n, size), np.int32)
-        by_choice = bool(batch[0][0].request.choices)
-        choices = np.zeros((B, max(map(len, (row.request.choices for row, _ in batch)))), np.int32)
-        for (_, b), (row, branches) in zip(places, batch, strict=True):
-            choices[b, : len(row.request.choices)] = row.request.choices
-            for i, branch in enumerate(branches):
-                tokens[b, i, : len(branch)], length[b, i] = branch, len(branch)
-                targets[b, i, : len(branch) - 1] = branch[1:]
-        rows, past = self._batch(places, B), bucket(self.sizes.pasts, max(row.cached for row, _ in batch))
-        args = self.cfg, self._weights(), self._cache, past, rows, n
-        flat = tokens.reshape(B, -1)
-        if by_choice:
-            out = programs.score_choices(*args, *put_batch(self.mesh, (flat, length, choices)))
+    def _read_out(
+        self, rows: programs.Rows, past: int, tokens: np.ndarray, length: np.ndarray, targets: np.ndarray,
+        choices: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """Log-probabilities [B, n, ...] of n branches a row: tokens, targets [B, n, S], length [B, n], choices [B, C];
+        where there are choices, theirs after each branch, else the targets'.
+        """
+        args = self.cfg, self._weights(), self._cache, past, rows, tokens.shape[1]
+        B = len(tokens)
+        if choices.shape[1]:
+            out = programs.score_choices(*args, *put_batch(self.mesh, (tokens.reshape(B, -1), length, choices)))
         else:
-            out = programs.score_tokens(*args, *put_batch(self.mesh, (flat, targets.reshape(B, -1))))
-        logp = np.asarray(jax.device_get(out)).reshape(B, n, -1)
-        for (_, b), (row, branches) in zip(places, batch, strict=True):
-            ends = [len(row.request.choices) if by_choice else len(branch) - 1 for branch in branches]
-            yield [logp[b, i, :end] for i, end in enumerate(ends)]
+            out = programs.score_tokens(*args, *put_batch(self.mesh, (tokens.reshape(B, -1), targets.reshape(B, -1))))
+        return np.asarray(jax.device_get(out)).reshape(*tokens.shape[:2], -1)
 
     def _decode(self) -> None:
         """One burst for every row whose prompt is cached; of one step where a grammar has a say in the next."""
@@ -237,16 +276,10 @@ class Lane:
         if not budget:
             return
         constrained = any(row.constraint for row in budget)
-        steps = 1 if constrained else self.sizes.burst
         places, B = self._places(list(budget), self.sizes.slots)
-        draws = self._draws(places, B, {row: min(n, steps) for row, n in budget.items()}, constrained)
-        rows, past = self._batch(places, B), bucket(self.sizes.pasts, max(1, *(row.cached for row in budget)))
-        enough = np.int32(len(budget) - max(1, len(budget) // 4))
-        seed, enough = put_replicated(self.mesh, (self.seed, enough))
-        self._cache, burst = programs.decode(
-            self.cfg, self._weights(), self._cache, past, steps, rows, put_batch(self.mesh, draws), seed, enough
+        burst = self._burst(
+            places, B, bucket(self.sizes.pasts, max(1, *(row.cached for row in budget))), budget, constrained
         )
-        burst = jax.device_get(burst)
         for row, b in places:
             made = int(burst.made_B[b])
             row.tokens += burst.tokens[b, :made].tolist()
@@ -258,11 +291,25 @@ class Lane:
         slot_steps = int(burst.made_B.max()) * self.sizes.slots * self.shards
         self._note("decode", began, decode_tokens=int(burst.made_B.sum()), slot_steps=slot_steps)
 
+    def _burst(
+        self, places: list[tuple[Row, int]], B: int, past: int, budget: dict[Row, int], constrained: bool
+    ) -> programs.Burst:
+        """Runs a burst in which each row makes at most its budget; ends early once a quarter of the rows has ended."""
+        steps = 1 if constrained else self.sizes.burst
+        draws = self._draws(places, B, {row: min(n, steps) for row, n in budget.items()}, constrained)
+        enough = np.int32(max(0, len(budget) - max(1, len(budget) // 4)))
+        seed, enough = put_replicated(self.mesh, (self.seed, enough))
+        self._cache, burst = programs.decode(
+            self.cfg, self._weights(), self._cache, past, steps, self._batch(places, B),
+            put_batch(self.mesh, draws), seed, enough,
+        )  # fmt: skip
+        return jax.device_get(burst)
+
     def _draws(
         self, places: list[tuple[Row, int]], B: int, budget: dict[Row, int], constrained: bool
     ) -> programs.Draws:
         request = np.zeros((B, 2), np.uint32)
-        stop = np.full((B, max(1, *(len(row.role.sampling.stop) for row in budget))), -1, np.int32)
+        stop = np.full((B, self.n_stops), -1, np.int32)
         allowed = np.ones((B, self.cfg.vocab_size), bool) if constrained else None
         for row, b in places:
             request[b] = row.ticket.key, row.ticket.number

@@ -18,6 +18,7 @@ from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Failed, Generate, Role, Score
 from m2jax.sampler.sampling import Knobs, Sampling, sample, uniforms
 from m2jax.sampler.scheduler import Sizes
+from m2jax.train.loop import count_compiles
 
 CFG = ModelConfig(
     "qwen3", vocab_size=96, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=16, tied=True
@@ -214,6 +215,17 @@ def test_neither_order_nor_slots_nor_chunks_change_a_sample(engine):
     )
     assert tokens_of(run(narrow, dialogues)) == tokens_of(first)
     assert tokens_of(run(engine, dialogues, seed=SEED + 1)) != tokens_of(first)
+
+
+def test_after_a_warm_up_nothing_compiles():
+    """In sizes that no other test has."""
+    made = make_engine(sizes=Sizes(slots=5, n_pages=40, page=5, pasts=(0, 20, 40), chunks=(5, 10), batch_tokens=20))
+    with jax.set_mesh(made.mesh), count_compiles() as compiles:
+        made.warm_up(choices=(2, 0))
+        warm = compiles()
+        results = run(made, a_mixture())
+        assert warm > 20 and compiles() == warm
+    check_all(a_mixture(), results)
 
 
 def test_where_pages_run_out_the_youngest_wait_and_nothing_is_lost():
