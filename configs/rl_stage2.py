@@ -46,6 +46,7 @@ def base() -> ConfigDict:
     c.sampling.top_p = 1.0
     c.sampling.max_tokens = 256
     c.sampling.slots = 256  # rows that generate at once
+    c.sampling.mesh = ()  # (data, fsdp, model) of the same devices for the sampler; (): as for the learner
 
     c.grpo = ConfigDict()
     c.grpo.lr = 1e-6
@@ -57,8 +58,9 @@ def base() -> ConfigDict:
     c.grpo.l_max = 0  # the constant divisor, in tokens; 0: sampling.max_tokens
     c.grpo.tis_cap = 0.0  # truncated importance weight between sampler and learner; 0: none
     c.grpo.minibatches = 1  # updates per step
-    c.grpo.micro_groups = 1  # groups whose gradients are computed at once
-    c.grpo.remat = False
+    c.grpo.row_samples = 0  # samples that share a row with one copy of their prompt; 0: all of a group
+    c.grpo.micro_groups = 1  # rows whose gradients are computed at once
+    c.grpo.remat = "none"  # or "full", or activations that are kept: see decoder.KEPT
 
     c.lora = ConfigDict()
     c.lora.rank = 0  # 0: all parameters are trained
@@ -108,4 +110,4 @@ def cpu(c: ConfigDict) -> None:
 def chip(c: ConfigDict) -> None:
     c.grpo.lr = 5e-6
     c.grpo.micro_groups = 2
-    c.grpo.remat = True
+    c.grpo.remat = "full"

@@ -1,11 +1,11 @@
-"""Attention, given to the forward as `attend`: the only file that names a kernel.
+"""Attention, given to the forward as `attend`: with `splash`, the only file that names a kernel.
 
 An `attend(q_BTKGH, k_BTKH, v_BTKH, cache) -> (out_BTKGH, cache)` is called once per layer with that layer's cache
 (or None). All of them are exact softmax attention in float32, scaled by 1/sqrt(H); they differ in who may see whom:
 
 - `packed`: causal within a segment;
 - `group`: one prompt followed by R completions that each see the prompt and themselves. The learner uses it: a
-  prompt is computed once for its whole group;
+  prompt is computed once for its whole group. On a TPU both are splash attention;
 - `extend`: one or more branches of new tokens, each after the same past. Prefill and scoring use it;
 - `decode`: one new token after a past and what was decoded since;
 - `ragged`: new tokens after what a row's pages hold, by the TPU kernel: `extend` and `decode` in one.
@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu.ragged_paged_attention import ragged_paged_attention
 
+from m2jax.models import splash
 from m2jax.sharding import P, batch_spec, einsum, merge_axes, reshard, split_axis
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
@@ -52,6 +53,8 @@ def packed(segments_BT: jax.Array) -> Attend:
     mask_BTS = (segments_BT[:, :, None] == segments_BT[:, None, :]) & causal_TS
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
+        if splash.serves(q.shape[-1]):
+            return splash.attend(q, k, v, segments_BT, 0, T), cache
         scores = _scores("btkgh,bskh->bkgts", q, k)
         probs = jax.nn.softmax(jnp.where(mask_BTS[:, None, None], scores, NEVER)).astype(v.dtype)
         return einsum("bkgts,bskh->btkgh", probs, v), cache
@@ -68,6 +71,10 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
     P = prompt_size
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
+        if splash.serves(q.shape[-1]):
+            at = jnp.arange(q.shape[1])
+            taken_BT = (at >= P) | (at < prompt_length_B[:, None])
+            return splash.attend(q, k, v, taken_BT.astype(jnp.int32), P, (len(at) - P) // n_samples), cache
         prompt = _layout(k[:, :P], v[:, :P])
         out_p = _branches(q[:, :P], prompt)
         out_c = _branches(q[:, P:], _layout(k[:, P:], v[:, P:]), n_samples, prompt, prompt_length_B)

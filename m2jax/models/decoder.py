@@ -12,12 +12,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from m2jax.models.attention import Attend, Pages
 from m2jax.models.config import ModelConfig, RopeScaling
 from m2jax.models.lora import project
 from m2jax.models.params import Params
 from m2jax.sharding import take_rows
+
+KEPT = ("qkv", "attended", "gate", "up")  # activations of a layer that `remat` can name
 
 
 def forward(
@@ -29,7 +32,7 @@ def forward(
     cache: Any = None,
     *,
     ranks_BR: jax.Array | None = None,
-    remat: bool = False,
+    remat: str = "none",
 ) -> tuple[jax.Array, Any]:
     """The decoder up to its final norm.
 
@@ -39,7 +42,8 @@ def forward(
       cache: per-layer state for `attend`: a tuple of L trees if the layers are unrolled, one tree with leading L if
       scanned; or `Pages`, which goes from layer to layer.
       ranks_BR: where an adapter is attached, which of its ranks each row uses (0 or 1; None: all).
-      remat: recompute each layer in the backward pass instead of keeping its activations.
+      remat: what the backward pass keeps of a layer's activations: "none" is recomputed, "full": all but the layer's
+        input, or names of `KEPT` joined by commas: all but those.
 
     Returns:
       hidden_BTD in the parameters' dtype, and the new cache in the form of `cache`. Logits are `hidden @
@@ -51,8 +55,10 @@ def forward(
     def block(layer: Params, x_BTD: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
         return _block(cfg, layer, x_BTD, rope, attend, cache, ranks_BR)
 
-    block = jax.checkpoint(block) if remat else block
     layers = params["layers"]
+    if remat != "none":
+        # a scan's body is no place where XLA could undo it
+        block = jax.checkpoint(block, policy=remat_policy(remat), prevent_cse=isinstance(layers, tuple))
     if isinstance(layers, tuple):
         block = jax.jit(block)  # traced once for all layers
     if isinstance(cache, Pages) and isinstance(layers, tuple):
@@ -74,6 +80,16 @@ def forward(
 def unembed(params: Params) -> jax.Array:
     """The output projection as VD: the embedding where tied. Logits are `hidden @ unembed(params).T`."""
     return params.get("head", params["embed"])
+
+
+def remat_policy(remat: str) -> Any:
+    """What `jax.checkpoint` may keep, by the names that `forward` takes; ValueError for another."""
+    names = () if remat in ("none", "full") else tuple(remat.split(","))
+    if unknown := set(names) - set(KEPT):
+        raise ValueError(
+            f"remat {remat!r} names {sorted(unknown)}; it is 'none', 'full', or of {', '.join(KEPT)}, joined by commas"
+        )
+    return jax.checkpoint_policies.save_only_these_names(*names)
 
 
 @jax.custom_jvp
@@ -124,19 +140,20 @@ def _block(
         return project(equation, x, layer, name, ranks_BR)
 
     y_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.rms_eps)
-    q_BTKGH = times("btd,dkgh->btkgh", y_BTD, "wq")
-    k_BTKH = times("btd,dkh->btkh", y_BTD, "wk")
-    v_BTKH = times("btd,dkh->btkh", y_BTD, "wv")
+    q_BTKGH = checkpoint_name(times("btd,dkgh->btkgh", y_BTD, "wq"), "qkv")
+    k_BTKH = checkpoint_name(times("btd,dkh->btkh", y_BTD, "wk"), "qkv")
+    v_BTKH = checkpoint_name(times("btd,dkh->btkh", y_BTD, "wv"), "qkv")
     if cfg.qkv_bias:
         q_BTKGH, k_BTKH, v_BTKH = q_BTKGH + layer["bq"], k_BTKH + layer["bk"], v_BTKH + layer["bv"]
     if cfg.qk_norm:
         q_BTKGH = rms_norm(q_BTKGH, layer["q_norm"], cfg.rms_eps)
         k_BTKH = rms_norm(k_BTKH, layer["k_norm"], cfg.rms_eps)
     out_BTKGH, cache = attend(rotate(q_BTKGH, rope), rotate(k_BTKH, rope), v_BTKH, cache)
+    out_BTKGH = checkpoint_name(out_BTKGH, "attended")
     x_BTD = x_BTD + times("btkgh,kghd->btd", out_BTKGH, "wo")
     y_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.rms_eps)
-    gate_BTF = silu(times("btd,fd->btf", y_BTD, "w_gate"))
-    y_BTF = gate_BTF * times("btd,fd->btf", y_BTD, "w_up")
+    gate_BTF = silu(checkpoint_name(times("btd,fd->btf", y_BTD, "w_gate"), "gate"))
+    y_BTF = gate_BTF * checkpoint_name(times("btd,fd->btf", y_BTD, "w_up"), "up")
     return x_BTD + times("btf,df->btd", y_BTF, "w_down"), cache
 
 

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from m2jax import sharding
+from m2jax.models import lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.sampler.grammar import Grammars
@@ -39,7 +41,9 @@ class _Running:
 
 
 class Engine:
-    """Serves `roles` on the mesh that is set (`jax.set_mesh`). grammars: for requests with a schema."""
+    """Serves `roles` on `mesh`, which may be another arrangement of the learner's devices: serving wants whole weights
+    near the rows, learning wants them spread. grammars: for requests with a schema.
+    """
 
     def __init__(
         self,
@@ -56,13 +60,26 @@ class Engine:
             name: Lane(cfg, mesh, sizes, dtype, grammars, n_stops)
             for name in sorted({role.params for role in roles.values()})
         }
-        self.seconds = 0.0
+        self.seconds = self.handover_seconds = 0.0
 
     def update(self, name: str, weights: Params | Any) -> None:
-        """Hands over parameters, or an adapter, by the name that roles use; on the device, nothing is copied where the
-        dtype is already the engine's. What was cached under the old ones is forgotten, the rest stays.
+        """Hands over parameters, or an adapter, by the name that roles use; on the device, and nothing is copied where
+        dtype and mesh are already the engine's. What was cached under the old ones is forgotten, the rest stays.
         """
+        began = time.perf_counter()
         weights = jax.tree.map(lambda w: w if w.dtype == self.dtype else w.astype(self.dtype), weights)
+        if getattr(jax.tree.leaves(weights)[0].sharding, "mesh", None) != self.mesh:
+            # a layer is a dict of its arrays: the parameters have their layers within, an adapter is its layers
+            logical_axes = params.logical_axes if "layers" in weights else lora.logical_axes
+            layers = weights["layers"] if "layers" in weights else weights
+            axes = logical_axes(self.cfg, stacked=not isinstance(layers, tuple))
+            weights = jax.device_put(weights, sharding.shardings(self.mesh, axes, weights, sharding.Rules()))
+        with jax.set_mesh(self.mesh):
+            self._hand_over(name, weights)
+        jax.block_until_ready(weights)
+        self.handover_seconds += time.perf_counter() - began
+
+    def _hand_over(self, name: str, weights: Params | Any) -> None:
         if name in self.lanes:
             self.lanes[name].set_params(weights)
             return
@@ -78,8 +95,9 @@ class Engine:
 
         choices: how many choices the scores to come will have; 0 where tokens are scored.
         """
-        for lane in self.lanes.values():
-            lane.warm_up(choices)
+        with jax.set_mesh(self.mesh):
+            for lane in self.lanes.values():
+                lane.warm_up(choices)
 
     def forget(self) -> None:
         """Empties the prefix caches: what runs next is then, to the bit, what it would be in a fresh process."""
@@ -110,7 +128,9 @@ class Engine:
             self._resume(i, running, results, None, journal)
         while running:
             for lane in self.lanes.values():
-                for ticket, answer in lane.round():
+                with jax.set_mesh(self.mesh):
+                    done = lane.round()
+                for ticket, answer in done:
                     if journal:
                         journal.add(ticket, answer)
                     i, place = ticket.dialogue, ticket.place
@@ -136,7 +156,8 @@ class Engine:
             lane.counts.clear()
         in_programs = sum(value for name, value in total.items() if name.endswith("_seconds"))
         total |= {"seconds": self.seconds, "host_seconds": self.seconds - in_programs}
-        self.seconds = 0.0
+        total["handover_seconds"] = self.handover_seconds
+        self.seconds = self.handover_seconds = 0.0
         return total
 
     def _resume(

@@ -20,7 +20,7 @@ import numpy as np
 
 from m2jax.models import attention
 from m2jax.models.config import ModelConfig
-from m2jax.models.decoder import forward, unembed
+from m2jax.models.decoder import forward, remat_policy, unembed
 from m2jax.models.logprobs import token_logprobs
 from m2jax.models.params import Params
 from m2jax.sharding import einsum, merge_axes, split_axis
@@ -29,7 +29,7 @@ from m2jax.sharding import einsum, merge_axes, split_axis
 @dataclasses.dataclass(frozen=True)
 class Grpo:
     """eps_low, eps_high: the asymmetric clip. l_max: the constant divisor, in tokens (the generation cap).
-    temperature: that of the sampler. remat: recompute layers in the backward pass.
+    temperature: that of the sampler. remat: see `decoder.forward`.
     tis_cap: cap of the truncated importance weight pi_learner / pi_sampler; None trusts the sampler's
     log-probabilities as the old ones.
     """
@@ -39,7 +39,10 @@ class Grpo:
     eps_high: float = 0.28
     temperature: float = 1.0
     tis_cap: float | None = None
-    remat: bool = False
+    remat: str = "none"
+
+    def __post_init__(self) -> None:
+        remat_policy(self.remat)  # names what is wrong with it
 
 
 @flax.struct.dataclass

@@ -104,7 +104,8 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     layout = sharding.shardings(mesh, params.logical_axes(cfg, stacked=stacked), abstract, sharding.Rules())
     _, weights = load(path, stacked=stacked, dtype=jnp.float32, shardings=layout)
     doctor = Role(sampling, adapter="doctor") if config.lora.rank else Role(sampling, params="doctor")
-    engine = Engine(cfg, mesh, sizes, {"doctor": doctor, "start": Role(sampling)}, dtype)
+    serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
+    engine = Engine(cfg, serving, sizes, {"doctor": doctor, "start": Role(sampling)}, dtype)
     served = jax.tree.map(lambda w: w.astype(dtype), weights)
     if config.lora.rank:
         adapter = lora.init(cfg, jax.random.key(config.seed), config.lora.rank, config.lora.alpha, stacked=stacked)
@@ -155,7 +156,10 @@ def stage(parts: Parts, workdir: Path) -> Stage:
         kept = [g for g in rollouts if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
         metrics["groups/dropped"] = len(rollouts) - len(kept)
         size = -(-len(cases) // config.grpo.minibatches)
-        batches = minibatches(kept, size, config.grpo.micro_groups, parts.prompt_size, parts.sampling.max_tokens)
+        batches = minibatches(
+            kept, size, config.grpo.micro_groups, config.grpo.row_samples or R, parts.prompt_size,
+            parts.sampling.max_tokens,
+        )  # fmt: skip
         placed = [(put_groups(parts.mesh, groups), n) for groups, n in batches]
         if parts.grpo.tis_cap:
             placed = [(g.replace(old_logp=logprobs(state.trained, parts.frozen, g)), n) for g, n in placed]
@@ -192,15 +196,28 @@ def rollout_metrics(rollouts: Sequence[Sequence[Rollout]]) -> Metrics:
 
 
 def minibatches(
-    kept: Sequence[Sequence[Rollout]], size: int, micro: int, prompt_size: int, max_tokens: int
+    kept: Sequence[Sequence[Rollout]],
+    size: int,
+    micro: int,
+    row_samples: int,
+    prompt_size: int,
+    max_tokens: int,
 ) -> list[tuple[grpo.Groups, np.int32]]:
     """Splits the groups into mini-batches of at most `size`, each `Groups` with leading axes [micro-batches, micro],
-    and its count.
+    and how many of its rows count. A row holds `row_samples` of a group's samples after a copy of the prompt.
 
     Shapes do not depend on how many groups were kept: missing rows are empty and come last.
     """
-    parts = [kept[start : start + size] for start in range(0, len(kept), size)]
-    return [(_groups(rows, size, micro, prompt_size, max_tokens), np.int32(len(rows))) for rows in parts]
+    made = []
+    for start in range(0, len(kept), size):
+        rows = []
+        for group in kept[start : start + size]:
+            advantage = grpo.advantages(np.asarray([r.reward for r in group]))
+            for i in range(0, len(group), row_samples):
+                rows.append((group[i : i + row_samples], advantage[i : i + row_samples]))
+        n_rows = size * (len(kept[0]) // row_samples)
+        made.append((_groups(rows, n_rows, micro, prompt_size, max_tokens), np.int32(len(rows))))
+    return made
 
 
 def put_groups(mesh: jax.sharding.Mesh, groups: grpo.Groups) -> grpo.Groups:
@@ -257,21 +274,25 @@ def engine_metrics(stats: dict[str, float]) -> Metrics:
         "engine/decode_seconds": get("decode_seconds"),
         "engine/score_seconds": get("score_seconds"),
         "engine/host_seconds": get("host_seconds"),
+        "engine/handover_seconds": get("handover_seconds"),
     }
 
 
-def _groups(rows: Sequence[Sequence[Rollout]], size: int, micro: int, prompt_size: int, max_tokens: int) -> grpo.Groups:
+def _groups(
+    rows: Sequence[tuple[Sequence[Rollout], np.ndarray]], size: int, micro: int, prompt_size: int, max_tokens: int
+) -> grpo.Groups:
+    """`size` rows of samples with their advantages, of which the last may be missing."""
     n_micro = -(-size // micro)
-    N, R, P, C = n_micro * micro, len(rows[0]), prompt_size, max_tokens
+    N, R, P, C = n_micro * micro, len(rows[0][0]), prompt_size, max_tokens
     tokens = np.zeros((N, P + R * C), np.int32)
     length = np.ones(N, np.int32)
     mask, old = np.zeros((N, R, C), np.float32), np.zeros((N, R, C), np.float32)
     advantage = np.zeros((N, R), np.float32)
-    for n, group in enumerate(rows):
-        length[n] = len(group[0].prompt)
-        tokens[n, : length[n]] = group[0].prompt
-        advantage[n] = grpo.advantages(np.asarray([r.reward for r in group]))
-        for r, rollout in enumerate(group):
+    for n, (samples, advantages) in enumerate(rows):
+        length[n] = len(samples[0].prompt)
+        tokens[n, : length[n]] = samples[0].prompt
+        advantage[n] = advantages
+        for r, rollout in enumerate(samples):
             own = rollout.completion.tokens
             tokens[n, P + r * C : P + r * C + len(own)] = own
             mask[n, r, : len(own)] = 1
@@ -295,6 +316,11 @@ def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     if config.grpo.minibatches < 1 or config.steps < 1:
         raise ValueError(
             f"config.grpo.minibatches {config.grpo.minibatches} and config.steps {config.steps} must be at least 1"
+        )
+    if config.grpo.row_samples < 0 or config.data.samples_per_prompt % (config.grpo.row_samples or 1):
+        raise ValueError(
+            f"config.grpo.row_samples {config.grpo.row_samples} must divide config.data.samples_per_prompt "
+            f"{config.data.samples_per_prompt}; 0: all in one row"
         )
     if config.data.samples_per_prompt < 2:
         raise ValueError("config.data.samples_per_prompt must be at least 2: an advantage is against the group's mean")

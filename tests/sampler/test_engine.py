@@ -205,6 +205,22 @@ def test_meshes_and_layouts_give_the_same_tokens(shape, layers):
     check_all(a_mixture(), run(made, a_mixture()))
 
 
+def test_the_sampler_may_have_a_mesh_of_its_own():
+    """Weights come as the learner has them, spread over all devices, and are served with heads over two."""
+    learner = sharding.make_mesh((1, 8, 1))
+    axes, low = params.logical_axes(CFG, stacked=True), lora.logical_axes(CFG, stacked=True)
+    made = Engine(CFG, sharding.rearrange(learner, (2, 2, 2)), SIZES, ROLES)
+    with jax.set_mesh(learner):
+        for name in ("base", "other"):
+            made.update(name, placed(learner, weights("scanned", int(name == "other")), axes))
+        for number, name in enumerate(("doctor", "patient"), start=1):
+            made.update(name, placed(learner, adapter("scanned", number), low))
+        results = made.run([talk(d) for d in a_mixture()], seed=SEED)
+    check_all(a_mixture(), results)
+    with pytest.raises(ValueError, match="does not hold the 8 devices"):
+        sharding.rearrange(learner, (2, 2, 1))
+
+
 def test_neither_order_nor_slots_nor_chunks_change_a_sample(engine):
     dialogues, order = a_mixture(), [3, 0, 5, 2, 4, 1]
     first = run(engine, dialogues)

@@ -38,7 +38,7 @@ def make_groups(micro=2):
     return jax.tree.map(lambda x: x.reshape(micro, N // micro, *x.shape[1:]), groups)
 
 
-def run_step(tree, groups, mesh=None, n=N, frozen=None, remat=False):
+def run_step(tree, groups, mesh=None, n=N, frozen=None, remat="none"):
     """One SGD update of rate 1: the change of the parameters is minus the gradient."""
     train_step = step.make_step(CFG, grpo.Grpo(l_max=C, remat=remat, tis_cap=1.5), optax.sgd(1.0))
     if mesh is not None:
@@ -118,7 +118,11 @@ def test_every_mesh_gives_the_single_device_gradients(shape, stacked):
 
 def test_accumulation_and_remat_change_nothing():
     whole = run_step(model(), make_groups(1))
-    for other in (run_step(model(), make_groups(4)), run_step(model(), make_groups(2), remat=True)):
+    for other in (
+        run_step(model(), make_groups(4)),
+        run_step(model(), make_groups(2), remat="full"),
+        run_step(model(), make_groups(2), remat="attended,up"),
+    ):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), whole, other)
 
 

@@ -46,8 +46,8 @@ GROUPS = [
 ]
 
 
-def batches(groups: list, size: int = 3, micro: int = 2) -> list:
-    return rl.minibatches(groups, size, micro, prompt_size=4, max_tokens=3)
+def batches(groups: list, size: int = 3, micro: int = 2, row_samples: int = 2) -> list:
+    return rl.minibatches(groups, size, micro, row_samples, prompt_size=4, max_tokens=3)
 
 
 def test_the_worked_example():
@@ -73,6 +73,17 @@ def test_the_worked_example():
     # the log-probabilities the learner computes (full), not those cut to top-k
     np.testing.assert_allclose(got.old_logp[0, 0], [[-0.5, -0.5, -0.5], [-1, 0, 0]])
     np.testing.assert_array_equal(got.sampler_logp, got.old_logp)
+
+
+def test_a_sample_to_a_row_is_the_same_batch_cut_up():
+    """Each sample behind a copy of its prompt: the tokens, log-probs and advantages of the rows with two."""
+    ((whole, n),), ((cut, n_rows),) = batches(GROUPS, micro=1), batches(GROUPS, micro=2, row_samples=1)
+    assert (n, n_rows, cut.tokens.shape) == (3, 6, (3, 2, 4 + 3))
+    np.testing.assert_array_equal(cut.prompt_length.ravel(), np.repeat(whole.prompt_length.ravel(), 2))
+    for name in ("mask", "advantage", "old_logp"):
+        np.testing.assert_array_equal(np.ravel(getattr(cut, name)), np.ravel(getattr(whole, name)))
+    np.testing.assert_array_equal(cut.tokens[..., 4:].ravel(), whole.tokens[..., 4:].ravel())
+    np.testing.assert_array_equal(cut.tokens[1, :, :4], [[7, 8, 9, 10]] * 2)
 
 
 def test_groups_come_in_order_over_the_minibatches():
@@ -133,7 +144,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 def parts(tokenizer: Tokenizer, n_even: int) -> rl.Parts:
     config, cases = ConfigDict({"seed": 0, "dtype": "float32"}), [case("a"), case("b")]
     config.data = {"prompts_per_step": 2, "samples_per_prompt": 2}
-    config.grpo = {"minibatches": 1, "micro_groups": 1}
+    config.grpo = {"minibatches": 1, "micro_groups": 1, "row_samples": 0}
     config.checkpoint = {"rollout_seconds": 0}
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     sampling, reward, tx = Sampling(max_tokens=8), Reward(length_scale=0), optimizer.make(optimizer.Optimizer(1.0))

@@ -136,7 +136,7 @@ def test_step_that_is_not_finite_stops_the_run(
 def test_adapter_with_minibatches_and_importance_weights_goes_on_too(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = {"lora.rank": 2, "grpo.minibatches": 2, "grpo.tis_cap": 2.0, "grpo.lr": 3e-2, "grpo.remat": True}
+    values = {"lora.rank": 2, "grpo.minibatches": 2, "grpo.tis_cap": 2.0, "grpo.lr": 3e-2, "grpo.remat": "full"}
     values |= {"layers": "scanned", "checkpoint.every": 2}
     whole, longer = tmp_path / "whole", tmp_path / "longer"
     with tiny_run.one_device(monkeypatch):
