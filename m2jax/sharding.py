@@ -12,6 +12,7 @@ a mesh axis.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import string
 from typing import Any
@@ -43,14 +44,20 @@ class Rules:
 
 
 def make_mesh(shape: tuple[int, int, int], devices: list[jax.Device] | None = None) -> Mesh:
-    """A mesh (data, fsdp, model) over all devices. ValueError where the product is not the number of devices."""
+    """A mesh (data, fsdp, model) over all devices. ValueError where the product is not the number of devices.
+
+    Over the CPUs of several processes, these must call it within 30 seconds of each other, see `_meet`.
+    """
     devices = devices if devices is not None else jax.devices()
     if math.prod(shape) != len(devices):
         raise ValueError(
             f"mesh {tuple(shape)} (data, fsdp, model) wants {math.prod(shape)} devices; there are {len(devices)}. "
             "Set config.mesh so that the product of its three sizes is the number of devices."
         )
-    return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Explicit,) * 3, devices=devices)
+    mesh = jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Explicit,) * 3, devices=devices)
+    if devices[0].platform == "cpu" and mesh.is_multi_process:
+        _meet(mesh)
+    return mesh
 
 
 def rearrange(mesh: Mesh, shape: tuple[int, int, int]) -> Mesh:
@@ -177,6 +184,24 @@ def take_rows(table_VD: jax.Array, index: jax.Array) -> jax.Array:
         return table_VD[index]
     table_VD = jax.reshard(table_VD, P(spec_of(table_VD)[0], None))
     return table_VD.at[index].get(out_sharding=P(*spec_of(index), None))
+
+
+def _meet(mesh: Mesh) -> None:
+    """Sums a number over every choice of mesh axes, while all processes are here.
+
+    On CPUs, Gloo connects a group of devices at its first collective and gives up when one is 30 seconds late; but a
+    process that has to compile what another finds in its cache comes later than that. Once connected, they wait for
+    half an hour (a reduce-scatter excepted: 30 seconds, always).
+    """
+    groups = [axes for n in range(1, len(AXES) + 1) for axes in itertools.combinations(AXES, n)]
+    sums = jax.shard_map(
+        lambda x: [jax.lax.psum(x, axes) for axes in groups],
+        mesh=mesh,
+        in_specs=P(AXES),
+        out_specs=[P(tuple(name for name in AXES if name not in axes) or None) for axes in groups],
+    )
+    ones = place(np.ones(mesh.size, np.float32), NamedSharding(mesh, P(AXES)))
+    jax.block_until_ready(jax.jit(sums)(ones))
 
 
 def _is_axes(x: tuple[Any, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -49,16 +50,23 @@ def placed(mesh: jax.sharding.Mesh, tree: dict, axes: dict) -> dict:
     return jax.tree.map(sharding.place, tree, sharding.shardings(mesh, axes, tree, sharding.Rules()))
 
 
-def make_engine(shape=(1, 1, 1), layers="unrolled", sizes=SIZES) -> Engine:
+def all_weights(layers: str) -> dict:
+    return {
+        "base": weights(layers),
+        "other": weights(layers, 1),
+        "doctor": adapter(layers, 1),
+        "patient": adapter(layers, 2),
+    }
+
+
+def make_engine(shape=(1, 1, 1), layers="unrolled", sizes=SIZES, trees=None) -> Engine:
     mesh = sharding.make_mesh(shape, jax.devices()[: math.prod(shape)])
     stacked = layers == "scanned"
     axes, low = params.logical_axes(CFG, stacked=stacked), lora.logical_axes(CFG, stacked=stacked)
     with jax.set_mesh(mesh):
         engine = Engine(CFG, mesh, sizes, ROLES)
-        engine.update("base", placed(mesh, weights(layers), axes))
-        engine.update("other", placed(mesh, weights(layers, 1), axes))
-        engine.update("doctor", placed(mesh, adapter(layers, 1), low))
-        engine.update("patient", placed(mesh, adapter(layers, 2), low))
+        for name, tree in (trees or all_weights(layers)).items():
+            engine.update(name, placed(mesh, tree, axes if name in engine.lanes else low))
     return engine
 
 
@@ -87,12 +95,13 @@ class Oracle:
     """One request at a time, no cache: the whole sequence through the forward for every token."""
 
     def __init__(self) -> None:
-        base = weights("unrolled")
+        trees = all_weights("unrolled")
+        base = trees["base"]
         self.trees = {
-            "doctor": lora.merge(lora.attach(base, adapter("unrolled", 1))),
-            "patient": lora.merge(lora.attach(base, adapter("unrolled", 2))),
+            "doctor": lora.merge(lora.attach(base, trees["doctor"])),
+            "patient": lora.merge(lora.attach(base, trees["patient"])),
             "judge": base,
-            "other": weights("unrolled", 1),
+            "other": trees["other"],
         }
 
     def generate(self, request, key, number):
@@ -116,7 +125,7 @@ class Oracle:
         return out
 
 
-ORACLE = Oracle()
+oracle = functools.cache(Oracle)
 
 
 def talk(requests):
@@ -134,11 +143,11 @@ def run(engine, dialogues, keys=None, seed=SEED):
 
 def check(request, answer, key, number):
     if isinstance(request, Generate):
-        made, logps = ORACLE.generate(request, key, number)
+        made, logps = oracle().generate(request, key, number)
         assert answer.tokens.tolist() == made
         np.testing.assert_allclose(answer.logp_full, logps, atol=1e-5)
     else:
-        for got, want in zip(answer, ORACLE.score(request), strict=True):
+        for got, want in zip(answer, oracle().score(request), strict=True):
             np.testing.assert_allclose(got, want, atol=1e-5)
 
 
