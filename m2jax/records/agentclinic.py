@@ -1,8 +1,10 @@
 """Cases in AgentClinic's OSCE form (https://github.com/SamuelSchmidgall/AgentClinic), a case an object:
 
-    {"OSCE_Examination": {"Objective_for_Doctor": ..., "Patient_Actor": {"Demographics": ..., "History": ..., "Symptoms":
-     {"Primary_Symptom": ..., "Secondary_Symptoms": [...]}, "Past_Medical_History": ..., "Social_History": ...,
-     "Review_of_Systems": ...}, "Physical_Examination_Findings": {...}, "Test_Results": {...}, "Correct_Diagnosis": ...}}
+    {"OSCE_Examination": {
+        "Objective_for_Doctor": ...,
+        "Patient_Actor": {"Demographics": ..., "History": ..., "Symptoms": {"Primary_Symptom": ...,
+            "Secondary_Symptoms": [...]}, "Past_Medical_History": ..., "Social_History": ..., "Review_of_Systems": ...},
+        "Physical_Examination_Findings": {...}, "Test_Results": {...}, "Correct_Diagnosis": ...}}
 
 Sections may be missing, "N/A", texts, lists or nested objects; other sections of the patient are taken by their names.
 """
@@ -13,19 +15,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from m2jax.records.outside import (
-    Outside,
-    age_of,
-    build,
-    kind_of,
-    label,
-    leaves,
-    read_objects,
-    says_something,
-    sex_of,
-    statements,
-)
+from m2jax.records.kinds import kind_of
+from m2jax.records.outside import Outside, build, label, leaves, read_objects
 from m2jax.records.structured import take_identifiers
+from m2jax.records.text import age_of, says_something, sex_of, statements
 
 _SECTIONS = (  # words in a section's name -> the kind of its statements
     ("demographic", "demograph"),

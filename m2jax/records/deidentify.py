@@ -30,7 +30,7 @@ OLDEST = 90  # years; every greater age is given as this one
 
 @dataclass(frozen=True)
 class Finding:
-    """An identifier that was found: its class, and where: the record's id after scrubbing, and its fact's id or field."""
+    """An identifier that was found: its class; the record's id after scrubbing; the fact's id or the field."""
 
     kind: str
     record: str
@@ -130,8 +130,8 @@ _FIELDS = ("id", "age", "diagnosis", "source")
 # ---- Known values -------------------------------------------------------
 
 _TITLES = frozenset(
-    "mr mrs ms miss mx dr prof md do rn np pa phd jr sr ii iii iv de da di del della dos van von der den la le el al y e "
-    "of the and bin ibn st esq".split()
+    "mr mrs ms miss mx dr prof md do rn np pa phd jr sr ii iii iv de da di del della dos van von der den la le el al y "
+    "e of the and bin ibn st esq".split()
 )
 _LETTER = r"[^\W\d_]"
 _MIN_CODE = 4  # a shorter number or code is not looked for everywhere: it would be found in doses
@@ -155,9 +155,8 @@ def _name_forms(name: str) -> Iterable[str]:
         word for word in re.findall(rf"{_LETTER}[\w'’\-]*", name) if word.rstrip("0123456789").lower() not in _TITLES
     ]
     stems = [word.rstrip("0123456789") for word in words]
-    for stem in dict.fromkeys(
-        [*stems, *(part for stem in stems for part in re.split(r"[-'’]", stem) if len(part) > 2)]
-    ):
+    parts = [part for stem in stems for part in re.split(r"[-'’]", stem) if len(part) > 2]
+    for stem in dict.fromkeys([*stems, *parts]):
         if len(stem) > 2:
             yield rf"(?<!{_LETTER})(?i:{_loose(stem)})\d*(?:['’][sS])?(?!{_LETTER})"
         elif len(stem) == 2:  # "Li", "Al", "Ed": only as names are written, or lithium and the emergency room go
@@ -178,6 +177,9 @@ def _loose(word: str) -> str:
     return out
 
 
+_UNIT = re.compile(r"(?i)(?:apt|apartment|suite|ste|unit|room|rm|floor|lot)\.?|#\w*")
+
+
 def _place_forms(place: str) -> Iterable[str]:
     """A whole line; of a street also without number or unit; a postal code; one capitalised word for a town."""
     words = re.findall(r"[\w'’\-#.]+", place)
@@ -185,17 +187,14 @@ def _place_forms(place: str) -> Iterable[str]:
         return
     forms = [words]
     if words[0][0].isdigit() and len(words) > 2:
-        ends = [
-            i
-            for i, word in enumerate(words)
-            if re.fullmatch(r"(?i)apt|apartment|suite|ste|unit|room|rm|floor|lot|#\w*", word.strip("."))
-        ]
+        ends = [i for i, word in enumerate(words) if _UNIT.fullmatch(word)]
         bare = words[: ends[0]] if ends and ends[0] > 2 else words
         forms += [bare, bare[1:]] if len(bare) > 2 else [bare]
     for form in forms:
         if len(form) == 1 and form[0].isalpha():  # "Reading" and "in reading", but not "reading"
-            word = _loose(form[0])
-            yield rf"(?<!\w)(?:{word}|{re.escape(form[0].upper())}|(?<=\b[io]n )(?i:{word})|(?<=\bat )(?i:{word})|(?<=\bfrom )(?i:{word}))(?!\w)"
+            word, loud = _loose(form[0]), re.escape(form[0].upper())
+            after = "|".join(rf"(?<=\b{before} )" for before in ("in", "at", "to", "of", "near", "from"))
+            yield rf"(?<!\w)(?:{word}|{loud}|(?:{after})(?i:{word}))(?!\w)"
         elif len("".join(form)) >= _MIN_CODE:
             yield r"(?<!\w)(?i:" + r"[\s,.]+".join(_loose(word.rstrip(".")) for word in form) + r")(?!\w)"
 
@@ -209,14 +208,15 @@ def _date_forms(date: str) -> Iterable[str]:
     m, d = rf"0?{int(month)}", rf"0?{int(day)}"
     name = MONTHS[int(month) - 1] if 1 <= int(month) <= 12 else month
     month_word = rf"(?i:{name}|{name[:3]})\.?"
-    separator = r"[\s/.\-,_]*"
+    day_word = rf"(?:the\s+)?{d}(?:st|nd|rd|th)?"
+    maybe_year = rf"(?:[\s/.\-,_]*['’]?(?:{year}|{year[2:]}))?(?!\d)"
     for three in ((year, month, day), (month, day, year), (day, month, year)):
         yield r"(?<!\d)" + "".join(three) + r"(?!\d)"
     for a, b in ((m, d), (d, m)):
         yield rf"(?<![\d/.]){a}[\s/.\-_]+{b}[\s/.\-_]+['’]?(?:{year}|{year[2:]})(?!\d)"
     yield rf"(?<!\d){year}[\s/.\-_]+{m}[\s/.\-_]+{d}(?!\d)"
-    yield rf"(?<!{_LETTER}){month_word}{separator}(?:the\s+)?{d}(?:st|nd|rd|th)?(?:{separator}['’]?(?:{year}|{year[2:]}))?(?!\d)"
-    yield rf"(?<!\d){d}(?:st|nd|rd|th)?{separator}(?:of\s+)?{month_word}(?:{separator}['’]?(?:{year}|{year[2:]}))?(?!\d)"
+    yield rf"(?<!{_LETTER}){month_word}[\s/.\-,_]*{day_word}{maybe_year}"
+    yield rf"(?<!\d){day_word}[\s/.\-,_]*(?:of\s+)?{month_word}{maybe_year}"
 
 
 def _code_forms(code: str) -> Iterable[str]:

@@ -30,10 +30,13 @@ _PLACE_FIELDS = {
 }
 _TELECOMS = {"phone": "phone", "sms": "phone", "pager": "phone", "fax": "fax", "email": "email", "url": "url"}
 _TYPES = {  # codes of an Identifier's type
-    "MR": "record_number", "PI": "record_number", "SS": "ssn", "SB": "ssn", "DL": "licence", "PPN": "licence", "NPI": "licence", "DEA": "licence",
-    "MD": "licence", "LN": "licence", "MB": "health_plan", "MC": "health_plan", "NIIP": "health_plan", "SN": "health_plan", "AN": "account",
-    "SNO": "device", "UDI": "device",
-}  # fmt: skip
+    **dict.fromkeys(("MR", "PI"), "record_number"),
+    **dict.fromkeys(("SS", "SB"), "ssn"),
+    **dict.fromkeys(("DL", "PPN", "NPI", "DEA", "MD", "LN"), "licence"),
+    **dict.fromkeys(("MB", "MC", "NIIP", "SN"), "health_plan"),
+    **dict.fromkeys(("AN",), "account"),
+    **dict.fromkeys(("SNO", "UDI"), "device"),
+}
 
 
 def reference_id(reference: object) -> str:

@@ -1,7 +1,7 @@
 """Cases in MediQ's form (https://github.com/stellali7/mediQ), a case an object:
 
-    {"id": 3, "question": "Which ... the most likely diagnosis?", "context": [sentences], "options": {...}, "answer": ...,
-     "facts": ["1. ...", ...], "patient": {"age": "22 years", "gender": "male"}}
+    {"id": 3, "question": "Which ... the most likely diagnosis?", "context": [sentences], "options": {...},
+     "answer": ..., "facts": ["1. ...", ...], "patient": {"age": "22 years", "gender": "male"}}
 
 The facts are taken as they are, without their numbers; where there are none, the context's sentences. A fact's kind
 comes from its own words, else from the sentence of the context it was drawn from: what follows "on examination" is a
@@ -14,35 +14,34 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from m2jax.records.outside import (
-    UNSTATED,
-    Outside,
-    age_of,
-    build,
-    kind_of,
-    read_objects,
-    says_something,
-    sex_of,
-    statements,
-)
+from m2jax.records.kinds import kind_of
+from m2jax.records.outside import UNSTATED, Outside, build, read_objects
 from m2jax.records.structured import take_identifiers
+from m2jax.records.text import age_of, says_something, sex_of, statements
 
 _ASKS_DIAGNOSIS = re.compile(
-    r"(?i)diagnos|most likely (?:condition|disease|disorder|etiolog|underlying condition|explanation)|which (?:condition|disease|disorder)|is (?:most likely )?suffering from"
+    r"(?i)diagnos|most likely (?:condition|disease|disorder|etiolog|underlying condition|explanation)|"
+    r"which (?:condition|disease|disorder)|is (?:most likely )?suffering from"
 )
 _NOT_DIAGNOSIS = re.compile(
-    r"(?i)next (?:best )?step|confirm|establish|test|treatment|management|mechanism|step in|rule out|associated|complication|support|risk"
+    r"(?i)next (?:best )?step|confirm|establish|test|treatment|management|mechanism|step in|rule out|associated|"
+    r"complication|support|risk"
 )
 _PRESENTS = re.compile(
-    r"(?i)\b(?:presents?|presented|complain(?:s|ed|ing|ts?)?|comes?|came|brought|referred|seen|consults?|visits?|admitted|reports?)\b"
+    r"(?i)\b(?:presents?|presented|complain(?:s|ed|ing|ts?)?|comes?|came|brought|referred|seen|consults?|visits?|"
+    r"admitted|reports?)\b"
 )
 _ONLY_WHO = re.compile(
-    r"(?i)(?:the patient is |an? |the (?:man|woman|boy|girl|infant|child) is )[^.,]*?\b(?:\d+[\s\-]*(?:year|month|week|day)s?[\s\-]old|newborn|elderly)(?: [\w\-]+){0,4}?"
-    r"(?:\b(?:presents?|presented|comes|came|is brought|is admitted|was brought)\b(?: to (?:the|a|an|his|her) [\w ]+| for evaluation| with complaints)?)?\.?"
+    r"(?i)(?:the patient is |an? |the (?:man|woman|boy|girl|infant|child) is )[^.,]*?\b(?:\d+[\s\-]*(?:year|month|"
+    r"week|day)s?[\s\-]old|newborn|elderly)(?: [\w\-]+){0,4}?"
+    r"(?:\b(?:presents?|presented|comes|came|is brought|is admitted|was brought)\b(?: to (?:the|a|an|his|her) [\w ]+|"
+    r" for evaluation| with complaints)?)?\.?"
 )
 _BACK_TO_HISTORY = re.compile(
-    r"(?i)^(?:the (?:patient|man|woman|boy|girl|mother|father|parents?|infant|child)|he|she|they|his|her|past|family|social)\b.*\b(?:history|reports?|denie[sd]|states?|says|takes?|"
-    r"taking|smokes?|drinks?|works?|lives?|medications?|has had|notes?|noticed|complains?|describes?|recalls?)\b|\b(?:treatment|treated|therapy|medications?|improve[ds]?|improvement|failed|responded)\b"
+    r"(?i)^(?:the (?:patient|man|woman|boy|girl|mother|father|parents?|infant|child)|he|she|they|his|her|past|family|"
+    r"social)\b.*\b(?:history|reports?|denie[sd]|states?|says|takes?|"
+    r"taking|smokes?|drinks?|works?|lives?|medications?|has had|notes?|noticed|complains?|describes?|recalls?)\b|"
+    r"\b(?:treatment|treated|therapy|medications?|improve[ds]?|improvement|failed|responded)\b"
 )
 
 

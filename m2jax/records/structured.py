@@ -7,11 +7,13 @@ import re
 _FIELDS = (  # class, names of fields that hold it
     (
         "name",
-        r"(?:(?:patient|full|first|last|middle|given|family|maiden|doctor|physician|provider|contact)_?)?names?|surname|maiden_?name|pcp|next_?of_?kin",
+        r"(?:(?:patient|full|first|last|middle|given|family|maiden|doctor|physician|provider|contact)_?)?names?|"
+        r"surname|maiden_?name|pcp|next_?of_?kin",
     ),
     (
         "geography",
-        r"(?:(?:home|street|mailing|work)_?)?address(?:es)?|street|city|town|county|zip(?:_?code)?|post(?:al)?_?code|hospital|clinic|employer|birth_?place",
+        r"(?:(?:home|street|mailing|work)_?)?address(?:es)?|street|city|town|county|zip(?:_?code)?|post(?:al)?_?code|"
+        r"hospital|clinic|employer|birth_?place",
     ),
     ("date", r"dob|birth_?date|date_?of_?birth|birthday|(?:admission|discharge|visit|encounter|death)_?date|date"),
     ("phone", r"(?:(?:home|work|cell|mobile|contact)_?)?(?:phone|telephone|tel|mobile|cell)(?:_?(?:number|no))?|pager"),
@@ -20,7 +22,8 @@ _FIELDS = (  # class, names of fields that hold it
     ("ssn", r"ssn|social_?security(?:_?(?:number|no))?"),
     (
         "record_number",
-        r"mrn|(?:medical_?)?record_?(?:number|no|id)|patient_?(?:id|number)|chart_?(?:number|no)|nhs_?number|case_?number|encounter_?id",
+        r"mrn|(?:medical_?)?record_?(?:number|no|id)|patient_?(?:id|number)|chart_?(?:number|no)|nhs_?number|"
+        r"case_?number|encounter_?id",
     ),
     (
         "health_plan",
