@@ -64,8 +64,13 @@ CODES: list[tuple[str, str]] = [
     (
         "licence",
         rf"(?i)\b(?:(?:driver'?s?\s+|driving\s+|medical\s+|professional\s+|nursing\s+)?licen[cs]e(?!\s+plate)|"
-        rf"certificate|"
-        rf"certification|dea|npi|passport|dl|diploma|permit){_NO}{_ID}",
+        rf"passport|npi\b){_NO}{_ID}",
+    ),
+    ("licence", rf"(?i)(?<![\w/])(?:certificat(?:e|ion)|dea|dl|diploma|permit){_MUST_NO}{_ID}"),
+    ("licence", rf"(?i)(?<![\w/])(?:dea|dl)\s*[:#]{_ID}"),
+    (
+        "ssn",
+        r"(?i)(?<!\w)ssn?\s*[:#]\s*(?P<x>\d[\d\- ]{2,10}\d)",
     ),
     ("vehicle", r"(?<!\w)(?=[A-HJ-NPR-Z0-9]*\d)(?=[A-HJ-NPR-Z0-9]*[A-HJ-NPR-Z])[A-HJ-NPR-Z0-9]{11}\d{6}(?!\w)"),
     (

@@ -38,7 +38,7 @@ _DATES = [
     rf"through)\s*{_DAY})?(?:,?\s*['’]\d\d\b)?{_NOT_UNIT}|{_ORDINAL}\b)",
     rf"(?<![\w./\-]){_WEEKDAY}{_DAY}[\s\-./]*(?:day\s+)?(?:of\s+)?{_ANY_MONTH}[\s\-.,/]*(?:of\s+)?{_YEAR}\b{_CLOCK}",
     rf"(?<![\w./\-]){_WEEKDAY}{_DAY}(?:\s+of\s+|\s+|-){_MONTH}(?:[\s\-.,/]*['’]?\d\d(?!\d))?(?!\w)",
-    rf"\b{_ORDINAL}\s+(?:day\s+)?(?:of\s+)?{_ANY_MONTH}(?:,?\s+{_YEAR}\b)?",
+    rf"\b{_ORDINAL}\s+(?:day\s+)?(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR}\b)?",
     rf"\b{_ANY_MONTH}(?:,|\s+of|\s+in)?[\s\-]+{_YEAR}\b",
     rf"\b(?:[Ii]n|[Ss]ince|[Ll]ast|[Ee]arly|[Ll]ate|[Mm]id|[Uu]ntil|[Tt]his|[Nn]ext|[Dd]uring|[Bb]y|[Tt]hrough|[Oo]f|"
     rf"[Pp]ast|[Ff]rom|"

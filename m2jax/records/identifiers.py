@@ -82,6 +82,7 @@ _PLACEHOLDER = re.compile("|".join(re.escape(word) for word in CLASSES.values())
 # ---- Places -------------------------------------------------------------
 
 _CAP = r"[A-ZÀ-ÖØ-Þ][\w'’\-]*"
+_TOWN = rf"(?:(?:St|Ste|Ft|Mt)\.\s+)?{_CAP}"
 _WORD = rf"(?:{_CAP}|\d+(?:st|nd|rd|th))"
 _STREET = (
     "Street|St|Avenue|Ave|Av|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Way|Terrace|Ter|Circle|Cir|"
@@ -96,6 +97,7 @@ _STREET = (
     "Camp|Canyon|Cape|Causeway|Center|Centers|Club|Common|Course|Cove|Creek|Crest|Dale|Dam|Divide|Extension|Falls|"
     "Ferry|Flat|Flats|Fort|Light|Lights|Lock|Locks|Lodge|Mountain|Neck|Orchard|Oval"
 )
+_PLAIN_STATES = frozenset([*STATES, *"MA NY TX FL IL NJ NH NM UT WI WV WY TN MN KS KY IA AZ AK WA".split()])
 _UNIT = r"(?:,?\s+(?:Apt|Apartment|Suite|Ste|Unit|Room|Rm|Floor|Fl|Lot|Flat|#)\b\.?\s*#?\s*[\w\-]+|,?\s*#\s*\w+)?"
 _STATE = "|".join([*STATES, *STATE_CODES])
 _INSTITUTION = (
@@ -104,16 +106,16 @@ _INSTITUTION = (
     "Hospice|Nursing Home|Rehabilitation Center|University|College|High School|Middle School|Elementary School|"
     "Primary School|Church|Prison|Pharmacy|Practice|Surgery|Medical Group|Associates"
 )
+_AT = r"(?:in|at|to|from|near|around|outside|through|throughout|across|of|via|for)"
 _PLACE_CONTEXT = (
-    r"\b(?:(?:[Ll]iv(?:es|ed|ing|e)|[Rr]esid(?:es|ed|ing|e)|[Rr]esidents?|[Bb]orn(?: and raised)?|[Rr]aised|"
-    r"[Gg]rew up|[Mm]oved|"
-    r"[Rr]elocated|[Ee]migrated|[Ii]mmigrated|[Tt]ravel(?:s|l?ed|l?ing)?|[Tt]rips?|[Vv]acation(?:ed|ing)?|"
-    r"[Vv]isit(?:s|ed|ing)?|"
-    r"[Rr]eturned|[Ff]lew|[Ff]light|[Dd]rove|[Hh]ome(?:town)?(?: is)?|[Nn]ative|[Hh]ails|[Cc]omes|[Cc]ame|"
-    r"[Tt]ransferred|[Aa]rrived|"
-    r"[Ss]tay(?:ed|ing|s)?|[Ww]ork(?:s|ed|ing)?|[Ee]mployed|[Ss]chool|[Ff]amily|[Rr]elatives|[Ff]rom)"
-    r"(?:\s+(?:in|at|to|from|of|near|around|outside|through|on|back|recently|alone|with \w+ \w+|the|town|city|village|"
-    r"suburb))*)"
+    r"\b(?:(?i:liv(?:es|ed|ing|e)|resid(?:es|ed|ing|e)|residents?|born|raised|grew up|moved|relocated|emigrated|"
+    r"immigrated|travel(?:s|l?ed|l?ing)?|trips?|vacation(?:ed|ing)?|visit(?:s|ed|ing)?|returned|flew|flight|drove|home|"
+    r"hometown|native|hails|comes|came|transferred|arrived|stay(?:ed|ing|s)?|work(?:s|ed|ing)?|employed|(?:high )?school|"
+    r"family|relatives|immigrants?|refugees?|originally|hik(?:es|ed|ing)|camp(?:s|ed|ing)?|incarcerated|"
+    r"stationed|deployed|went|going)"
+    rf"(?:\s+(?:and raised|back|here|recently|alone|with \w+ \w+|on vacation|is))*(?:\s+{_AT})"
+    r"|(?i:visit(?:s|ed|ing)?|toured|(?:man|woman|boy|girl|patient|he is|she is|he was|she was|i am|i'm) from))"
+    r"(?:\s+(?:the|town|city|village|suburbs?|of|downtown))*"
 )
 _FROM_CONTEXT = r"\b(?:[Ii]n|[Nn]ear|[Oo]utside|[Aa]round|[Tt]own of|[Cc]ity of|[Vv]illage of|[Cc]ounty of)"
 
@@ -124,13 +126,23 @@ def _is_street(match: re.Match[str]) -> bool:
 
 def _is_small_place(match: re.Match[str]) -> bool:
     words = match["x"].split()
-    if re.match(r",\s*(?:CT|PA|MS|MD|AL|ID|OR|IN|PR)\b(?!\s+\d{5})(?!\s*(?:[.,;)]|$))", match.string[match.end("x") :]):
-        return False  # "Imaging, CT chest", "Chest, PA view"
+    if not any(re.fullmatch(r"[A-ZÀ-Þ](?:[a-zß-ÿ]|['’][A-Z]|c[A-Z])[\w'’\-]*", word) for word in words):
+        return False  # an abbreviation: ED, HBsAg
     return words[0] not in MONTHS and not all(_is_wide(w) for w in words) and not _is_medicine(match, words)
 
 
+def _is_town_of_state(match: re.Match[str]) -> bool:
+    """ "Salem, MA", but not "Chest, PA", "Fine, OK" or "Imaging, CT": after a preposition or a street, or if no other
+    meaning is common.
+    """
+    before = match.string[: match.start()]
+    placed = re.search(rf"(?:\b{_AT}|\d[\w\s.#]*,)\s*$", before, re.IGNORECASE)
+    return bool(placed or match["state"] in _PLAIN_STATES) and _is_small_place(match)
+
+
 def _is_wide(word: str) -> bool:
-    return all(part in WIDE_PLACES for part in word.rstrip("'’s").split("-")) or word in WIDE_PLACES
+    parts = re.sub(r"['’]s$", "", word).split("-")
+    return all(part in WIDE_PLACES or re.search(r"(?:[ei]an|ese|ish|ican)$", part) for part in parts)
 
 
 def _is_institution(match: re.Match[str]) -> bool:
@@ -144,16 +156,14 @@ _PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|dos|la|le|el|al|bin|ibn|ben|
 _NAME_WORD = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿ'’]*[A-Za-zÀ-ÿ'’\-]*\d*"
 _NAME = rf"(?:{_INITIAL}\s*)*{_NAME_WORD}(?:,?\s+(?:{_PARTICLE}\s+){{0,2}}(?:{_NAME_WORD}|{_INITIAL})){{0,3}}"
 _SURNAME = rf"(?:{_PARTICLE}\s+){{0,2}}{_NAME}"
-_LABEL = (
-    r"(?:patient(?:'s)?\s+name|name\s+of\s+(?:the\s+)?patient|full\s+name|maiden\s+name|first\s+name|last\s+name|"
-    r"given\s+name|"
-    r"family\s+name|surname|name|patient|pt|attending(?:\s+physician)?|physician|provider|pcp|gp|surgeon|consultant|"
-    r"resident|"
-    r"nurse|(?:electronically\s+)?signed(?:\s+by)?|dictated\s+by|author|transcribed\s+by|seen\s+by|referred\s+by|"
-    r"referring\s+"
-    r"physician|accompanied\s+by|reviewed\s+by|ordered\s+by|performed\s+by|cc|re|emergency\s+contact|next\s+of\s+kin|"
-    r"guardian|"
-    r"mother|father|spouse|wife|husband|dear|sincerely|regards|witness)"
+_LABEL = (  # what stands before a colon and a name
+    r"(?:patient(?:'s)?\s+name|name\s+of\s+(?:the\s+)?patient|(?:full|maiden|first|last|given|family)\s+name|surname|name|"
+    r"attending(?:\s+physician)?|physician|provider|pcp|surgeon|consultant|(?:electronically\s+)?signed(?:\s+by)?|author|"
+    r"(?:dictated|transcribed|seen|referred|reviewed|ordered|performed|accompanied)\s+by|referring\s+physician|"
+    r"emergency\s+contact|next\s+of\s+kin|guardian)"
+)
+_WEAK_LABEL = (
+    r"(?:patient|pt|nurse|resident|gp|cc|re|mother|father|spouse|wife|husband|witness)"  # two words are a name
 )
 _RELATION = (
     r"(?:wife|husband|spouse|partner|mother|father|mom|dad|mum|daughter|son|sister|brother|aunt|uncle|cousin|niece|"
@@ -179,7 +189,9 @@ def _is_medicine(match: re.Match[str], words: list[str]) -> bool:
     following = after[1].lower() if after else ""
     if any(word.lower() in CLINICAL_NOUNS for word in words[1:]) or following in CLINICAL_NOUNS:
         return True
-    return last in EPONYMS and last not in GIVEN_NAMES or "-" in last and last.split("-")[0] in EPONYMS
+    if "-" in last and last.split("-")[0] in EPONYMS:
+        return True
+    return words[0] not in GIVEN_NAMES and all(re.sub(r"['’]s$", "", word) in EPONYMS for word in words)
 
 
 def _is_given_name(match: re.Match[str]) -> bool:
@@ -216,6 +228,11 @@ _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = 
         _is_name,
     ),
     ("name", rf"(?i:\b{_LABEL})\s*:\s*(?P<x>{_SURNAME})", _is_name),
+    (
+        "name",
+        rf"(?i:\b{_WEAK_LABEL})\s*:\s*(?P<x>{_NAME_WORD}(?:\s+{_INITIAL})?(?:\s+[A-Z][a-zà-ö'’\-]+){{1,2}})(?=[.,;(]|$|\s+[\d(])",
+        lambda m: not any(word.strip(".") in NOT_NAMES for word in m["x"].split()) and _is_name(m),
+    ),
     ("name", r"(?i:\b(?:patient\s+name|name|patient))\s*:\s*(?P<x>[A-Z]{2,}(?:,?\s+[A-Z]{2,}){1,3})\b", None),
     (
         "name",
@@ -267,14 +284,14 @@ _PLACE_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] =
     ("geography", r"(?i)\bzip(?:\s?code)?[:\s]*(?:is\s+)?(?P<x>\d{5}(?:-\d{4})?)\b", None),
     (
         "geography",
-        r"(?i)\b(?:postal\s?code|post\s?code)[:\s]*(?:is\s+)?(?P<x>[A-Z0-9]{2,5}(?:[\s\-]?[A-Z0-9]{3,4})?)\b",
+        r"(?i)\b(?:postal\s?code|post\s?code)[:\s]*(?:is\s+)?(?P<x>(?=[A-Z]*\d)[A-Z0-9]{2,5}(?:[\s\-]?[A-Z0-9]{3,4})?)\b",
         None,
     ),
     ("geography", rf"\b(?:{_STATE})\.?,?\s+(?P<x>\d{{5}}(?:-\d{{4}})?)(?![\d,.]\d|\d|\s*(?:cells|/|mg|mL))", None),
     (
         "geography",
-        rf"(?P<x>{_CAP}(?:\s+{_CAP}){{0,2}}),\s*(?:{_STATE})(?=\b)(?!\s*[=:/\d]\d?[^\d\s]|[\w\-])",
-        _is_small_place,
+        rf"(?P<x>{_TOWN}(?:\s+{_CAP}){{0,2}}),\s*(?P<state>{_STATE})\b(?!\s*[=:/]|[\w\-])",
+        _is_town_of_state,
     ),
     ("geography", rf"(?P<name>(?:{_CAP}\s+(?:of\s+|and\s+)?){{1,4}})(?:{_INSTITUTION})\b", _is_institution),
     (
@@ -284,7 +301,7 @@ _PLACE_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] =
     ),
     (
         "geography",
-        rf"{_PLACE_CONTEXT}\s+(?P<x>{_CAP}(?:\s+(?:(?:de|del|la|of|upon)\s+)?{_CAP}){{0,3}})",
+        rf"{_PLACE_CONTEXT}\s+(?P<x>{_TOWN}(?:\s+(?:(?:de|del|la|of|upon)\s+)?{_CAP}){{0,3}})",
         _is_small_place,
     ),
     (
