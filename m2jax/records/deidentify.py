@@ -129,10 +129,8 @@ _FIELDS = ("id", "age", "diagnosis", "source")
 
 # ---- Known values -------------------------------------------------------
 
-_TITLES = frozenset(
-    "mr mrs ms miss mx dr prof md do rn np pa phd jr sr ii iii iv de da di del della dos van von der den la le el al y "
-    "e of the and bin ibn st esq".split()
-)
+_TITLES = frozenset("mr mrs ms miss mx dr prof md phd rn jr sr ii iii iv esq of the and".split())
+_PARTICLES = frozenset("de da di del della dos van von der den la le el al y e bin ibn".split())  # as written, small
 _LETTER = r"[^\W\d_]"
 _MIN_CODE = 4  # a shorter number or code is not looked for everywhere: it would be found in doses
 
@@ -151,9 +149,8 @@ def _matchers(known: Known) -> Matchers:
 
 def _name_forms(name: str) -> Iterable[str]:
     """Each word of a name in any case, with or without digits after it; and the initials, with full stops."""
-    words = [
-        word for word in re.findall(rf"{_LETTER}[\w'’\-]*", name) if word.rstrip("0123456789").lower() not in _TITLES
-    ]
+    words = [word for word in re.findall(rf"{_LETTER}[\w'’\-]*", name) if word not in _PARTICLES]
+    words = [word for word in words if word.lower() not in _TITLES]
     stems = [word.rstrip("0123456789") for word in words]
     parts = [part for stem in stems for part in re.split(r"[-'’]", stem) if len(part) > 2]
     for stem in dict.fromkeys([*stems, *parts]):
@@ -245,7 +242,7 @@ def _spans(text: str, matchers: Matchers, old_years: frozenset[str] | None) -> l
 
     old_years: of a patient over 89, the years known of her; they go as well, and so does a year of birth.
     """
-    found = find(text)
+    found = list(find(text))
     taken = [match.span() for match in _PLACEHOLDERS.finditer(text)]
     for kind, pattern in matchers:
         for match in pattern.finditer(text):
@@ -289,5 +286,5 @@ _NEXT_NAME = re.compile(r",?\s+(?:[A-Z]\.?\s+)?")
 def _is_eponym(text: str, start: int, end: int) -> bool:
     """Whether a known name is here the name of a disease, a sign or a test."""
     word = re.sub(r"['’]s$", "", text[start:end])
-    after = re.match(r"[\s\-–]*([A-Za-z]+)", text[end:])
+    after = re.match(r"['’]?[\s\-–]*([A-Za-z]+)", text[end:])
     return word in EPONYMS and bool(after) and after[1].lower() in CLINICAL_NOUNS

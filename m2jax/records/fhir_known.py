@@ -64,7 +64,7 @@ def _values(value: object, resource: str, field: str) -> Iterator[tuple[str, obj
     resource = value.get("resourceType", resource)
     for key, inner in value.items():
         items = inner if isinstance(inner, list) else [inner]
-        if key in ("name", "contact") or "family" in value and key in ("family", "given", "text"):
+        if key in ("name", "valueHumanName"):
             yield from _names(items, resource)
         elif key in ("address", "valueAddress"):
             for address in items:

@@ -16,7 +16,7 @@ _TAIL = r"(?:\s?(?:x|ext\.?|extension)\s?\d{1,6})?"
 _ADDRESS_SECTION = r"(?:[0-9a-f]{1,4}:){2,7}:?[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:)*:(?::?[0-9a-f]{1,4})+"
 
 CODES: list[tuple[str, str]] = [
-    ("email", r"(?i)[\w.+\-%]+\s?(?:@|\[at\]|\(at\))\s?[\w\-]+(?:\s?(?:\.|\[dot\])\s?[a-z][\w\-]*)+"),
+    ("email", r"(?i)[\w.+\-%]+\s?(?:@|\[at\]|\(at\))\s?[\w\-]+(?:(?:\.|\s?\[dot\]\s?|\s?\(dot\)\s?)[a-z][\w\-]*)+"),
     ("url", r"(?i)\b(?:(?:https?|ftp)://|www\.)[^\s<>\"']*[^\s<>\"'.,;:)\]]"),
     ("url", r"(?i)\b(?<!@)(?:[a-z0-9\-]{2,}\.)+(?:com|org|net|edu|gov|info|health|io|co\.uk|de|fr)(?:/[^\s,;)]*)?\b"),
     ("ip", r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]*\d)"),
@@ -107,7 +107,7 @@ CODES: list[tuple[str, str]] = [
         rf"(?i)\b(?:study|subject|participant|trial|employee|badge|student|user|staff|customer|client|tracking|barcode|"
         rf"voucher|ticket|token|unique){_MUST_NO}{_ID}",
     ),
-    ("other", r"(?i)\b(?:user\s?name|login|handle|screen\s+name)\b[:\s]*(?:is\s+)?(?P<x>@?[\w.\-]{3,})"),
+    ("other", r"(?i)\b(?:user\s?name|login|handle|screen\s+name)\b\s*(?::|is\b)\s*(?P<x>@?[\w.\-]{3,})"),
     ("other", r"(?<![\w@.])@[A-Za-z]\w{2,}"),
     ("geography", r"(?i)\b(?:lat(?:itude)?|lon(?:g(?:itude)?)?)\b[:\s=]*(?P<x>-?\d{1,3}\.\d{2,})"),
     ("geography", r"(?<![\d.])-?\d{1,2}\.\d{4,},\s?-?\d{1,3}\.\d{4,}"),

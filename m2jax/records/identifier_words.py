@@ -131,6 +131,9 @@ General Practice Standard Best Group Nursing
 
 # Capitalised words that stand where a name would, after "Patient:" or before "is a 54-year-old".
 NOT_NAMES = _words("""
+Dr Mr Mrs Ms I'm I've I'd I'll We're We've You're It's That's Let's What's He's She's There's They're Don't Can't Yeah
+Yes Oh Ok Okay Um Uh Hi Hello Thank Thanks Well Tell So Just What How Why Where Who Please Sure Good Right Great Sorry
+
 The A An This That These Those He She It They We I You His Her Its Their My Our Your No Not None Yes And Or But If
 When While After Before Since Until Because Although However Also Patient Patients Mother Father Parents Parent Child
 Infant Baby Newborn Boy Girl Man Woman Male Female Unknown Unremarkable Normal Negative Positive Denies Reports Alive

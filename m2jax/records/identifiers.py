@@ -7,6 +7,7 @@ writes in the same shape is kept: 120/80, 10/10 pain, a dose, an ICD code, "may"
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ class Span:
     replacement: str
 
 
-def find(text: str) -> list[Span]:
+@functools.lru_cache(maxsize=1024)  # ids such as "exam.3" come again and again
+def find(text: str) -> tuple[Span, ...]:
     """What the patterns see in a text, in order; spans may overlap."""
     found = []
     for kind, pattern, accept in _PATTERNS:
@@ -70,7 +72,7 @@ def find(text: str) -> list[Span]:
         Span(a, b, "date", year or CLASSES["date"]) for a, b, year in dates(text) if not _in_placeholder(text, a, b)
     ]
     found += [Span(a, b, "date", "90") for a, b in ages_over_89(text)]
-    return sorted(set(found))
+    return tuple(sorted(set(found)))
 
 
 def _in_placeholder(text: str, start: int, end: int) -> bool:
@@ -109,10 +111,10 @@ _INSTITUTION = (
 _AT = r"(?:in|at|to|from|near|around|outside|through|throughout|across|of|via|for)"
 _PLACE_CONTEXT = (
     r"\b(?:(?i:liv(?:es|ed|ing|e)|resid(?:es|ed|ing|e)|residents?|born|raised|grew up|moved|relocated|emigrated|"
-    r"immigrated|travel(?:s|l?ed|l?ing)?|trips?|vacation(?:ed|ing)?|visit(?:s|ed|ing)?|returned|flew|flight|drove|home|"
-    r"hometown|native|hails|comes|came|transferred|arrived|stay(?:ed|ing|s)?|work(?:s|ed|ing)?|employed|(?:high )?school|"
-    r"family|relatives|immigrants?|refugees?|originally|hik(?:es|ed|ing)|camp(?:s|ed|ing)?|incarcerated|"
-    r"stationed|deployed|went|going)"
+    r"immigrated|travel(?:s|l?ed|l?ing)?|trips?|vacation(?:ed|ing)?|visit(?:s|ed|ing)?|returned|flew|flight|drove|"
+    r"home|hometown|native|hails|comes|came|transferred|arrived|stay(?:ed|ing|s)?|work(?:s|ed|ing)?|employed|"
+    r"(?:high )?school|family|relatives|immigrants?|refugees?|originally|hik(?:es|ed|ing)|camp(?:s|ed|ing)?|"
+    r"incarcerated|stationed|deployed|went|going)"
     rf"(?:\s+(?:and raised|back|here|recently|alone|with \w+ \w+|on vacation|is))*(?:\s+{_AT})"
     r"|(?i:visit(?:s|ed|ing)?|toured|(?:man|woman|boy|girl|patient|he is|she is|he was|she was|i am|i'm) from))"
     r"(?:\s+(?:the|town|city|village|suburbs?|of|downtown))*"
@@ -210,13 +212,12 @@ _GIVEN = "|".join(sorted(GIVEN_NAMES))
 _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = [
     (
         "name",
-        rf"\b(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Sr|Sra|Herr|Frau|Mme|MR\.|MRS\.|MS\.|DR\.|Miss|Doctor|Professor|Nurse|"
-        rf"Sister|"
-        rf"Father|Pastor|Officer|Judge|Captain|Sergeant|Uncle|Aunt|Aunty|Grandma|Grandpa|Lady|"
-        rf"Sir)\b\.?\s+(?P<x>{_SURNAME})",
+        rf"\b(?:(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Sr|Sra|Herr|Frau|Mme|MR|MRS|MS|DR)\.|(?:Mr|Mrs|Ms|Mx|Dr|Prof|Miss|Doctor|"
+        rf"Professor|Nurse|Sister|Father|Pastor|Officer|Judge|Captain|Sergeant|Uncle|Aunt|Aunty|Grandma|Grandpa|Lady|Sir)\b)"
+        rf"\s+(?P<x>{_SURNAME})",
         lambda m: (
-            m["x"].split()[0].strip(".,") not in NOT_NAMES
-            and not re.match(r"(?:disease|syndrome)", m.string[m.end() :])
+            m["x"].split()[0].strip(".,") not in NOT_NAMES - {"A"}
+            and not re.match(r"\s*(?:disease|syndrome)", m.string[m.end() :])
         ),
     ),
     ("name", r"\b(?:MR|MRS|MS|DR)\.\s+(?P<x>[A-Z][A-Z'\-]+(?:\s+[A-Z][A-Z'\-]+){0,2})", None),

@@ -48,7 +48,9 @@ _CONTENT = (  # what a statement says -> its kind; the first that matches. Used 
         "family",
         r"family history|\b(?:mother|father|brother|sister|parents?|siblings?|uncle|aunt|grand\w+|cousin|son|daughter|"
         r"family members?|relatives?)(?:'s)?"
-        r"(?: \w+){0,3} (?:has|have|had|died|was diagnosed|were diagnosed|with|suffer\w*)\b|runs in",
+        r"(?: \w+){0,3} (?:(?:has|have|had)(?! (?:not |also |been )?"
+        r"(?:us|notic|noted|giv|tr|tak|brought|observ|seen|report|"
+        r"appl|chang|no\b))|died|was diagnosed|were diagnosed|with|suffer\w*)\b|runs in",
     ),
     (
         "drug",

@@ -86,7 +86,7 @@ def _texts(field: str, raw: dict) -> list[str]:
     value = raw.get(field, [])
     value = value.split("\n") if isinstance(value, str) else value
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{field} is {str(value)[:80]!r}; give a list of texts")
+        raise ValueError(f"{field} is {str(value)[:80]}; give a list of texts")
     return [item.strip() for item in value if item.strip()]
 
 
