@@ -42,6 +42,7 @@ from m2jax.records.fhir_parts import (
     plain_name,
     when,
 )
+from m2jax.records.fhir_shape import checked
 from m2jax.records.kinds import kind_of
 from m2jax.records.outside import UNSTATED, Outside, build, read_objects
 from m2jax.records.record import Record
@@ -88,9 +89,9 @@ def read(path: str | Path) -> list[Outside]:
         for patient in of_type(resources, "Patient"):
             try:
                 record = _record(f"fhir-{len(out)}", patient, _about(patient, resources))
+                out.append(Outside(record, known_values([*resources, *staff]), place))
             except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
                 raise ValueError(f"{place}: not as FHIR R4 has it: {error}") from error
-            out.append(Outside(record, known_values([*resources, *staff]), place))
     if not out:
         raise ValueError(f"{path}:1: no bundle has a Patient; give one bundle per patient")
     return out
@@ -109,9 +110,11 @@ def _resources(raw: dict) -> list[dict]:
         resource = item.get("resource") if isinstance(item, dict) and "resourceType" not in item else item
         if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
             raise ValueError(f"entry[{number}] has no resource with a resourceType; give FHIR resources")
+        resource = checked(resource, f"entry[{number}] ({resource['resourceType']})")
         ids = {str(resource.get("id", "")), reference_id(item.get("fullUrl"))} - {""}
         resources.append(resource | {"_ids": ids})
-        resources += [inner | {"_ids": {str(inner.get("id", ""))}} for inner in resource.get("contained", [])]
+        inside = (inner for inner in resource.get("contained", []) if isinstance(inner.get("resourceType"), str))
+        resources += [inner | {"_ids": {str(inner.get("id", ""))}} for inner in inside]
     return resources
 
 

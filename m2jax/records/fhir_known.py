@@ -71,7 +71,9 @@ def _values(value: object, resource: str, field: str) -> Iterator[tuple[str, obj
                 if isinstance(address, dict):
                     yield from _address(address)
         elif key == "telecom":
-            yield from ((_TELECOMS.get(t.get("system"), "other"), t.get("value")) for t in items if isinstance(t, dict))
+            yield from (
+                (_TELECOMS.get(str(t.get("system")), "other"), t.get("value")) for t in items if isinstance(t, dict)
+            )
         elif key == "identifier" and resource not in ("Condition", "Observation"):
             yield from ((_type(i), i.get("value")) for i in items if isinstance(i, dict))
         elif key in ("birthDate", "deceasedDateTime"):
@@ -129,7 +131,8 @@ def _address(address: dict) -> Iterator[tuple[str, object]]:
 
 
 def _type(identifier: dict) -> str:
-    codes = [str(c.get("code")) for c in identifier.get("type", {}).get("coding", []) if isinstance(c, dict)]
+    kind = identifier.get("type")
+    codes = [str(c.get("code")) for c in kind.get("coding", [])] if isinstance(kind, dict) else []
     system = str(identifier.get("system", "")).lower()
     for word, kind in (("us-ssn", "ssn"), ("us-npi", "licence"), ("passport", "licence"), ("mrn", "record_number")):
         if word in system:

@@ -77,8 +77,9 @@ def when(r: dict) -> str:
 def date_of(text: str) -> datetime.date | None:
     if not text:
         return None
-    parts = [int(part) for part in re.findall(r"\d+", text[:10])]
-    return datetime.date(*(parts + [1, 1])[:3])
+    if not (match := re.match(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?![\d-])", text)):
+        raise ValueError("a date is not of the form YYYY-MM-DD, YYYY-MM or YYYY")
+    return datetime.date(*(int(part or 1) for part in match.groups()))
 
 
 def later(r: dict, now: datetime.date | None) -> bool:

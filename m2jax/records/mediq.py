@@ -85,8 +85,11 @@ def _case(id: str, raw: dict, place: str) -> Outside:
 def _texts(field: str, raw: dict) -> list[str]:
     value = raw.get(field, [])
     value = value.split("\n") if isinstance(value, str) else value
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list):
         raise ValueError(f"{field} is {str(value)[:80]}; give a list of texts")
+    for number, item in enumerate(value):
+        if not isinstance(item, str):
+            raise ValueError(f"{field}[{number}] is {str(item)[:80]}; give a text")
     return [item.strip() for item in value if item.strip()]
 
 

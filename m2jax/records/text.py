@@ -92,10 +92,10 @@ _HIS = re.compile(r"(?i)\b(?:he|his|him|himself)\b")
 
 def age_of(text: object) -> float | None:
     """Years from "35-year-old", "2 months", "Newborn", "Age: 61", 61 or "elderly"; None where no age stands."""
-    if isinstance(text, bool) or text is None:
-        return None
-    if isinstance(text, (int, float)):
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
         return text if 0 <= text <= 120 else None
+    if not isinstance(text, str):
+        return None
     if re.fullmatch(r"\s*\d{1,3}(?:\.\d+)?\s*", text):
         return age_of(float(text))
     lower = text.lower()
