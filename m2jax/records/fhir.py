@@ -48,11 +48,10 @@ from m2jax.records.outside import UNSTATED, Outside, build, read_objects
 from m2jax.records.record import Record
 from m2jax.records.text import says_something, statements
 
-_NO_ILLNESS = re.compile(
-    r"(?i)employ|labor force|education|housing|homeless|transport|social|stress|refugee|medication review|criminal|"
-    r"violence|partner abuse|"
-    r"educated|armed forces|migrant|income|poverty|risk activity|alcohol drinking behavior|certificate|lives|"
-    r"not in school|primary school"
+_NO_ILLNESS = re.compile(  # of a plain name
+    r"(?i)\b(?:employ|unemploy)|labor force|education|educated|housing|homeless|transport|social (?:isolation|contact|"
+    r"migrant)|^stress$|refugee|medication review|criminal record|violence|partner abuse|armed forces|migrant|income|"
+    r"poverty|risk activity|alcohol drinking behavior|certificate|not in school|primary school|lives (?:alone|in)"
 )
 _VITALS = {
     "8302-2",
@@ -195,7 +194,7 @@ def _reasons(chart: _Chart, encounter: dict) -> list[str]:
     texts = [name_of(concept) for concept in encounter.get("reasonCode", [])]
     references = encounter.get("reasonReference", []) + [d.get("condition") for d in encounter.get("diagnosis", [])]
     texts += [name_of(chart.referred(r).get("code")) or (r or {}).get("display", "") for r in references]
-    return list(dict.fromkeys(bare(text) for text in texts if text and not _NO_ILLNESS.search(text)))
+    return list(dict.fromkeys(bare(text) for text in texts if text and not _NO_ILLNESS.search(bare(text))))
 
 
 def _generic_complaint(encounter: dict | None) -> str:

@@ -27,8 +27,7 @@ CODES: list[tuple[str, str]] = [
         "phone",
         rf"(?i)\b(?:phone|telephone|tel|cell|mobile|pager|beeper|call(?:ed|s)?|contact|reach(?:ed|able)?|text(?:ed)?|"
         rf"ring|whatsapp|voicemail|extension|hotline)\b\.?(?:\s+(?:number|no\.?|#|him|her|them|me|us|back|is|was|at|"
-        rf"on|by|"
-        rf"phone|the|his|my))*[:\s#]*(?P<x>{_ANY_PHONE})",
+        rf"on|by|phone|the|his|my))*[:\s#]*(?P<x>{_ANY_PHONE})",
     ),
     ("phone", rf"{_NANP}{_TAIL}"),
     ("phone", rf"{_INTERNATIONAL}{_TAIL}"),
@@ -38,26 +37,23 @@ CODES: list[tuple[str, str]] = [
     (
         "ssn",
         r"(?i)\b(?:ssn|ss\s?#|social\s+security(?:\s+(?:number|no\.?|#))?)(?:\s+(?:is|was|ends|ending|in|with|last|"
-        r"four|4|"
-        r"digits|of))*[:#=\s]*(?P<x>\d{3}[\s\-.]?\d{2}[\s\-.]?\d{4}|\d{4})(?!\d)",
+        r"four|4|digits|of))*[:#=\s]*(?P<x>\d{3}[\s\-.]?\d{2}[\s\-.]?\d{4}|\d{4})(?!\d)",
     ),
     (
         "record_number",
         rf"(?i)\b(?:m\.?r\.?n\.?|ur\s?n|(?:medical|health|hospital|patient|clinic|unit)\s+(?:record|file|chart|"
-        rf"registration)"
-        rf"{_NO}|(?:patient|hospital|chart|record|file|nhs|case|encounter|visit|accession|specimen|admission|sample|"
-        rf"order|requisition|registration|referral){_MUST_NO}|(?:chart|file)\s?#){_NO}{_ID}",
+        rf"registration){_NO}|(?:patient|hospital|chart|record|file|nhs|case|encounter|visit|accession|specimen|"
+        rf"admission|sample|order|requisition|registration|referral){_MUST_NO}|(?:chart|file)\s?#){_NO}{_ID}",
     ),
     (
         "health_plan",
-        rf"(?i)\b(?:(?:member(?:ship)?|policy|insurance|subscriber|beneficiary|group|plan|health\s+plan|payer|medicare|"
-        rf"medicaid|coverage){_MUST_NO}|hicn|mbi|policy){_NO}{_ID}",
+        rf"(?i)\b(?:(?:member(?:ship)?|policy|insurance|subscriber|beneficiary|group|plan|health\s+plan|payer|"
+        rf"medicare|medicaid|coverage){_MUST_NO}|hicn|mbi|policy){_NO}{_ID}",
     ),
     (
         "account",
         rf"(?i)\b(?:(?:bank\s+)?account|acct|a/c|billing|invoice|claim|credit\s+card|debit\s+card|card|iban|"
-        rf"routing)\b\.?"
-        rf"{_NO}{_ID}",
+        rf"routing)\b\.?{_NO}{_ID}",
     ),
     ("account", r"(?<![\d.\-])\d{4}([\s\-])\d{4}\1\d{4}\1\d{4}(?!\d)"),
     ("account", r"(?<!\w)[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){3,7}(?:\s?[A-Z0-9]{1,3})?(?!\w)"),
@@ -76,24 +72,20 @@ CODES: list[tuple[str, str]] = [
     (
         "vehicle",
         rf"(?i)\b(?:vin|(?:license|licence|number|registration|vehicle|car)\s+plates?|plates?|vehicle\s+(?:id|"
-        rf"identification|"
-        rf"registration)){_NO}[:#=\s]*(?:is\s+|"
+        rf"identification|registration)){_NO}[:#=\s]*(?:is\s+|"
         rf"was\s+)?(?P<x>(?-i:[A-Z0-9]{{1,4}}[\s\-]?[A-Z0-9]{{2,5}}(?:[\s\-][A-Z0-9]{{2,4}})?)\b)",
     ),
     (
         "device",
         rf"(?i)(?:\b(?:serial|udi|device|implant|lot|batch|model|catalog(?:ue)?|ref){_MUST_NO}|\bserial|\budi|\bs/n|"
-        rf"\bsn\b|"
-        rf"\b(?:lot|batch)\b){_NO}{_ID}",
+        rf"\bsn\b|\b(?:lot|batch)\b){_NO}{_ID}",
     ),
     ("device", r"\(01\)\d{14}(?:\(\d{2}\)[\w\-]+)*"),
     (
         "biometric",
         rf"(?i)\b(?:finger\s?prints?|voice\s?prints?|retina(?:l)?\s+scan|iris\s+scan|palm\s?prints?|face\s?print|"
-        rf"hand\s+geometry|"
-        rf"dna\s+profile|genetic\s+fingerprint|biometric(?:s)?)(?:\s+(?:id|template|hash|code|record|file|scan|number|"
-        rf"no\.?|"
-        rf"data|identifier|on|is|was))*{_ID}",
+        rf"hand\s+geometry|dna\s+profile|genetic\s+fingerprint|biometric(?:s)?)(?:\s+(?:id|template|hash|code|record|"
+        rf"file|scan|number|no\.?|data|identifier|on|is|was))*{_ID}",
     ),
     ("photo", r"(?i)\bdata:image/[\w.+\-]+;base64,[\w+/=]+"),
     ("photo", r"(?i)(?<![\w/])[\w\-./]+\.(?:jpe?g|png|gif|bmp|tiff?|heic|webp|dcm)\b"),
@@ -104,8 +96,8 @@ CODES: list[tuple[str, str]] = [
     ("other", r"(?<![\w.])[A-Z]{1,4}-?\d{6,}[A-Z]?(?!\w)"),
     (
         "other",
-        rf"(?i)\b(?:study|subject|participant|trial|employee|badge|student|user|staff|customer|client|tracking|barcode|"
-        rf"voucher|ticket|token|unique){_MUST_NO}{_ID}",
+        rf"(?i)\b(?:study|subject|participant|trial|employee|badge|student|user|staff|customer|client|tracking|"
+        rf"barcode|voucher|ticket|token|unique){_MUST_NO}{_ID}",
     ),
     ("other", r"(?i)\b(?:user\s?name|login|handle|screen\s+name)\b\s*(?::|is\b)\s*(?P<x>@?[\w.\-]{3,})"),
     ("other", r"(?<![\w@.])@[A-Za-z]\w{2,}"),

@@ -19,9 +19,8 @@ _ANY_MONTH = rf"(?i:(?:{_FULL}|{_SHORT})\b\.?)"
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
 _ORDINAL = (
     r"(?i:(?:twenty|thirty)[\s\-](?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)|first|second|third|"
-    r"fourth|"
-    r"fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth|fifteenth|sixteenth|seventeenth|"
-    r"eighteenth|nineteenth|twentieth|thirtieth)"
+    r"fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth|fifteenth|sixteenth|"
+    r"seventeenth|eighteenth|nineteenth|twentieth|thirtieth)"
 )
 _NOT_UNIT = r"(?!\s*(?:[/%]|mg|mcg|g\b|ml|mL|tablets?|pills?|times|doses?|hours?|days?|weeks?|months?|years?|x\b|\d))"
 _WEEKDAY = r"(?:(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Mon|Tue|Wed|Thu|Fri|Sat|Sun)\.?,?\s+)?(?:the\s+)?"
@@ -41,24 +40,20 @@ _DATES = [
     rf"\b{_ORDINAL}\s+(?:day\s+)?(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR}\b)?",
     rf"\b{_ANY_MONTH}(?:,|\s+of|\s+in)?[\s\-]+{_YEAR}\b",
     rf"\b(?:[Ii]n|[Ss]ince|[Ll]ast|[Ee]arly|[Ll]ate|[Mm]id|[Uu]ntil|[Tt]his|[Nn]ext|[Dd]uring|[Bb]y|[Tt]hrough|[Oo]f|"
-    rf"[Pp]ast|[Ff]rom|"
-    rf"[Bb]etween|[Ee]very|[Ee]nd of|[Bb]eginning of)[\s\-]+(?P<x>{_MONTH}(?:\s+(?:and|to|through|"
+    rf"[Pp]ast|[Ff]rom|[Bb]etween|[Ee]very|[Ee]nd of|[Bb]eginning of)[\s\-]+(?P<x>{_MONTH}(?:\s+(?:and|to|through|"
     rf"or)\s+{_MONTH})?)(?!\s+(?:fracture|Thurner))",
     r"(?<!\w)(?P<year4>(?:19|20)\d\d)(?P<a>0[1-9]|1[0-2])(?P<b>0[1-9]|[12]\d|3[01])(?:[T_]?\d{4,6})?(?!\w)",
     r"(?i)\b(?:on|since|dated|admitted|discharged|seen|visit|until|dob|born|birth(?:day|date)?|"
-    r"d\.o\.b\.)(?:\s+on)?[:\s]+"
-    r"(?P<x>(?P<a>\d{1,2})(?P<s>[/\-])(?P<b>\d{2}))(?![\d/%]|\s*(?:strength|pain|severity|scale|murmur|hpf|motor|"
-    r"muscle|vision))",
+    r"d\.o\.b\.)(?:\s+on)?[:\s]+(?P<x>(?P<a>\d{1,2})(?P<s>[/\-])(?P<b>\d{2}))(?![\d/%]|\s*(?:strength|pain|severity|"
+    r"scale|murmur|hpf|motor|muscle|vision))",
     r"(?i)\b(?:at|on|since|before|after|around|during|over|by|until|last|this|past)\s+(?P<x>Christmas(?:\s+(?:eve|"
-    r"day))?|"
-    r"Thanksgiving|Halloween|Easter|New\s+Year['’]?s?(?:\s+(?:eve|day))?|Labor\s+Day|Memorial\s+Day|"
-    r"Valentine['’]?s\s+Day|"
-    r"(?:the\s+)?(?:fourth|4th)\s+of\s+July)(?!\s+tree)",
+    r"day))?|Thanksgiving|Halloween|Easter|New\s+Year['’]?s?(?:\s+(?:eve|day))?|Labor\s+Day|Memorial\s+Day|"
+    r"Valentine['’]?s\s+Day|(?:the\s+)?(?:fourth|4th)\s+of\s+July)(?!\s+tree)",
 ]
 _OVER_89 = r"(?:9\d|1[0-4]\d)"
 _OVER_89_WORDS = (
-    r"(?:ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?|"
-    r"(?:a|one)[\s\-]hundred(?:[\s\-](?:and[\s\-])?\w+)?)"
+    r"(?:ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?|(?:a|"
+    r"one)[\s\-]hundred(?:[\s\-](?:and[\s\-])?\w+)?)"
 )
 _AGES = [
     rf"(?i)(?<![\w.])(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?=[\s\-]*(?:years?|yrs?|y)[\s\-/.]*(?:old|o\b|o/|of\s+age))",

@@ -111,13 +111,13 @@ _INSTITUTION = (
 _AT = r"(?:in|at|to|from|near|around|outside|through|throughout|across|of|via|for)"
 _PLACE_CONTEXT = (
     r"\b(?:(?i:liv(?:es|ed|ing|e)|resid(?:es|ed|ing|e)|residents?|born|raised|grew up|moved|relocated|emigrated|"
-    r"immigrated|travel(?:s|l?ed|l?ing)?|trips?|vacation(?:ed|ing)?|visit(?:s|ed|ing)?|returned|flew|flight|drove|"
-    r"home|hometown|native|hails|comes|came|transferred|arrived|stay(?:ed|ing|s)?|work(?:s|ed|ing)?|employed|"
+    r"immigrated|travel(?:s|l?ed|l?ing)?|trips?|vacation(?:ed|ing)?|visit(?:s|ed|ing)?|returned|flew|flight|drove|home|"
+    r"hometown|native|hails|comes|came|transferred|arrived|stay(?:ed|ing|s)?|work(?:s|ed|ing)?|employed|"
     r"(?:high )?school|family|relatives|immigrants?|refugees?|originally|hik(?:es|ed|ing)|camp(?:s|ed|ing)?|"
     r"incarcerated|stationed|deployed|went|going)"
     rf"(?:\s+(?:and raised|back|here|recently|alone|with \w+ \w+|on vacation|is))*(?:\s+{_AT})"
-    r"|(?i:visit(?:s|ed|ing)?|toured|(?:man|woman|boy|girl|patient|he is|she is|he was|she was|i am|i'm) from))"
-    r"(?:\s+(?:the|town|city|village|suburbs?|of|downtown))*"
+    r"|(?i:visit(?:s|ed|ing)?|toured|(?:man|woman|boy|girl|patient|he is|she is|he was|she was|i am|"
+    r"i'm) from))(?:\s+(?:the|town|city|village|suburbs?|of|downtown))*"
 )
 _FROM_CONTEXT = r"\b(?:[Ii]n|[Nn]ear|[Oo]utside|[Aa]round|[Tt]own of|[Cc]ity of|[Vv]illage of|[Cc]ounty of)"
 
@@ -130,6 +130,8 @@ def _is_small_place(match: re.Match[str]) -> bool:
     words = match["x"].split()
     if not any(re.fullmatch(r"[A-ZÀ-Þ](?:[a-zß-ÿ]|['’][A-Z]|c[A-Z])[\w'’\-]*", word) for word in words):
         return False  # an abbreviation: ED, HBsAg
+    if re.match(r"\s+(?:descent|origin|ancestry|heritage|background|parents)\b", match.string[match.end("x") :]):
+        return False  # of Korean descent
     return words[0] not in MONTHS and not all(_is_wide(w) for w in words) and not _is_medicine(match, words)
 
 
@@ -144,7 +146,7 @@ def _is_town_of_state(match: re.Match[str]) -> bool:
 
 def _is_wide(word: str) -> bool:
     parts = re.sub(r"['’]s$", "", word).split("-")
-    return all(part in WIDE_PLACES or re.search(r"(?:[ei]an|ese|ish|ican)$", part) for part in parts)
+    return all(part in WIDE_PLACES for part in parts)
 
 
 def _is_institution(match: re.Match[str]) -> bool:
@@ -159,21 +161,18 @@ _NAME_WORD = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿ'’]*[A-Za-zÀ-ÿ'’\-]*\d*"
 _NAME = rf"(?:{_INITIAL}\s*)*{_NAME_WORD}(?:,?\s+(?:{_PARTICLE}\s+){{0,2}}(?:{_NAME_WORD}|{_INITIAL})){{0,3}}"
 _SURNAME = rf"(?:{_PARTICLE}\s+){{0,2}}{_NAME}"
 _LABEL = (  # what stands before a colon and a name
-    r"(?:patient(?:'s)?\s+name|name\s+of\s+(?:the\s+)?patient|(?:full|maiden|first|last|given|family)\s+name|surname|name|"
-    r"attending(?:\s+physician)?|physician|provider|pcp|surgeon|consultant|(?:electronically\s+)?signed(?:\s+by)?|author|"
-    r"(?:dictated|transcribed|seen|referred|reviewed|ordered|performed|accompanied)\s+by|referring\s+physician|"
+    r"(?:patient(?:'s)?\s+name|name\s+of\s+(?:the\s+)?patient|(?:full|maiden|first|last|given|family)\s+name|surname|"
+    r"name|attending(?:\s+physician)?|physician|provider|pcp|surgeon|consultant|(?:electronically\s+)?signed(?:\s+by)?|"
+    r"author|(?:dictated|transcribed|seen|referred|reviewed|ordered|performed|accompanied)\s+by|referring\s+physician|"
     r"emergency\s+contact|next\s+of\s+kin|guardian)"
 )
-_WEAK_LABEL = (
-    r"(?:patient|pt|nurse|resident|gp|cc|re|mother|father|spouse|wife|husband|witness)"  # two words are a name
-)
+# Two words after one of these and a colon are a name, one is not.
+_WEAK_LABEL = r"(?:patient|pt|nurse|resident|gp|cc|re|mother|father|spouse|wife|husband|witness)"
 _RELATION = (
     r"(?:wife|husband|spouse|partner|mother|father|mom|dad|mum|daughter|son|sister|brother|aunt|uncle|cousin|niece|"
-    r"nephew|"
-    r"grandmother|grandfather|grandson|granddaughter|friend|neighbou?r|girlfriend|boyfriend|fianc[eé]e?|roommate|"
-    r"caregiver|"
-    r"carer|boss|coworker|colleague|employer|patient|nurse|doctor|physician|surgeon|therapist|teacher|coach|twin|"
-    r"child|baby)"
+    r"nephew|grandmother|grandfather|grandson|granddaughter|friend|neighbou?r|girlfriend|boyfriend|fianc[eé]e?|"
+    r"roommate|caregiver|carer|boss|coworker|colleague|employer|patient|nurse|doctor|physician|surgeon|therapist|"
+    r"teacher|coach|twin|child|baby)"
 )
 
 
@@ -212,9 +211,9 @@ _GIVEN = "|".join(sorted(GIVEN_NAMES))
 _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = [
     (
         "name",
-        rf"\b(?:(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Sr|Sra|Herr|Frau|Mme|MR|MRS|MS|DR)\.|(?:Mr|Mrs|Ms|Mx|Dr|Prof|Miss|Doctor|"
-        rf"Professor|Nurse|Sister|Father|Pastor|Officer|Judge|Captain|Sergeant|Uncle|Aunt|Aunty|Grandma|Grandpa|Lady|Sir)\b)"
-        rf"\s+(?P<x>{_SURNAME})",
+        rf"\b(?:(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Sr|Sra|Herr|Frau|Mme|MR|MRS|MS|DR)\.|(?:Mr|Mrs|Ms|Mx|Dr|Prof|Miss|"
+        rf"Doctor|Professor|Nurse|Sister|Father|Pastor|Officer|Judge|Captain|Sergeant|Uncle|Aunt|Aunty|Grandma|"
+        rf"Grandpa|Lady|Sir)\b)\s+(?P<x>{_SURNAME})",
         lambda m: (
             m["x"].split()[0].strip(".,") not in NOT_NAMES - {"A"}
             and not re.match(r"\s*(?:disease|syndrome)", m.string[m.end() :])
@@ -224,10 +223,11 @@ _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = 
     (
         "name",
         rf"(?P<x>{_NAME}),?\s+(?:M\.?D\.?|D\.?O\.?|R\.?N\.?|N\.P\.|NP|PA-C|Ph\.?D\.?|F\.?A\.?C\.?[PS]\.?|MBBS|DDS|DPM|"
-        rf"LCSW|"
-        rf"PharmD|APRN|CNM|DVM|Esq)\b",
+        rf"LCSW|PharmD|APRN|CNM|DVM|Esq)\b",
         _is_name,
     ),
+    # Synthea's Ada31 Quill4
+    ("name", r"(?<!\w)[A-ZÀ-Þ][a-zß-ÿ'’]{2,}\d{1,3} [A-ZÀ-Þ][A-Za-zß-ÿ'’]{2,}\d{1,3}(?!\w)", None),
     ("name", rf"(?i:\b{_LABEL})\s*:\s*(?P<x>{_SURNAME})", _is_name),
     (
         "name",
@@ -247,8 +247,8 @@ _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = 
     ),
     (
         "name",
-        rf"(?:^|[.!?]\s+|,\s*)(?P<x>{_NAME_WORD}(?:\s+(?:{_NAME_WORD}|{_INITIAL})){{1,3}}),?\s+(?:is|was)\s+an?\s+"
-        rf"(?:[\w\-]+\s+)?\d{{1,3}}[\s\-]",
+        rf"(?:^|[.!?]\s+|,\s*)(?P<x>{_NAME_WORD}(?:\s+(?:{_NAME_WORD}|{_INITIAL})){{1,3}}),?\s+(?:is|"
+        rf"was)\s+an?\s+(?:[\w\-]+\s+)?\d{{1,3}}[\s\-]",
         lambda m: not any(word in NOT_NAMES for word in m["x"].split()),
     ),
     (
@@ -259,8 +259,7 @@ _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = 
     (
         "name",
         rf"\b(?:{_RELATION}),?\s+(?P<x>{_NAME_WORD}(?:\s+{_NAME_WORD})?)(?=,|'s|’s|\s+(?:who|is|was|has|had|says|said|"
-        rf"reports|"
-        rf"reported|states|stated|called|brought|found|noticed|denies|and|came|presents|presented)\b)",
+        rf"reports|reported|states|stated|called|brought|found|noticed|denies|and|came|presents|presented)\b)",
         _is_name,
     ),
     (

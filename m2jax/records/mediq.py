@@ -32,16 +32,15 @@ _PRESENTS = re.compile(
     r"admitted|reports?)\b"
 )
 _ONLY_WHO = re.compile(
-    r"(?i)(?:the patient is |an? |the (?:man|woman|boy|girl|infant|child) is )[^.,]*?\b(?:\d+[\s\-]*(?:year|month|"
-    r"week|day)s?[\s\-]old|newborn|elderly)(?: [\w\-]+){0,4}?"
-    r"(?:\b(?:presents?|presented|comes|came|is brought|is admitted|was brought)\b(?: to (?:the|a|an|his|her) [\w ]+|"
-    r" for evaluation| with complaints)?)?\.?"
+    r"(?i)(?:the patient is |an? |the (?:man|woman|boy|girl|infant|child) is )[^.,]*?\b(?:\d+[\s\-]*(?:year|month|week|"
+    r"day)s?[\s\-]old|newborn|elderly)(?: [\w\-]+){0,4}?(?:\b(?:presents?|presented|comes|came|is brought|is admitted|"
+    r"was brought)\b(?: to (?:the|a|an|his|her) [\w ]+| for evaluation| with complaints)?)?\.?"
 )
 _BACK_TO_HISTORY = re.compile(
     r"(?i)^(?:the (?:patient|man|woman|boy|girl|mother|father|parents?|infant|child)|he|she|they|his|her|past|family|"
-    r"social)\b.*\b(?:history|reports?|denie[sd]|states?|says|takes?|"
-    r"taking|smokes?|drinks?|works?|lives?|medications?|has had|notes?|noticed|complains?|describes?|recalls?)\b|"
-    r"\b(?:treatment|treated|therapy|medications?|improve[ds]?|improvement|failed|responded)\b"
+    r"social)\b.*\b(?:history|reports?|denie[sd]|states?|says|takes?|taking|smokes?|drinks?|works?|lives?|medications?|"
+    r"has had|notes?|noticed|complains?|describes?|recalls?)\b|\b(?:treatment|treated|therapy|medications?|"
+    r"improve[ds]?|improvement|failed|responded)\b"
 )
 
 

@@ -7,8 +7,8 @@ import re
 _NOTHING = re.compile(
     r"(?i)\W*(?:n/?a|none|null|nil|unknown|unavailable|unspecified|not\s+(?:applicable|available|provided|mentioned|"
     r"specified|stated|recorded|reported|given|documented|performed|done|assessed|tested|measured|obtained|indicated)|"
-    r"(?:no\s+)?information\s+(?:not\s+|un)?(?:provided|available)|no\s+(?:data|information))"
-    r"(?:\s+(?:for\s+(?:age|this\s+\w+)|at\s+this\s+time|provided|available|in\s+the\s+(?:case|vignette)))?\W*"
+    r"(?:no\s+)?information\s+(?:not\s+|un)?(?:provided|available)|no\s+(?:data|information))(?:\s+(?:for\s+(?:age|"
+    r"this\s+\w+)|at\s+this\s+time|provided|available|in\s+the\s+(?:case|vignette)))?\W*"
 )
 
 
@@ -26,13 +26,12 @@ _ABBREVIATION = (
 _SENTENCE_END = re.compile(rf"(?:{_ABBREVIATION}\.|[!?])[\"')\]]?\s+(?=[\"'(\[]?[A-Z0-9])|\s*;\s+|\n+")
 _NEW_CLAUSE = re.compile(
     r",?\s+(?:but|and|however,|although|while)\s+(?=(?:he|she|they|his|her|their|the\s+(?:patient|mother|father|"
-    r"parents))\s)|"
-    r",\s+but\s+(?=(?:denies|reports|has|is|was|does|did|had)\s)"
+    r"parents))\s)|,\s+but\s+(?=(?:denies|reports|has|is|was|does|did|had)\s)"
 )
 _LIST_ITEM = r"(?:[\w\-/]+ ){0,2}[\w\-/]+"
 _DENIED = re.compile(
-    rf"(?P<head>.*?\b(?:[Dd]enie[sd]|[Nn]o history of|"
-    rf"[Nn]egative for))\s+(?P<items>{_LIST_ITEM}(?:, {_LIST_ITEM})+,? (?:and|or) {_LIST_ITEM})\.?"
+    rf"(?P<head>.*?\b(?:[Dd]enie[sd]|[Nn]o history of|[Nn]egative for))\s+(?P<items>{_LIST_ITEM}(?:, {_LIST_ITEM})+,? "
+    rf"(?:and|or) {_LIST_ITEM})\.?"
 )
 _LIST_HEAD = re.compile(
     r"(?i)\b(?:symptoms?|problems?|changes?|issues?|complaints?|abuse|use|illnesses|conditions?|movements?|habits?|"

@@ -498,7 +498,8 @@ def test_disclosure() -> None:
     for text in ("Has unprotected intercourse.", "Uses cocaine.", "Had depression.", "Was hit: domestic violence."):
         assert disclosure_of("social", text) == "private"
     assert disclosure_of("exam", "Track marks of heroin use.") == "hidden"
-    assert disclosure_of("past", "Cardiac arrest in 2010.") == "asked"
+    for text in ("Cardiac arrest in 2010.", "A Hispanic woman.", "Cracked skin on the heels."):
+        assert disclosure_of("past", text) == "asked"
 
 
 # ---- The published data -------------------------------------------------
