@@ -8,14 +8,14 @@ from collections.abc import Iterable
 _PRIVATE = re.compile(
     r"(?i)\bsex(?:ual(?:ly)?|ually)?\b(?!\s*:)|\bsex partner|condom|intercourse|unprotected|\bST[ID]s?\b|gonorrh|"
     r"chlamydia|syphilis|\bHIV\b|herpes|libido|erect(?:ile|ion)|contracepti|abortion|prostitut|homosexual|bisexual|"
-    r"\bgay\b|lesbian|transgender|illicit|recreational|cocaine|heroin|crack cocaine|marijuana|cannabis|amphetamine|\bmeth\b|"
-    r"ecstasy|MDMA|\bLSD\b|opioid|opiate|inject(?:ion|s|ing)? drug|intravenous drug|\bIV drug|drug (?:use|abuse|user|"
-    r"addict|habit)|substance (?:use|abuse|misuse)|overdose|withdrawal|alcoholi|alcohol (?:abuse|use disorder|dependence|misuse)|"
-    r"heavy (?:alcohol|drink)|binge|(?:beers?|drinks?|bottles?|pints?|liters?|shots?|glasses)\b[^.]*(?:per|a|every|"
-    r"each) day|daily (?:alcohol|drink)|depress(?:ion|ed|ive)|anxi(?:ety|ous)|suicid|self-harm|psychiatr|bipolar|"
-    r"schizo|\bpanic|hallucinat|delusion|\bPTSD\b|eating disorder|purg(?:es|ing)|bulimi|anorexia nervosa|domestic|abus|"
-    r"violence|violent|assault|\brape|(?:feels?|is|not) (?:un)?safe at|partner abuse|afraid of|incarcerat|prison|"
-    r"\bjail|(?:was|been|were|got) arrested|criminal|homeless|gambl|refugee|divorc"
+    r"\bgay\b|lesbian|transgender|illicit|recreational|cocaine|heroin|crack cocaine|marijuana|cannabis|amphetamine|"
+    r"\bmeth\b|ecstasy|MDMA|\bLSD\b|opioid|opiate|inject(?:ion|s|ing)? drug|intravenous drug|\bIV drug|drug (?:use|"
+    r"abuse|user|addict|habit)|substance (?:use|abuse|misuse)|overdose|withdrawal|alcoholi|alcohol (?:abuse|"
+    r"use disorder|dependence|misuse)|heavy (?:alcohol|drink)|binge|(?:beers?|drinks?|bottles?|pints?|liters?|shots?|"
+    r"glasses)\b[^.]*(?:per|a|every|each) day|daily (?:alcohol|drink)|depress(?:ion|ed|ive)|anxi(?:ety|ous)|suicid|"
+    r"self-harm|psychiatr|bipolar|schizo|\bpanic|hallucinat|delusion|\bPTSD\b|eating disorder|purg(?:es|ing)|bulimi|"
+    r"anorexia nervosa|domestic|abus|violence|violent|assault|\brape|(?:feels?|is|not) (?:un)?safe at|partner abuse|"
+    r"afraid of|incarcerat|prison|\bjail|(?:was|been|were|got) arrested|criminal|homeless|gambl|refugee|divorc"
 )
 _CONTENT = (  # what a statement says -> its kind; the first that matches. Used where the section does not tell.
     (

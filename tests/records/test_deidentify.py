@@ -245,7 +245,8 @@ Hemoglobin 12.5 g/dL, leukocytes 7,500/mm3, platelets 250,000/μL, Na 138, K 4.2
 ICD-10 code S72.001A; E11.9; HbA1c 7.2%; CD4 count 350/mm3; ANA titer 1:640; FEV1/FVC 65%; HLA-B27 positive.
 Two days ago, last week, since 2018, for 3 months, every winter, on Monday, at 15:30, on day 14, in week 32.
 A 54-year-old woman; a 2-month-old boy; her father died at age 72; G2P1 at 38 weeks; 90 beats per minute.
-Travelled to Mexico and Arizona; born in Vietnam to a family of Korean descent; lives alone; works as a baker; college student from Texas.
+Born in Vietnam to a family of Korean descent.
+Travelled to Mexico and Arizona; lives alone; works as a baker; college student from Texas.
 Chest X-ray, PA view; Imaging, CT of the head; MRI, T2; Fine, OK; Dr. and nurse agree; MS, PE, MI, ED, ICU.
 Mother: hypertension. Father: type 2 diabetes. Amber urine. Grade 3 Hill lesion. Virginia creeper rash. Lyme disease.
 L4-L5 disc; C5-C6; T12; 1-2-3 scale; B12; vitamin D3 2000 IU; 0.9% saline 1000 mL; 10 x 12 x 14 mm; 3-0 Vicryl.
