@@ -146,11 +146,12 @@ def test_nothing_known_survives(data: st.DataObject) -> None:
         ("Mail to ada.graves@mail.example or adagraves7.", "Mail to [EMAIL] or [NAME]."),
         ("The patient lives in salem, near Salem.", "The patient lives in [PLACE], near [PLACE]."),
         ("A.G. came in.", "[NAME] came in."),
+        ("She fell on Doyle Corner, near 12 doyle corner.", "She fell on [PLACE], near [PLACE]."),
     ],
 )
 def test_forms_of_known_names_and_eponyms(text: str, expected: str) -> None:
-    """The patient Ada Graves of Salem."""
-    assert scrubbed(text, {"name": ["Ada Graves"], "geography": ["Salem"]}) == expected
+    """The patient Ada Graves of 12 Doyle Corner, Salem."""
+    assert scrubbed(text, {"name": ["Ada Graves"], "geography": ["Salem", "12 Doyle Corner Apt 3"]}) == expected
 
 
 def test_short_known_values_do_not_eat_medicine() -> None:
