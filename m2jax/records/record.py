@@ -36,7 +36,7 @@ DISCLOSURES = (
     "private",  # says so only when it is clinically asked for, directly
     "hidden",  # does not know it: findings, results, the diagnosis
 )
-SEXES = ("female", "male")
+SEXES = ("female", "male", "other", "unknown")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +62,12 @@ class Fact:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One patient. age: in years. sex: of `SEXES`. source: where it came from ("clinic", "agentclinic", ...).
-    diagnosis: the true one, which no fact but those of the kind "diagnosis" states.
+    """One patient. age: in years, None where the source does not say. sex: of `SEXES`. source: where it came from
+    ("clinic", "agentclinic", ...). diagnosis: the true one, which no fact but those of the kind "diagnosis" states.
     """
 
     id: str
-    age: float
+    age: float | None
     sex: str
     diagnosis: str
     facts: tuple[Fact, ...]
@@ -77,8 +77,8 @@ class Record:
         for name in ("id", "diagnosis", "source"):
             _require_text(name, getattr(self, name))
         _require_one_of("sex", self.sex, SEXES)
-        if isinstance(self.age, bool) or not isinstance(self.age, (int, float)) or not 0 <= self.age <= 120:
-            raise ValueError(f"age is {self.age!r}; give years from 0 to 120")
+        if self.age is not None and (type(self.age) not in (int, float) or not 0 <= self.age <= 120):
+            raise ValueError(f"age is {self.age!r}; give years from 0 to 120, or null")
         ids = [fact.id for fact in self.facts]
         if repeated := sorted({i for i in ids if ids.count(i) > 1}):
             raise ValueError(f"facts share the ids {repeated}; give each fact its own")

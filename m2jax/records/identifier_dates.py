@@ -1,0 +1,98 @@
+"""Dates and ages over 89 in free text, for `identifiers`.
+
+A date is more than a year: a day, a month, a holiday. Weekdays, clock times and relative dates ("2 days ago") are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from m2jax.records.identifier_words import MONTHS
+
+_YEAR = r"(?P<year>(?:18|19|20)\d\d)"
+_FULL = "|".join(MONTHS)
+_SHORT = r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec"
+_LOWER = "|".join(month.lower() for month in MONTHS if month not in ("March", "May"))  # to march; it may
+_MONTH = rf"(?:(?:{_FULL}|{_FULL.upper()}|{_SHORT}|{_LOWER})\b\.?)"
+_ANY_MONTH = rf"(?i:(?:{_FULL}|{_SHORT})\b\.?)"
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
+_ORDINAL = (
+    r"(?i:(?:twenty|thirty)[\s\-](?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)|first|second|third|"
+    r"fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth|fifteenth|sixteenth|"
+    r"seventeenth|eighteenth|nineteenth|twentieth|thirtieth)"
+)
+_NOT_UNIT = r"(?!\s*(?:[/%]|mg|mcg|g\b|ml|mL|tablets?|pills?|times|doses?|hours?|days?|weeks?|months?|years?|x\b|\d))"
+_WEEKDAY = r"(?:(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Mon|Tue|Wed|Thu|Fri|Sat|Sun)\.?,?\s+)?(?:the\s+)?"
+_CLOCK = r"(?:[T\s]\s?\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?(?:Z\b|[+\-]\d\d:?\d\d))?)?"
+_DATES = [
+    rf"(?<![\w./\-]){_YEAR}(?P<s>[\-/.])(?P<a>\d{{1,2}})(?P=s)(?P<b>\d{{1,2}})(?!\d){_CLOCK}",
+    rf"(?<![\w./\-])(?P<a>\d{{1,2}})\s?(?P<s>[/.\-])\s?(?P<b>\d{{1,2}})\s?(?P=s)\s?{_YEAR}(?![\d/\-]){_CLOCK}",
+    r"(?<![\w./\-])(?P<a>\d{1,2})(?P<s>/)(?P<b>\d{1,2})(?P=s)'?\d\d(?![\w/\-.]\d|\d|\w)",
+    r"(?<![\w./\-])(?P<a>\d\d)(?P<s>[\-.])(?P<b>\d\d)(?P=s)\d\d(?![\d/\-.]|\w)",
+    rf"(?<![\w./\-]){_YEAR}-(?P<a>0[1-9]|1[0-2])(?![\d\-/])",
+    rf"(?<![\w./\-])(?<!titer of )(?<!titre of )(?<!dilution of )(?P<a>0?[1-9]|1[0-2])/{_YEAR}(?![\d/\-])",
+    rf"{_WEEKDAY}{_ANY_MONTH}\s*{_DAY}(?:\s*(?:-|–|to|and|through)\s*{_DAY})?\s*,?\s+(?:of\s+|in\s+)?{_YEAR}\b{_CLOCK}",
+    rf"{_WEEKDAY}{_MONTH}\s+(?:the\s+)?(?:{_DAY}\b(?:\s*(?:-|–|to|and|"
+    rf"through)\s*{_DAY})?(?:,?\s*['’]\d\d\b)?{_NOT_UNIT}|{_ORDINAL}\b)",
+    rf"(?<![\w./\-]){_WEEKDAY}{_DAY}[\s\-./]*(?:day\s+)?(?:of\s+)?{_ANY_MONTH}[\s\-.,/]*(?:of\s+)?{_YEAR}\b{_CLOCK}",
+    rf"(?<![\w./\-]){_WEEKDAY}{_DAY}(?:\s+of\s+|\s+|-){_MONTH}(?:[\s\-.,/]*['’]?\d\d(?!\d))?(?!\w)",
+    rf"\b{_ORDINAL}\s+(?:day\s+)?(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR}\b)?",
+    rf"\b{_ANY_MONTH}(?:,|\s+of|\s+in)?[\s\-]+{_YEAR}\b",
+    rf"\b(?:[Ii]n|[Ss]ince|[Ll]ast|[Ee]arly|[Ll]ate|[Mm]id|[Uu]ntil|[Tt]his|[Nn]ext|[Dd]uring|[Bb]y|[Tt]hrough|[Oo]f|"
+    rf"[Pp]ast|[Ff]rom|[Bb]etween|[Ee]very|[Ee]nd of|[Bb]eginning of)[\s\-]+(?P<x>{_MONTH}(?:\s+(?:and|to|through|"
+    rf"or)\s+{_MONTH})?)(?!\s+(?:fracture|Thurner))",
+    r"(?<!\w)(?P<year4>(?:19|20)\d\d)(?P<a>0[1-9]|1[0-2])(?P<b>0[1-9]|[12]\d|3[01])(?:[T_]?\d{4,6})?(?!\w)",
+    r"(?i)\b(?:on|since|dated|admitted|discharged|seen|visit|until|dob|born|birth(?:day|date)?|"
+    r"d\.o\.b\.)(?:\s+on)?[:\s]+(?P<x>(?P<a>\d{1,2})(?P<s>[/\-])(?P<b>\d{2}))(?![\d/%]|\s*(?:strength|pain|severity|"
+    r"scale|murmur|hpf|motor|muscle|vision))",
+    r"(?i)\b(?:at|on|since|before|after|around|during|over|by|until|last|this|past)\s+(?P<x>Christmas(?:\s+(?:eve|"
+    r"day))?|Thanksgiving|Halloween|Easter|New\s+Year['’]?s?(?:\s+(?:eve|day))?|Labor\s+Day|Memorial\s+Day|"
+    r"Valentine['’]?s\s+Day|(?:the\s+)?(?:fourth|4th)\s+of\s+July)(?!\s+tree)",
+]
+_OVER_89 = r"(?:9\d|1[0-4]\d)"
+_OVER_89_WORDS = (
+    r"(?:ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?|(?:a|"
+    r"one)[\s\-]hundred(?:[\s\-](?:and[\s\-])?\w+)?)"
+)
+_AGES = [
+    rf"(?i)(?<![\w.])(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?=[\s\-]*(?:years?|yrs?|y)[\s\-/.]*(?:old|o\b|o/|of\s+age))",
+    rf"(?i)(?<![\w.])(?P<x>{_OVER_89})(?=\s?(?:yo|y/o|y\.o\.|yr)\b)",
+    rf"(?i)\b(?:age[ds]?|aging)(?:\s+(?:of|is|was|at|over))*[:\s]+(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?![\d/%])\b",
+    rf"(?i)\b(?:died|dead|lived|passed\s+away|deceased|death)\s+(?:at|to|until|to\s+be)(?:\s+age)?\s+(?P<x>{_OVER_89}|"
+    rf"{_OVER_89_WORDS})(?![\d/%])\b",
+    rf"(?i)\b(?:turned|turns|turning|her|his)\s+(?P<x>{_OVER_89})(?:th|rd|nd|st)\s+birthday",
+    rf"(?i)\b(?:he|she|patient|who)\s+(?:is|was|turned|turns)\s+(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?=[.,;]|\s+and\b|$)",
+    rf"(?<![\w./])(?P<x>{_OVER_89})(?=\s?[MF]\b)",
+]
+_COMPILED_DATES = [re.compile(pattern) for pattern in _DATES]
+_COMPILED_AGES = [re.compile(pattern) for pattern in _AGES]
+
+
+def dates(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where a date stands, and its year, or "" where it says none."""
+    for pattern in _COMPILED_DATES:
+        for match in pattern.finditer(text):
+            groups = match.groupdict()
+            if not _possible(groups.get("a"), groups.get("b")):
+                continue
+            start, end = match.span("x" if "x" in groups else 0)
+            start += len(match[0]) - len(match[0].lstrip()) if "x" not in groups else 0
+            end -= text[start:end].endswith(".")
+            yield start, end, groups.get("year") or groups.get("year4") or ""
+
+
+def _possible(a: str | None, b: str | None) -> bool:
+    """Whether two numbers can be a day and a month in some order."""
+    if b is None:
+        return True
+    low, high = sorted((int(a), int(b)))
+    return 1 <= low <= 12 and high <= 31
+
+
+def ages_over_89(text: str) -> Iterator[tuple[int, int]]:
+    """Where an age over 89 stands; 90 itself may stay, for it is what the others become."""
+    for pattern in _COMPILED_AGES:
+        for match in pattern.finditer(text):
+            if match["x"] != "90":
+                yield match.span("x")
