@@ -67,28 +67,22 @@ class Engine:
         dtype and mesh are already the engine's. What was cached under the old ones is forgotten, the rest stays.
         """
         began = time.perf_counter()
-        weights = jax.tree.map(lambda w: w if w.dtype == self.dtype else w.astype(self.dtype), weights)
-        if getattr(jax.tree.leaves(weights)[0].sharding, "mesh", None) != self.mesh:
-            # a layer is a dict of its arrays: the parameters have their layers within, an adapter is its layers
-            logical_axes = params.logical_axes if "layers" in weights else lora.logical_axes
-            layers = weights["layers"] if "layers" in weights else weights
-            axes = logical_axes(self.cfg, stacked=not isinstance(layers, tuple))
-            weights = jax.device_put(weights, sharding.shardings(self.mesh, axes, weights, sharding.Rules()))
-        with jax.set_mesh(self.mesh):
-            self._hand_over(name, weights)
-        jax.block_until_ready(weights)
-        self.handover_seconds += time.perf_counter() - began
-
-    def _hand_over(self, name: str, weights: Params | Any) -> None:
-        if name in self.lanes:
-            self.lanes[name].set_params(weights)
-            return
-        lanes = {role.params for role in self.roles.values() if role.adapter == name}
-        if not lanes:
+        serving = {role.params for role in self.roles.values() if role.adapter == name}
+        if name not in self.lanes and not serving:
             known = sorted({*self.lanes, *(r.adapter for r in self.roles.values() if r.adapter)})
             raise ValueError(f"no role uses weights named {name!r}; roles use {', '.join(known)}")
-        for lane in lanes:
-            self.lanes[lane].set_adapter(name, weights)
+        weights = jax.tree.map(lambda w: w if w.dtype == self.dtype else w.astype(self.dtype), weights)
+        if getattr(jax.tree.leaves(weights)[0].sharding, "mesh", None) != self.mesh:
+            layers, of = (weights["layers"], params) if name in self.lanes else (weights, lora)
+            axes = of.logical_axes(self.cfg, stacked=not isinstance(layers, tuple))
+            weights = jax.device_put(weights, sharding.shardings(self.mesh, axes, weights, sharding.Rules()))
+        with jax.set_mesh(self.mesh):
+            if name in self.lanes:
+                self.lanes[name].set_params(weights)
+            for lane in serving:
+                self.lanes[lane].set_adapter(name, weights)
+        jax.block_until_ready(weights)
+        self.handover_seconds += time.perf_counter() - began
 
     def warm_up(self, choices: Sequence[int] = ()) -> None:
         """Compiles every shape that can come up, once all weights are handed over; a run then never waits for XLA.
