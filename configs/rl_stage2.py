@@ -3,7 +3,9 @@
     python launch/train.py --config=configs/rl_stage2.py[:preset] [--config.grpo.lr=2e-6 ...] [--workdir=runs/mine]
 
 Presets: `smoke` (a minute or two, for tests), `cpu` (the demo: SmolLM2-135M on two cores, about ten minutes), `chip`
-(one GPU or TPU chip). Without one: `chip` where JAX finds an accelerator, else `cpu`.
+(one GPU or TPU chip), `0.5b` (Qwen2.5-0.5B on one chip of 16 GB), `7b` (Qwen2.5-7B with an adapter on eight v5e or v6e
+chips), `32b` (Qwen2.5-32B on 64 v5p chips, the paper's scale). Without one: `chip` where JAX finds an accelerator, else
+`cpu`. `launch/compile.py` tells beforehand whether a preset fits a TPU.
 """
 
 from ml_collections import ConfigDict
@@ -11,7 +13,7 @@ from ml_collections import ConfigDict
 
 def get_config(preset: str = "") -> ConfigDict:
     """The paper's objective with the defaults of docs/paper.md where the paper is silent, then the preset's values."""
-    presets = {"smoke": smoke, "cpu": cpu, "chip": chip}
+    presets = {"smoke": smoke, "cpu": cpu, "chip": chip, "0.5b": chip_small, "7b": slice_7b, "32b": pod_32b}
     if not preset:
         import jax
 
@@ -46,6 +48,7 @@ def base() -> ConfigDict:
     c.sampling.top_p = 1.0
     c.sampling.max_tokens = 256
     c.sampling.slots = 256  # rows that generate at once
+    c.sampling.cache_tokens = 0  # tokens that the cache holds; 0: as many as all slots may need at most
     c.sampling.mesh = ()  # (data, fsdp, model) of the same devices for the sampler; (): as for the learner
 
     c.grpo = ConfigDict()
@@ -111,3 +114,33 @@ def chip(c: ConfigDict) -> None:
     c.grpo.lr = 5e-6
     c.grpo.micro_groups = 2
     c.grpo.remat = "full"
+
+
+def chip_small(c: ConfigDict) -> None:
+    chip(c)
+    c.model = "hf:Qwen/Qwen2.5-0.5B-Instruct"
+    c.lora.rank, c.lora.alpha, c.grpo.lr = 32, 64.0, 1e-4
+    c.sampling.slots = 64
+    c.grpo.micro_groups, c.grpo.row_samples = 1, 8
+
+
+def slice_7b(c: ConfigDict) -> None:
+    chip(c)
+    c.model = "hf:Qwen/Qwen2.5-7B-Instruct"
+    c.lora.rank, c.lora.alpha, c.grpo.lr = 32, 64.0, 1e-4
+    c.sampling.mesh = (2, 1, 4)  # a copy of the weights over four chips each
+    c.sampling.slots, c.sampling.cache_tokens = 64, 64 * 2048
+    c.sampling.max_tokens = 1024
+    c.grpo.micro_groups, c.grpo.row_samples = 8, 1
+
+
+def pod_32b(c: ConfigDict) -> None:
+    """512 prompts x 16 samples, prompts of 2K and replies of 16K: the sizes of the paper's defaults (docs/paper.md)."""
+    c.model = "hf:Qwen/Qwen2.5-32B"
+    c.data.prompts_per_step, c.data.samples_per_prompt = 512, 16
+    c.data.max_prompt_tokens, c.sampling.max_tokens = 2048, 16_384
+    c.mesh = (1, -1, 1)
+    c.sampling.mesh = (16, 1, 4)  # a copy of the weights over four chips each
+    c.sampling.slots, c.sampling.cache_tokens = 1024, 16 * 256 * 1024
+    c.grpo.row_samples, c.grpo.micro_groups, c.grpo.remat = 1, 64, "full"
+    c.grpo.minibatches = 8

@@ -28,6 +28,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "data",
     "rollout",
     "train",
+    "aot",
     "evaluate",
     "report",
     "run",

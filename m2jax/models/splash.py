@@ -16,6 +16,8 @@ from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_ma
 from m2jax.sharding import P, batch_spec, reshard
 
 BLOCK = 1024  # queries, and keys, of a block: on v5p 1.4 times the kernel's rate at 512, by its compiled schedule
+BLOCK_V5E = 512  # more does not fit its vector memory
+BLOCK_DQ = 512  # of the kernel that makes dq alone: 1024 does not fit v5p's vector memory
 FUSED = 8192  # up to this length one backward kernel makes all gradients: it holds dq once per block of keys
 
 
@@ -32,7 +34,9 @@ def attend(
     itself too, nobody another segment. q and what comes back are BTKGH, k and v BTKH; segments_BT: int32.
     """
     T = q.shape[1]
-    block = min(BLOCK, max(128, 1 << (T - 1).bit_length()))
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    most = BLOCK_V5E if device is not None and device.device_kind == "TPU v5 lite" else BLOCK
+    block = min(most, max(128, 1 << (T - 1).bit_length()))
     size = -(-T // block) * block
 
     def local(q: jax.Array, k: jax.Array, v: jax.Array, segments_BT: jax.Array) -> jax.Array:
@@ -91,4 +95,4 @@ def _blocks(block: int, size: int) -> splash.BlockSizes:
     )
     if size <= FUSED:
         return splash.BlockSizes(**each, use_fused_bwd_kernel=True)
-    return splash.BlockSizes(**each, block_q_dq=block, block_kv_dq=block)
+    return splash.BlockSizes(**each, **dict.fromkeys(("block_q_dq", "block_kv_dq"), min(block, BLOCK_DQ)))

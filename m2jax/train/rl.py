@@ -97,14 +97,15 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
     heldout = heldout[: config.eval.cases or None]
     _check_batches(config, mesh)
-    prompt_size, sizes = engine_sizes(config, tokenizer, [*train, *heldout], sampling.max_tokens)
+    serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
+    shards = serving.shape["data"] * serving.shape["fsdp"]
+    prompt_size, sizes = engine_sizes(config, tokenizer, [*train, *heldout], sampling.max_tokens, shards)
 
     stacked, dtype = config.layers == "scanned", jnp.dtype(config.dtype)
     abstract = params.abstract(cfg, stacked=stacked)
     layout = sharding.shardings(mesh, params.logical_axes(cfg, stacked=stacked), abstract, sharding.Rules())
     _, weights = load(path, stacked=stacked, dtype=jnp.float32, shardings=layout)
     doctor = Role(sampling, adapter="doctor") if config.lora.rank else Role(sampling, params="doctor")
-    serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
     engine = Engine(cfg, serving, sizes, {"doctor": doctor, "start": Role(sampling)}, dtype)
     served = jax.tree.map(lambda w: w.astype(dtype), weights)
     if config.lora.rank:
@@ -230,8 +231,12 @@ def put_groups(mesh: jax.sharding.Mesh, groups: grpo.Groups) -> grpo.Groups:
     return jax.tree.map(put, groups)
 
 
-def engine_sizes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case], max_tokens: int) -> tuple[int, Sizes]:
-    """The longest prompt in tokens, and capacities for every request that can come up, rounded up to whole pages."""
+def engine_sizes(
+    config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case], max_tokens: int, shards: int
+) -> tuple[int, Sizes]:
+    """The longest prompt in tokens, and capacities for every request that can come up, rounded up to whole pages, on
+    each of the shards of the sampler's batch.
+    """
     prompts = [prompt_tokens(tokenizer, case) for case in cases]
     longest = max(range(len(cases)), key=lambda i: len(prompts[i]))
     limit = config.data.max_prompt_tokens
@@ -251,11 +256,13 @@ def engine_sizes(config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case]
     ceil = lambda n, unit: -(-n // unit) * unit  # noqa: E731
     page = 32
     pasts = tuple(sorted({ceil(own, page), ceil(judged, page)}))
-    slots = min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt)
+    slots = ceil(min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt), shards)
+    slots //= shards
+    tokens = ceil(config.sampling.cache_tokens, shards) // shards or slots * pasts[-1]
     # few shapes, since each is compiled: a reply with what a judge's question puts around it, and something longer
     chunk = ceil(max_tokens + page, page)
     chunks = tuple(sorted({chunk, max(min(4 * chunk, pasts[-1]), ceil(suffix, 16))}))
-    return ceil(len(prompts[longest]), 16), Sizes(slots, slots * pasts[-1] // page + 1, page, pasts, chunks)
+    return ceil(len(prompts[longest]), 16), Sizes(slots, -(-tokens // page) + 1, page, pasts, chunks)
 
 
 def engine_metrics(stats: dict[str, float]) -> Metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -192,14 +193,18 @@ def test_a_mesh_that_does_not_fit_the_devices_is_refused(shape):
 
 def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer: Tokenizer):
     config = ConfigDict({"data": {"prompts_per_step": 4, "samples_per_prompt": 2, "max_prompt_tokens": 64}})
-    config.sampling = {"slots": 6}
+    config.sampling = {"slots": 6, "cache_tokens": 0}
     checked = [case("a"), Case("b", "cough", "train", ({"role": "user", "content": "I cough. " * 5},), (CHECKED,))]
-    prompt_size, sizes = rl.engine_sizes(config, tokenizer, checked, max_tokens=8)
+    prompt_size, sizes = rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=1)
     longest = len(prompt_tokens(tokenizer, checked[1]))
     assert prompt_size % 16 == 0 and prompt_size - 16 < longest <= prompt_size
     assert sizes.slots == 6 and sizes.pasts[-1] >= longest + 8
     judged = [case("c", *(Criterion(f"Is kind {i}", p, "tone") for i, p in enumerate((1, 2, 3, -1, -2))))]
-    _, sizes = rl.engine_sizes(config, tokenizer, judged, max_tokens=8)
+    _, spread = rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=4)
+    assert spread == dataclasses.replace(sizes, slots=2, n_pages=2 * sizes.pasts[-1] // sizes.page + 1)
+    config.sampling.cache_tokens = 3 * sizes.pasts[-1]
+    assert rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=1)[1].n_pages == (sizes.n_pages + 1) // 2
+    _, sizes = rl.engine_sizes(config, tokenizer, judged, max_tokens=8, shards=1)
     for criterion in judged[0].rubric:
         prefix, suffix = rl.judge_tokens(tokenizer, judged[0], "a b\nc d\ne f", criterion)
         assert len(prefix) <= sizes.pasts[-1] and len(suffix) < sizes.chunks[-1]
@@ -207,4 +212,4 @@ def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer:
     with pytest.raises(
         ValueError, match=f"case b has a prompt of {longest} tokens; .*max_prompt_tokens is {longest - 1}"
     ):
-        rl.engine_sizes(config, tokenizer, checked, max_tokens=8)
+        rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=1)

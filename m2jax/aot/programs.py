@@ -1,0 +1,184 @@
+"""What an RL config runs on its devices, as programs that can be compiled where those devices are not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from m2jax import sharding
+from m2jax.models import attention, lora, params
+from m2jax.models.config import ModelConfig
+from m2jax.models.known import KNOWN
+from m2jax.sampler import cache, programs
+from m2jax.sampler.sampling import Knobs
+from m2jax.sampler.scheduler import Sizes
+from m2jax.train import grpo, optimizer, step
+from m2jax.weights import names
+from m2jax.weights.load import read_config
+
+JUDGE_TOKENS = 512  # what a judge's question puts around the conversation, and a criterion, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The programs of a config by name, each lowered when asked for, and what stays on the devices whoever runs: trees
+    of abstract arrays by name. holds: by program, which of these are among its arguments.
+    """
+
+    programs: dict[str, Callable[[], jax.stages.Lowered]]
+    resident: dict[str, Any]
+    holds: dict[str, tuple[str, ...]]
+    sizes: Sizes
+    shards: int
+    model: ModelConfig
+
+
+def plan(config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
+    """The plan of `config` on `mesh`: the same functions and layouts that a run uses, in the largest shapes that its
+    limits allow (a run rounds down to its data).
+    """
+    cfg = KNOWN.get(config.model) or read_config(names.resolve(config.model))
+    serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
+    shards = serving.shape["data"] * serving.shape["fsdp"]
+    sizes = _sizes(config, shards)
+    stacked, dtype = config.layers == "scanned", jnp.dtype(config.dtype)
+
+    with jax.set_mesh(mesh):
+        weights = _placed(mesh, params.abstract(cfg, stacked=stacked), params.logical_axes(cfg, stacked=stacked))
+        frozen, trained = None, weights
+        if config.lora.rank:
+            adapter = jax.eval_shape(lambda: lora.init(cfg, jax.random.key(0), config.lora.rank, 1.0, stacked=stacked))
+            trained = _placed(mesh, adapter, lora.logical_axes(cfg, stacked=stacked))
+            frozen = _cast(weights, dtype)
+        state = _state(config, trained, mesh)
+    with jax.set_mesh(serving):
+        axes = params.logical_axes(cfg, stacked=stacked)
+        served = _placed(serving, params.abstract(cfg, dtype, stacked=stacked), axes)
+        ragged = attention.ragged_serves(cfg.n_kv_heads, cfg.d_head, dtype)
+        pages = sizes.n_pages * shards
+        kv = (
+            cache.ragged(cfg, pages, sizes.page, dtype)
+            if ragged
+            else cache.dense(cfg, pages, sizes.page, dtype, stacked=stacked)
+        )
+    lowerings: dict[str, Callable[[], jax.stages.Lowered]] = {
+        "update": lambda: _lower_update(cfg, config, mesh, state, frozen),
+        **{
+            name: lambda name=name: _lower_sampler(name, cfg, serving, served, kv, sizes, shards)
+            for name in ("prefill", "decode", "score")
+        },
+    }
+    resident = {"training state": state, "start weights": served, "pages": kv}
+    holds = {"update": ("training state",)} | dict.fromkeys(("prefill", "decode", "score"), ("start weights", "pages"))
+    if frozen is None:
+        resident["policy weights"] = served
+    elif config.sampling.mesh:
+        resident["frozen weights"] = frozen
+        holds["update"] += ("frozen weights",)
+    else:
+        holds["update"] += ("start weights",)
+    return Plan(lowerings, resident, holds, sizes, shards, cfg)
+
+
+def _sizes(config: ConfigDict, shards: int) -> Sizes:
+    """The largest that `rl.engine_sizes` can ask for."""
+    page, P, C = 32, config.data.max_prompt_tokens, config.sampling.max_tokens
+    longest = -(-(P + 2 * C + JUDGE_TOKENS) // page) * page
+    own = -(-(P + C) // page) * page
+    slots = -(-min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt) // shards)
+    tokens = -(-config.sampling.cache_tokens // shards) or slots * longest
+    return Sizes(slots, -(-tokens // page) + 1, page, tuple(sorted({own, longest})), (JUDGE_TOKENS,))
+
+
+def _lower_update(
+    cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh, state: Any, frozen: Any
+) -> jax.stages.Lowered:
+    g, R = config.grpo, config.grpo.row_samples or config.data.samples_per_prompt
+    rows = config.data.prompts_per_step * config.data.samples_per_prompt // R // g.minibatches
+    n, P, C = -(-rows // g.micro_groups), config.data.max_prompt_tokens, config.sampling.max_tokens
+
+    def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+        spec = sharding.P(None, ("data", "fsdp"), *(None,) * len(shape))
+        sharded = jax.NamedSharding(mesh, spec)
+        return jax.ShapeDtypeStruct((n, g.micro_groups, *shape), dtype, sharding=sharded)
+
+    each = array(R, C)
+    groups = grpo.Groups(
+        array(P + R * C, dtype=jnp.int32), array(dtype=jnp.int32), each, array(R), each, each
+    )  # fmt: skip
+    settings = grpo.Grpo(C, g.eps_low, g.eps_high, config.sampling.temperature or 1.0, g.tis_cap or None, g.remat)
+    count = jax.ShapeDtypeStruct((), jnp.int32, sharding=jax.NamedSharding(mesh, sharding.P()))
+    with jax.set_mesh(mesh):
+        train_step = step.make_step(cfg, settings, _optimizer(config), jnp.dtype(config.dtype))
+        return train_step.lower(state, frozen, groups, count)
+
+
+def _lower_sampler(
+    name: str, cfg: ModelConfig, mesh: jax.sharding.Mesh, weights: Any, kv: Any, sizes: Sizes, shards: int
+) -> jax.stages.Lowered:
+    def array(*shape: int, dtype: Any = jnp.int32) -> jax.ShapeDtypeStruct:
+        spec = sharding.batch_spec(len(shape)) if shape else sharding.P()
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=jax.NamedSharding(mesh, spec))
+
+    past, chunk = sizes.pasts[-1], sizes.chunks[-1]
+    B = shards * (sizes.slots if name == "decode" else min(sizes.rows_of(chunk), sizes.slots))
+    rows = programs.Rows(array(B, past // sizes.page), array(B), None)
+    floats = array(B, dtype=jnp.float32)
+    with jax.set_mesh(mesh):
+        if name == "prefill" and cache.is_ragged(kv):
+            return programs.prefill_in_pages.lower(cfg, weights, kv, rows, array(B, chunk), array(B))
+        if name == "prefill":
+            return programs.compute_new.lower(cfg, weights, kv, past, rows, array(B, chunk))
+        if name == "score":
+            return programs.score_choices.lower(
+                cfg, weights, kv, past, rows, 1, array(B, chunk), array(B, 1), array(B, 2)
+            )
+        draws = programs.Draws(
+            array(B), array(B, 2, dtype=jnp.uint32), array(B), array(B), array(B, 2),
+            Knobs(floats, array(B), floats), None,
+        )  # fmt: skip
+        seed, enough = array(dtype=jnp.uint32), array()
+        return programs.decode.lower(cfg, weights, kv, past, sizes.burst, rows, draws, seed, enough)
+
+
+def _optimizer(config: ConfigDict) -> Any:
+    g = config.grpo
+    return optimizer.make(optimizer.Optimizer(g.lr, g.warmup_steps, g.weight_decay, g.clip_norm))
+
+
+def _state(config: ConfigDict, trained: Any, mesh: jax.sharding.Mesh) -> step.TrainState:
+    """The abstract training state; moments have the layout of what they follow."""
+    moments = jax.eval_shape(_optimizer(config).init, trained)
+    whole = jax.NamedSharding(mesh, sharding.P())
+
+    def placed(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        where = x.sharding if x.ndim and x.sharding is not None else whole
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=jax.NamedSharding(mesh, where.spec))
+
+    count = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
+    return step.TrainState(count, trained, jax.tree.map(placed, moments))
+
+
+def _placed(mesh: jax.sharding.Mesh, tree: Any, axes: Any) -> Any:
+    where = sharding.shardings(mesh, axes, tree, sharding.Rules())
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, where)
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype, sharding=x.sharding), tree)
+
+
+def bytes_per_device(tree: Any) -> int:
+    """What a tree of abstract arrays takes on one device."""
+    total = 0
+    for x in jax.tree.leaves(tree):
+        size = x.dtype.itemsize
+        for n in x.sharding.shard_shape(x.shape):
+            size *= n
+        total += size
+    return total

@@ -1,0 +1,79 @@
+"""A config's plan: what each device holds, and that every program lowers in the shapes the config allows."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from configs import rl_stage2
+from m2jax import sharding
+from m2jax.aot import programs, topology
+from m2jax.models import params
+from m2jax.models.known import KNOWN
+from tests.conftest import REPOSITORY
+
+
+def test_a_plan_counts_what_each_device_holds():
+    """The 7B preset on eight devices: an adapter is trained, the weights are served by groups of four."""
+    config = rl_stage2.get_config("7b")
+    plan = programs.plan(config, sharding.make_mesh((1, 8, 1)))
+    size = {name: programs.bytes_per_device(tree) for name, tree in plan.resident.items()}
+    bf16 = 2 * params.count(KNOWN[config.model])
+    norms = 2 * (2 * 28 + 1) * 3584  # whole on every device, of bfloat16
+    assert size["start weights"] == pytest.approx(bf16 / 4, abs=norms)
+    assert size["frozen weights"] == pytest.approx(bf16 / 8, abs=28 * 2 * (3584 + 512) + norms)  # biases too
+    tokens = config.sampling.cache_tokens // 2 + 32  # a shard's half, and page 0
+    assert size["pages"] == tokens * 2 * 28 * (4 // 4) * 128 * 2  # keys and values, of one head, bfloat16
+    assert "policy weights" not in size and plan.holds["update"] == ("training state", "frozen weights")
+
+
+@pytest.mark.parametrize(("preset", "mesh"), [("0.5b", (1, 1, 1)), ("7b", (1, 8, 1))])
+def test_every_program_lowers(preset, mesh):
+    config = rl_stage2.get_config(preset)
+    plan = programs.plan(config, sharding.make_mesh(mesh, jax.devices()[: math.prod(mesh)]))
+    flat = config.data.max_prompt_tokens + config.grpo.row_samples * config.sampling.max_tokens
+    text = {name: lower().as_text() for name, lower in plan.programs.items()}
+    assert text.keys() == {"update", "prefill", "decode", "score"}
+    assert f"x{flat}x" in text["update"] and "while" in text["decode"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("v9:2x2", (1, -1, 1), "'v9:2x2' is not known"),
+        ("v5p", (1, -1, 1), "'v5p' is not known"),
+        ("v5e:2x0", (1, -1, 1), "'v5e:2x0' is not known"),
+        ("v5p:4x4x4", (1, 32, 1), r"mesh \(1, 32, 1\) .* the 64 chips of v5p:4x4x4"),
+        ("v5e:2x4", (3, -1, 1), "the 8 chips"),
+    ],
+)
+def test_a_topology_that_cannot_be_is_refused(name, shape, said):
+    with pytest.raises(ValueError, match=said):
+        topology.make_mesh(name, shape)
+
+
+@pytest.mark.slow
+def test_the_command_says_what_fits_and_what_does_not():
+    """The smallest preset on a v5e chip, with a cache that fits and one that does not."""
+    pytest.importorskip("libtpu", reason="the TPU compiler is not installed: pip install 'm2jax[tpu]'")
+    command = [
+        sys.executable,
+        "launch/compile.py",
+        "--config=configs/rl_stage2.py:0.5b",
+        "--topology=v5e:1x1",
+        "--json",
+    ]
+    for tokens, code in ((0, 0), (4_000_000, 1)):
+        argv = [*command, f"--config.sampling.cache_tokens={tokens}"]
+        done = subprocess.run(argv, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True, timeout=600)
+        assert done.returncode == code, done.stderr[-2000:]
+        report = json.loads(done.stdout)
+        assert report["fits"] == (code == 0) and {row["program"] for row in report["programs"]} == {
+            "update", "prefill", "decode", "score"
+        }  # fmt: skip
