@@ -255,9 +255,14 @@ class Lane:
         return [[*head, *suffix] for suffix in row.request.suffixes[len(row.scores) :]]
 
     def _read_out(
-        self, rows: programs.Rows, past: int, tokens: np.ndarray, length: np.ndarray, targets: np.ndarray,
+        self,
+        rows: programs.Rows,
+        past: int,
+        tokens: np.ndarray,
+        length: np.ndarray,
+        targets: np.ndarray,
         choices: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         """Log-probabilities [B, n, ...] of n branches a row: tokens, targets [B, n, S], length [B, n], choices [B, C];
         where there are choices, theirs after each branch, else the targets'.
         """
@@ -277,9 +282,8 @@ class Lane:
             return
         constrained = any(row.constraint for row in budget)
         places, B = self._places(list(budget), self.sizes.slots)
-        burst = self._burst(
-            places, B, bucket(self.sizes.pasts, max(1, *(row.cached for row in budget))), budget, constrained
-        )
+        past = bucket(self.sizes.pasts, max(1, *(row.cached for row in budget)))
+        burst = self._burst(places, B, past, budget, constrained)
         for row, b in places:
             made = int(burst.made_B[b])
             row.tokens += burst.tokens[b, :made].tolist()

@@ -259,6 +259,11 @@ def engine_sizes(
     slots = ceil(min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt), shards)
     slots //= shards
     tokens = ceil(config.sampling.cache_tokens, shards) // shards or slots * pasts[-1]
+    if tokens < pasts[-1]:
+        raise ValueError(
+            f"config.sampling.cache_tokens {config.sampling.cache_tokens} leaves {tokens} to each of {shards} shards; "
+            f"one request may need {pasts[-1]}: give at least {shards * pasts[-1]}, or 0"
+        )
     # few shapes, since each is compiled: a reply with what a judge's question puts around it, and something longer
     chunk = ceil(max_tokens + page, page)
     chunks = tuple(sorted({chunk, max(min(4 * chunk, pasts[-1]), ceil(suffix, 16))}))

@@ -204,6 +204,9 @@ def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer:
     assert spread == dataclasses.replace(sizes, slots=2, n_pages=2 * sizes.pasts[-1] // sizes.page + 1)
     config.sampling.cache_tokens = 3 * sizes.pasts[-1]
     assert rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=1)[1].n_pages == (sizes.n_pages + 1) // 2
+    with pytest.raises(ValueError, match=f"cache_tokens .* 4 shards; .* at least {4 * sizes.pasts[-1]}, or 0"):
+        rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=4)
+    config.sampling.cache_tokens = 0
     _, sizes = rl.engine_sizes(config, tokenizer, judged, max_tokens=8, shards=1)
     for criterion in judged[0].rubric:
         prefix, suffix = rl.judge_tokens(tokenizer, judged[0], "a b\nc d\ne f", criterion)
