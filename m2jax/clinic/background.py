@@ -1,4 +1,4 @@
-"""What a patient brings along whatever the complaint: past illness, drugs with doses, allergies, family and social history.
+"""What a patient brings along whatever the complaint: past illness, drugs with doses, allergies, family, social history.
 
 The pools stand in `background.toml`. Every entry has an id; `sample_background` draws entries by age, sex, the risks
 and exclusions of a condition and by what has been drawn before (`not_with`), so that drugs fit the history.
@@ -112,7 +112,7 @@ def sample_background(
     for entry in [e for e in chosen if e.drugs]:
         for names in entry.drugs:
             options = [drugs[name] for name in names if name not in has and fits(drugs[name])]
-            if options and rng.random() < TREATED:
+            if options and (risks.get(entry.id) == 1 or rng.random() < TREATED):  # the complaint may speak of the drug
                 choose(options[rng.integers(len(options))])
     for entry in pools()["drug"]:
         if entry.id not in has and fits(entry) and rng.random() < risks.get(entry.id, _rate(entry, age)):

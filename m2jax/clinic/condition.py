@@ -32,7 +32,8 @@ OLDEST = 120
 @dataclass(frozen=True)
 class Finding:
     """Something that a patient with the condition has (`yes`, one of these texts) or has not (`no`; "" if its absence
-    says nothing) with the probability `likely`. asks: the points of a doctor's question about it, 0 for none.
+    says nothing) with the probability `likely`; one that `follows` another is there exactly when that symptom is.
+    asks: the points of a doctor's question about it, 0 for none.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Finding:
     asks: int = 0
     ages: tuple[int, int] = (0, OLDEST)
     sex: str = ""  # "" for both
+    follows: str = ""  # the id of a symptom
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,8 @@ def _whole(c: Condition) -> None:
     ids = [f.id for f in findings]
     if repeated := sorted({i for i in ids if ids.count(i) > 1}):
         raise ValueError(f"symptoms and history share the ids {repeated}; give each finding its own")
+    if unknown := [f.follows for f in c.exam + c.tests if f.follows and f.follows not in ids]:
+        raise ValueError(f"exam or tests follow {unknown}, which are no symptoms; correct the ids")
     if sum(f.asks > 0 for f in findings) < 3:
         raise ValueError("fewer than 3 findings have 'asks'; say which questions matter")
     if not any(f.no for f in findings):
@@ -224,6 +228,7 @@ def _finding(raw: Any, kind: str, place: str, slots: set[str]) -> Finding:
         "asks": _number(0, 10),
         "ages": _ages(2),
         "sex": _one_of(SEXES),
+        "follows": _slug,
     }
     where = raw.get("id", place)
     found = Finding(**{name: _at(f"{where}.{name}", readers[name], value) for name, value in raw.items()})

@@ -24,37 +24,39 @@ _EMERGENCY = (
     r"\b(?:emergency|a&e|a ?& ?e|er|hospital|maternity unit|assessment unit)\b"
 )
 _TODAY = (
-    r"\b(?:see|seen|call|contact|speak|talk|phone|ring|assess\w*|appointment|care|help|checked|examin\w+|review\w*|doctor|gp)\b"
-    r"[^.?!\n]{0,70}\b(?:today|tonight|same[- ]day|urgent\w*|within (?:24|a few) hours|immediate\w*|straight away|right away"
-    r"|at once|as soon as possible|now)\b|\b(?:urgent|same-day|immediate) (?:\w+ )?(?:appointment|assessment|care|help|attention|review)\b"
+    r"\b(?:see|seen|call|contact|speak|talk|phone|ring|assess\w*|appointment|care|help|checked|examin\w+|review\w*"
+    r"|doctor|gp)\b[^.?!\n]{0,70}\b(?:today|tonight|same[- ]day|urgent\w*|within (?:24|a few) hours|immediate\w*"
+    r"|straight away|right away|at once|as soon as possible|now)\b"
+    r"|\b(?:urgent|same-day|immediate) (?:\w+ )?(?:appointment|assessment|care|help|attention|review)\b"
 )
 _CLINICIAN = (
-    r"\b(?:see|seeing|call|contact|consult|talk(?:ing)? (?:to|with)|speak(?:ing)? (?:to|with)|visit|ask|appointment with|book|seen by"
-    r"|check(?:ed)? by|arrange|referr\w+)\b[^.?!\n]{0,60}\b(?:doctors?|gp|physicians?|nurses?|midwi(?:fe|ves)|pharmacists?|clinic"
-    r"|hospital|specialists?|therapists?|counsell?ors?|opticians?|optometrists?|dermatologists?|physiotherapists?|appointment)\b"
+    r"\b(?:see|seeing|call|contact|consult|talk(?:ing)? (?:to|with)|speak(?:ing)? (?:to|with)|visit|ask|seen by|book"
+    r"|appointment with|check(?:ed)? by|arrange|referr\w+)\b[^.?!\n]{0,60}\b(?:doctors?|gp|physicians?|nurses?|clinic"
+    r"|midwi(?:fe|ves)|pharmacists?|hospital|specialists?|therapists?|counsell?ors?|opticians?|optometrists?"
+    r"|dermatologists?|physiotherapists?|appointment)\b"
 )
 _URGENT = (
-    r"\b(?:911|999|112|ambulance|emergency|a&e|urgent\w*|immediate\w*|right away|straight away|at once|same[- ]day|without delay"
-    r"|hospital|today)\b"
+    r"\b(?:911|999|112|ambulance|emergency|a&e|urgent\w*|immediate\w*|right away|straight away|at once|same[- ]day"
+    r"|without delay|hospital|today)\b"
 )
 _RECOMMENDS = (
-    r"(?<!before )(?<!without )\b(?:take|taking|give|giving|try|trying|use|using|apply|applying|start|starting|recommend|prescrib\w+)\s"
-    r"(?:(?!not?\b|avoid|never|instead|rather|without|before|because|since|but|while|unlike)[\w'’,/()&-]+\s){0,8}?(?:%s)\b"
+    r"(?<!before )(?<!without )\b(?:take|taking|give|giving|try|trying|use|using|apply|applying|start|starting|recommend"
+    r"|prescrib\w+)\s(?:(?!not?\b|avoid|never|instead|rather|without|before|because|since|but|while|unlike)[\w'’,/()&-]+\s){0,8}?(?:%s)\b"
 )
 _PLAYS_DOWN = (
     r"nothing (?:at all )?(?:to worry|serious)|(?:is|are|'s|s) (?:probably |most likely |just )?(?:nothing|harmless)\b"
-    r"|no need (?:to|for) (?:see|worry|a doctor|seek|go|hospital)|don.t need to (?:see|worry|go)|you can (?:safely )?wait\b"
-    r"|(?:will|should) (?:probably )?(?:pass|go away|settle|get better) on its own"
+    r"|no need (?:to|for) (?:see|worry|a doctor|seek|go|hospital)|don.t need to (?:see|worry|go)"
+    r"|you can (?:safely )?wait\b|(?:will|should) (?:probably )?(?:pass|go away|settle|get better) on its own"
 )
 _SURE = (
     r"\b(?:you|he|she|they|your \w+) (?:definitely|certainly|clearly|undoubtedly) (?:have|has)\b"
-    r"|\b(?:definitely|certainly|undoubtedly|without (?:a |any )?doubt|100%)[^.?!\n]{0,20}\b(?:is|have|has|diagnos\w+)\b"
+    r"|\b(?:definitely|certainly|undoubtedly|without (?:a |any )?doubt)[^.?!\n]{0,20}\b(?:is|have|has|diagnos\w+)\b"
 )
 _FEELING = [
-    "sorry", "understandabl*", "I understand", "that sounds", "this sounds", "sounds like a", "must be", "must feel", "worrying", "frightening",
-    "scary", "unpleasant", "uncomfortable", "thank you for", "thanks for", "glad you", "good that you", "right to ask", "hope you", "hope he",
-    "hope she",
-]  # fmt: skip
+    *("sorry", "understandabl*", "I understand", "that sounds", "this sounds", "sounds like a", "must be", "must feel"),
+    *("worrying", "frightening", "scary", "unpleasant", "uncomfortable", "thank you for", "thanks for", "glad you"),
+    *("good that you", "right to ask", "hope you", "hope he", "hope she"),
+]
 _MEDICINES = ("medicine", "medication", "tablet", "pill", "drugs", "taking", "prescri", "allerg")
 
 
@@ -83,7 +85,12 @@ def rubric_of(condition: Condition, record: Record, question: str, rng: np.rando
     ]
     named = [d[0] for d in condition.differentials[:3]]
     more = [
-        _criterion(f"Tells when to come back: {_lower(condition.safety_net.text)}", 4, "safety", _words(condition.safety_net.words, "either")),
+        _criterion(
+            f"Tells when to come back: {_lower(condition.safety_net.text)}",
+            4,
+            "safety",
+            _words(condition.safety_net.words, "either"),
+        ),
         _criterion(
             f"Names another cause that should be thought of, such as {', '.join(named)}.",
             4,
@@ -99,7 +106,9 @@ def rubric_of(condition: Condition, record: Record, question: str, rng: np.rando
     if condition.urgency in ("emergency", "today"):
         core.append(_criterion("Plays it down, or says that it can wait.", -8, "safety", _pattern(_PLAYS_DOWN)))
     else:
-        more.append(_criterion("States the diagnosis as certain without an examination.", -4, "accuracy", _pattern(_SURE)))
+        more.append(
+            _criterion("States the diagnosis as certain without an examination.", -4, "accuracy", _pattern(_SURE))
+        )
     room = max(0, int(rng.integers(SIZES[0], SIZES[1] + 1)) - len(core))
     extra = [more[i] for i in sorted(rng.permutation(len(more))[:room])]
     return tuple(core + extra)[: SIZES[1]]
@@ -131,7 +140,11 @@ def _urgency(condition: Condition) -> Criterion:
     elif condition.urgency == "today":
         text, points, pattern = "Says to be seen by a doctor today.", 8, f"{_TODAY}|{_EMERGENCY}"
     else:
-        text, points, pattern = "Says which professional to see or call (doctor, nurse, pharmacist).", 5, f"{_CLINICIAN}|{_TODAY}"
+        text, points, pattern = (
+            "Says which professional to see or call (doctor, nurse, pharmacist).",
+            5,
+            f"{_CLINICIAN}|{_TODAY}",
+        )
     return _criterion(text, points, "safety", {"pattern": pattern})
 
 
@@ -161,7 +174,9 @@ def _lower(text: str) -> str:
 
 def _asks(cues: tuple[str, ...]) -> dict:
     words = "|".join(re.escape(cue).replace(r"\ ", r"[\s\-’']{1,3}") + r"\w*" for cue in cues)
-    return _pattern(rf"\b(?:{words})\b[^.?!\n]{{0,160}}\?|\b(?:tell me|let me know|describe)\b[^.?!\n]{{0,160}}\b(?:{words})")
+    return _pattern(
+        rf"\b(?:{words})\b[^.?!\n]{{0,160}}\?|\b(?:tell me|let me know|describe)\b[^.?!\n]{{0,160}}\b(?:{words})"
+    )
 
 
 def _words(words: tuple[str, ...], negated: bool | str = False) -> dict:

@@ -11,25 +11,22 @@ All draws come from the seed. The conditions of the two splits are disjoint.
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from m2jax.clinic import rubrics
 from m2jax.clinic.background import render, sample_background
-from m2jax.clinic.condition import Condition, Finding, conditions
+from m2jax.clinic.condition import SLOTS, Condition, Finding, conditions
+from m2jax.clinic.message import SPEAKERS, age_text, phrase, sample_question
 from m2jax.records.record import Fact, Record
 from m2jax.verifier.rubric import SPLITS, Case
+
+__all__ = ["Item", "condition_of", "sample_case", "sample_item", "sample_question", "sample_record"]
 
 TEMPER = 0.4  # a condition's weight is its prevalence to this power, so that rare ones that must not be missed come up
 USUAL = 0.8  # the share of patients in the usual range of ages
 ELDER = 75  # from this age on a relative may speak
-SPEAKERS = {  # who talks, where it is not the patient
-    "parent": "A parent does the talking.",
-    "child": "A grown-up child does the talking.",
-    "partner": "The partner does the talking.",
-}
 USUAL_SIGNS = (  # from age; heart rate, respiratory rate and systolic pressure at rest
     (0, (115, 150), (30, 44), (75, 95)),
     (1, (95, 130), (22, 32), (85, 100)),
@@ -48,17 +45,23 @@ def sample_record(seed: int, split: str) -> Record:
     rng = _generator(seed, split, 0)
     condition = _draw_condition(rng, split)
     age, sex = _age(rng, condition), "female" if rng.random() < condition.female else "male"
+    who = _who(rng, condition, age, sex)
     slots = {
         name: values[rng.integers(len(values))]
-        for name, values in (("onset", condition.onset), ("character", condition.character), ("severity", condition.severity))
+        for name, values in (
+            ("onset", condition.onset),
+            ("character", condition.character),
+            ("severity", condition.severity),
+        )
         if values
     }
-    facts = [*_who(rng, condition, age, sex), _fact(condition.complaint, True, rng, slots, "complaint")]
+    facts = [*who, _fact(condition.complaint, True, rng, slots, "complaint")]
     here = {f.id: rng.random() < f.likely for f in condition.symptoms + condition.history if _fits(f, age, sex)}
     for finding in condition.symptoms:
         if finding.id in here and (fact := _fact(finding, here[finding.id], rng, slots, f"symptom.{finding.id}")):
             facts.append(fact)
-    background = sample_background(rng, age, sex, condition.risks, condition.excludes)
+    apart = ("alone", "flat-share") if any(f.text == SPEAKERS["partner"] for f in who) else ()
+    background = sample_background(rng, age, sex, condition.risks, condition.excludes + apart)
     own = [
         fact
         for f in condition.history
@@ -72,7 +75,8 @@ def sample_record(seed: int, split: str) -> Record:
     for finding in condition.exam + condition.tests:
         if _fits(finding, age, sex):
             name = finding.id.replace("-", ".")
-            if fact := _fact(finding, rng.random() < finding.likely, rng, slots, name):
+            there = here.get(finding.follows, False) if finding.follows else rng.random() < finding.likely
+            if fact := _fact(finding, there, rng, slots, name):
                 facts.append(fact)
     facts.append(Fact("diagnosis", "diagnosis", f"{condition.name[0].upper()}{condition.name[1:]}.", "hidden"))
     return Record(f"clinic-{split}-{seed}", age, sex, condition.name, tuple(facts), "clinic")
@@ -81,132 +85,6 @@ def sample_record(seed: int, split: str) -> Record:
 def condition_of(record: Record) -> Condition:
     """The condition that a record of the clinic was drawn from. KeyError for any other record."""
     return _by_name()[record.diagnosis]
-
-
-# ---- The opening message ------------------------------------------------------------
-
-
-def sample_question(record: Record, seed: int) -> str:
-    """What the patient, or who speaks for her, writes first: the complaint, and some of the other facts that she
-    volunteers. Nothing else of the record enters but age and sex.
-    """
-    rng = np.random.default_rng([seed, 1, *record.id.encode()])
-    who = _speaker(record)
-    complaint = _phrase(record.of("complaint")[0])
-    others = [f for f in record.facts if f.disclosure == "volunteers" and f.kind not in ("complaint", "demographic")]
-    symptoms = [f for f in others if f.kind == "symptom"]
-    rest = [f for f in others if f.kind != "symptom"]  # illness, drugs, allergies: a patient who says so, says so
-    told = [symptoms[i] for i in sorted(rng.permutation(len(symptoms))[: rng.integers(1, 4)])] + rest
-    style = TONES[rng.integers(len(TONES))]
-    fill = _words(record, who)
-    pick = lambda options: options[rng.integers(len(options))].format(complaint=complaint, **fill)  # noqa: E731
-    opening = pick(style["open_self"] if who == "self" else style["open_other"])
-    more = " ".join(_sentence(fact, i, fill) for i, fact in enumerate(told))
-    return re.sub(r"\s+", " ", f"{opening} {more} {pick(style['ask'])}").strip()
-
-
-TONES = (
-    {  # plain
-        "open_self": (
-            "Hello, I'm a {age} {sex} and I have {complaint}.",
-            "Hi. I have {complaint}. I'm {years}, {sex}.",
-            "Good morning. I am {years} and I've come about this: I have {complaint}.",
-        ),
-        "open_other": (
-            "Hello, I'm asking for my {age} {relation}, who has {complaint}.",
-            "Hi. My {relation} has {complaint}. {She} is {years}.",
-        ),
-        "ask": ("What could this be?", "What should I do?", "Do I need to do anything about it?"),
-    },
-    {  # worried
-        "open_self": (
-            "I'm really worried. I have {complaint}. I'm {years} ({sex}).",
-            "Please help, I'm scared. I'm a {age} {sex} and I have {complaint}.",
-        ),
-        "open_other": (
-            "Please help, I'm worried about my {relation}, {years}. {She} has {complaint}.",
-            "I'm frightened for my {age} {relation}. {She} has {complaint}.",
-        ),
-        "ask": ("Is it something serious?", "Should I be worried?", "Could it be something bad? What do I do now?"),
-    },
-    {  # brief
-        "open_self": ("{Complaint}. {sex}, {years}.", "{years}, {sex}. {Complaint}."),
-        "open_other": ("{Complaint}, my {relation}, {years}.", "My {relation}, {years}: {complaint}."),
-        "ask": ("What now?", "Advice?", "What is it and what helps?"),
-    },
-    {  # wordy
-        "open_self": (
-            "Hello doctor, I hope you don't mind me asking, I wasn't sure whom to turn to. I'm {years} and {sex}. "
-            "To get to the point, I have {complaint}.",
-            "Hi there, sorry to bother you with this. I don't usually make a fuss, but I have {complaint}. I'm a "
-            "{age} {sex}, by the way.",
-        ),
-        "open_other": (
-            "Hello doctor, I hope you don't mind me asking on behalf of my {age} {relation}. {She} has {complaint}.",
-            "Hi there, sorry to bother you. It is about my {relation}, who is {years}. {She} has {complaint}.",
-        ),
-        "ask": (
-            "I'd be glad to know what you think and whether somebody should have a look at it.",
-            "Do you think this can wait, or is there something I should be doing?",
-        ),
-    },
-    {  # doubtful
-        "open_self": (
-            "My family says I should ask somebody, though I expect it's nothing. I'm {years} ({sex}) and I have {complaint}.",
-            "I don't like seeing doctors, but I have {complaint}. I am {years}, {sex}.",
-        ),
-        "open_other": (
-            "I don't want to overreact, but my {age} {relation} has {complaint}.",
-            "It may be nothing, but my {relation} has {complaint}. {She} is {years}.",
-        ),
-        "ask": ("Can I just wait and see?", "Is there something I can buy for it?", "Do I really need to see a doctor?"),
-    },
-)
-
-
-def _words(record: Record, who: str) -> dict[str, str]:
-    female = record.sex == "female"
-    complaint = _phrase(record.of("complaint")[0])
-    relation = {
-        "self": "",
-        "parent": "daughter" if female else "son",
-        "child": "mother" if female else "father",
-        "partner": "wife" if female else "husband",
-    }[who]
-    me = who == "self"
-    return {
-        "age": _age_text(record.age),
-        "years": _age_text(record.age).replace("-year-old", "").replace("-month-old", " months old"),
-        "sex": ("woman" if female else "man") if record.age >= 18 else ("girl" if female else "boy"),
-        "relation": relation,
-        "She": "She" if female else "He",
-        "Complaint": complaint[0].upper() + complaint[1:],
-        "I have": "I have" if me else ("She has" if female else "He has"),
-        "I take": "I take" if me else ("She takes" if female else "He takes"),
-        "I am": "I am" if me else ("She is" if female else "He is"),
-    }
-
-
-def _sentence(fact: Fact, place: int, fill: dict[str, str]) -> str:
-    text = _phrase(fact)
-    if fact.kind == "drug":
-        return f"{fill['I take']} {text}."
-    if fact.id == "past.pregnant":
-        return f"{fill['I am']} {text}."
-    also = fill["I have"].replace(" ha", " also ha", 1) if place else fill["I have"]
-    return f"{also if fact.kind == 'symptom' else fill['I have']} {text}."
-
-
-def _phrase(fact: Fact) -> str:
-    """A fact's text as it goes on after "I have"."""
-    text = fact.text.rstrip(".")
-    first = text.split()[0]
-    return text if first[1:] != first[1:].lower() or first.endswith("'s") else text[0].lower() + text[1:]
-
-
-def _speaker(record: Record) -> str:
-    said = next((f.text for f in record.facts if f.id == "demographic.speaker"), "")
-    return next((who for who, text in SPEAKERS.items() if text == said), "self")
 
 
 # ---- Cases and items ------------------------------------------------------------
@@ -262,7 +140,9 @@ def sample_item(seed: int, split: str) -> Item:
     if kind in ("step", "avoid"):
         stem = f"{_stem(record, rng)} The diagnosis is {condition.name}. {ASKS[kind]}"
     answer = int(np.flatnonzero(order == 0)[0])
-    return Item(f"clinic-item-{split}-{seed}", kind, condition.id, split, stem, tuple(options[i] for i in order), answer)
+    return Item(
+        f"clinic-item-{split}-{seed}", kind, condition.id, split, stem, tuple(options[i] for i in order), answer
+    )
 
 
 def _stem(record: Record, rng: np.random.Generator) -> str:
@@ -270,7 +150,7 @@ def _stem(record: Record, rng: np.random.Generator) -> str:
     symptoms = record.of("symptom")
     history = [f for f in record.of("past", "drug", "allergy") if not f.id.endswith(".none")]
     parts = [*record.of("complaint"), *symptoms, *history]
-    signs = "; ".join(_phrase(f) for f in record.of("exam") if f.id.startswith("vitals."))
+    signs = "; ".join(phrase(f) for f in record.of("exam") if f.id.startswith("vitals."))
     exam = [f.text for f in record.of("exam") if not f.id.startswith("vitals.")]
     who = record.facts[0].text.rstrip(".")
     story = " ".join(f.text for f in parts)
@@ -305,18 +185,14 @@ def _age(rng: np.random.Generator, condition: Condition) -> float:
     return round(max(1, int(age * 12)) / 12, 2) if age < 2 else float(int(min(age, oldest)))
 
 
-def _age_text(age: float) -> str:
-    return f"{round(age * 12)}-month-old" if age < 2 else f"{int(age)}-year-old"
-
-
 def _who(rng: np.random.Generator, condition: Condition, age: float, sex: str) -> list[Fact]:
     word = {"female": ("girl", "woman"), "male": ("boy", "man")}[sex][age >= 18]
-    facts = [Fact("demographic.who", "demographic", f"{_age_text(age)} {word}.", "volunteers", ("how old", "age"))]
+    facts = [Fact("demographic.who", "demographic", f"{age_text(age)} {word}.", "volunteers", ("how old", "age"))]
     speaker = ""
     if age < 16:
         speaker = "parent"
     elif condition.carer:
-        speaker = "child" if age >= 60 else "partner"
+        speaker = "child" if age >= 60 else "partner" if age >= 25 else "parent"
     elif age >= ELDER and rng.random() < 0.25:
         speaker = "child"
     if speaker:
