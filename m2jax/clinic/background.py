@@ -1,4 +1,4 @@
-"""What a patient brings along whatever the complaint: past illness, drugs with doses, allergies, family, social history.
+"""What a patient brings along whatever the complaint: illness, drugs with doses, allergies, family, social history.
 
 The pools stand in `background.toml`. Every entry has an id; `sample_background` draws entries by age, sex, the risks
 and exclusions of a condition and by what has been drawn before (`not_with`), so that drugs fit the history.
@@ -18,6 +18,7 @@ import numpy as np
 from m2jax.records.record import Fact
 
 KINDS = ("past", "drug", "allergy", "family", "social")
+HABITS = ("smoking", "alcohol")  # groups of social facts
 TREATED = 0.9  # how often a past illness is treated with each of its drugs
 NONE = {  # the fact where nothing was drawn
     "past": ("No long-term illness and no operations.", ("medical condition", "other illness", "medical history")),
@@ -101,8 +102,8 @@ def sample_background(
         chosen.append(entry)
         has.add(entry.id)
 
-    for group in ("smoking", "alcohol"):  # before the illnesses: some exclude a habit, some a drug
-        if entry := _one_of(rng, [e for e in pools()["social"] if e.group == group and fits(e)], age, risks):
+    for group in HABITS:  # before the illnesses: some exclude a habit, some a drug
+        if entry := _one_of(rng, [e for e in _groups()[group] if fits(e)], age, risks):
             choose(entry)
     for kind in ("past", "allergy", "family"):
         for entry in sorted(pools()[kind], key=lambda e: -risks.get(e.id, 0)):  # the likely ones exclude the others
@@ -117,28 +118,33 @@ def sample_background(
     for entry in pools()["drug"]:
         if entry.id not in has and fits(entry) and rng.random() < risks.get(entry.id, _rate(entry, age)):
             choose(entry)
-    for group in dict.fromkeys(e.group for e in pools()["social"] if e.group not in ("smoking", "alcohol")):
-        if entry := _one_of(rng, [e for e in pools()["social"] if e.group == group and fits(e)], age, risks):
+    for group in [g for g in _groups() if g not in HABITS]:
+        if entry := _one_of(rng, [e for e in _groups()[group] if fits(e)], age, risks):
             choose(entry)
     return _facts(rng, chosen)
 
 
 def render(text: str, rng: np.random.Generator, slots: dict[str, str]) -> str:
-    """The text with its slots filled: a name of `slots`, `a|b`, or `5..20`. KeyError for an unknown slot."""
+    """The text with its slots filled: a name of `slots`, `a|b`, or `5..20`; "a" before a slot becomes "an" where it
+    must. KeyError for an unknown slot.
+    """
 
     def fill(match: re.Match[str]) -> str:
-        slot = match[1]
+        article, slot = match.groups()
         if "|" in slot:
             options = slot.split("|")
-            return options[rng.integers(len(options))]
-        if numbers := _NUMBERS.fullmatch(slot):
+            value = options[rng.integers(len(options))]
+        elif numbers := _NUMBERS.fullmatch(slot):
             decimals = len(numbers[1].partition(".")[2])
-            steps = 10**decimals
-            low, high = (round(float(n) * steps) for n in numbers.groups())
-            return f"{rng.integers(low, high + 1) / steps:.{decimals}f}"
-        return slots[slot]
+            low, high = (round(float(n) * 10**decimals) for n in numbers.groups())
+            value = f"{rng.integers(low, high + 1) / 10**decimals:.{decimals}f}"
+        else:
+            value = slots[slot]
+        if article:
+            article = f"{article[0]}n " if re.match(r"[aeiou]|8|1[18]\b", value) else f"{article[0]} "
+        return f"{article or ''}{value}"
 
-    filled = re.sub(r"\{([^{}]*)\}", fill, text)
+    filled = re.sub(r"(\b[Aa]n? )?\{([^{}]*)\}", fill, text)
     return filled[0].upper() + filled[1:]
 
 
@@ -167,18 +173,27 @@ def _facts(rng: np.random.Generator, chosen: list[Entry]) -> list[Fact]:
 
 def _one_of(rng: np.random.Generator, options: list[Entry], age: float, risks: dict[str, float]) -> Entry | None:
     """One by weight; the probability of an entry in `risks` is that one, and the others share the rest."""
-    if not options:
-        return None
-    weights = np.array([_rate(e, age) for e in options])
-    fixed = np.array([risks.get(e.id, -1.0) for e in options])
-    known = np.where(fixed >= 0, fixed, 0.0)
-    free = np.where(fixed >= 0, 0.0, weights)
-    p = known + (free / free.sum() * max(0.0, 1 - known.sum()) if free.sum() > 0 else 0.0)
-    return options[rng.choice(len(options), p=p / p.sum())] if p.sum() > 0 else None
+    free = sum(_rate(e, age) for e in options if e.id not in risks)
+    rest = max(0.0, 1 - sum(risks.get(e.id, 0.0) for e in options))
+    weights = [risks[e.id] if e.id in risks else rest * _rate(e, age) / (free or 1.0) for e in options]
+    draw = rng.random() * sum(weights)
+    for entry, weight in zip(options, weights, strict=True):
+        draw -= weight
+        if draw < 0:
+            return entry
+    return None
 
 
 def _rate(entry: Entry, age: float) -> float:
     return next((p for start, p in reversed(entry.rate) if age >= start), 0.0)
+
+
+@functools.cache
+def _groups() -> dict[str, list[Entry]]:
+    groups: dict[str, list[Entry]] = {}
+    for entry in pools()["social"]:
+        groups.setdefault(entry.group, []).append(entry)
+    return groups
 
 
 @functools.cache

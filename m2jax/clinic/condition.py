@@ -19,7 +19,6 @@ from typing import Any
 
 from m2jax.clinic import background
 from m2jax.records.record import DISCLOSURES, SEXES
-from m2jax.verifier.checks import parse_check
 from m2jax.verifier.rubric import SPLITS
 
 URGENCIES = ("emergency", "today", "soon", "routine")
@@ -241,8 +240,7 @@ def _finding(raw: Any, kind: str, place: str, slots: set[str]) -> Finding:
 
 def _advice(raw: Any) -> Advice:
     _known(raw, Advice)
-    parse_check({"words": raw["words"]})
-    return Advice(_text(raw["text"]), _texts(raw["words"]))
+    return Advice(_text(raw["text"]), _words(raw["words"]))
 
 
 def _avoid(raw: Any) -> Avoid:
@@ -251,7 +249,7 @@ def _avoid(raw: Any) -> Avoid:
         raise ValueError(f"{raw!r}; give either 'drugs' or 'words'")
     if not -10 <= raw["points"] <= -1:
         raise ValueError(f"points is {raw['points']!r}; give an integer from -10 to -1")
-    return Avoid(_text(raw["text"]), raw["points"], *(_texts(raw.get(key, []), 0) for key in ("drugs", "words")))
+    return Avoid(_text(raw["text"]), raw["points"], _texts(raw.get("drugs", []), 0), _words(raw.get("words", []), 0))
 
 
 def _items(raw: Any) -> dict[str, tuple[str, ...]]:
@@ -326,6 +324,14 @@ def _texts(raw: Any, at_least: int = 1) -> tuple[str, ...]:
     if len(_list(raw)) < at_least:
         raise ValueError(f"{raw!r}; give at least {at_least}")
     return tuple(_text(r) for r in raw)
+
+
+def _words(raw: Any, at_least: int = 1) -> tuple[str, ...]:
+    """Phrases of a check in words: `*` ends a word with any ending."""
+    for phrase in _texts(raw, at_least):
+        if any(not re.fullmatch(r"[^\s*]+\*?", word) for word in phrase.split()):
+            raise ValueError(f"{phrase!r}; a * goes at the end of a word, as in 'clinic*'")
+    return tuple(raw)
 
 
 def _sentences(slots: set[str]) -> Callable[[Any], tuple[str, ...]]:

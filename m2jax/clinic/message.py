@@ -17,29 +17,33 @@ SPEAKERS = {  # who talks, where it is not the patient
     "partner": "The partner does the talking.",
 }
 RELATIONS = {"parent": ("daughter", "son"), "child": ("mother", "father"), "partner": ("wife", "husband")}
+LASTING = re.compile(  # "I've had a cough for two weeks", but "I have a cough that began yesterday"
+    r"\b(?:since|on and off|over"
+    r"|for (?:about )?(?:an? (?:day|week|month|year)|half|the|two|three|four|five|six|eight|nine|ten))\b"
+)
 MOST_SYMPTOMS = 3  # a first message tells of no more, besides the complaint
 
 TONES = (
     {  # plain
         "self": (
-            "Hello, I'm {a_age} {sex} and I have {complaint}.",
-            "Hi. I have {complaint}. I'm {years}, a {sex}.",
-            "Good morning. I'm {a_age} {sex} and I've come about this: I have {complaint}.",
+            "Hello, I'm {a_age} {sex} and {I have it} {complaint}.",
+            "Hi. {I have it} {complaint}. I'm {years}, a {sex}.",
+            "Good morning. I'm {a_age} {sex} and I've come about this: {I have it} {complaint}.",
         ),
         "other": (
-            "Hello, I'm asking for my {age} {relation}, who has {complaint}.",
-            "Hi. My {relation} has {complaint}. {She} is {years}.",
+            "Hello, I'm asking for my {age} {relation}, who {has it} {complaint}.",
+            "Hi. My {relation} {has it} {complaint}. {She} is {years}.",
         ),
         "ask": ("What could this be?", "What should I do?", "Do I need to do anything about it?"),
     },
     {  # worried
         "self": (
-            "I'm really worried. I have {complaint}. I'm {a_age} {sex}.",
-            "Please help, I'm scared. I'm {a_age} {sex} and I have {complaint}.",
+            "I'm really worried. {I have it} {complaint}. I'm {a_age} {sex}.",
+            "Please help, I'm scared. I'm {a_age} {sex} and {I have it} {complaint}.",
         ),
         "other": (
-            "Please help, I'm worried about my {relation}, {years}. {She} has {complaint}.",
-            "I'm frightened for my {age} {relation}. {She} has {complaint}.",
+            "Please help, I'm worried about my {relation}, {years}. {She} {has it} {complaint}.",
+            "I'm frightened for my {age} {relation}. {She} {has it} {complaint}.",
         ),
         "ask": ("Is it something serious?", "Should I be worried?", "Could it be something bad? What do I do now?"),
     },
@@ -51,13 +55,13 @@ TONES = (
     {  # wordy
         "self": (
             "Hello doctor, I hope you don't mind me asking, I wasn't sure whom to turn to. I'm {a_age} {sex}. "
-            "To get to the point, I have {complaint}.",
-            "Hi there, sorry to bother you with this. I don't usually make a fuss, but I have {complaint}. I'm "
+            "To get to the point, {I have it} {complaint}.",
+            "Hi there, sorry to bother you with this. I don't usually make a fuss, but {I have it} {complaint}. I'm "
             "{a_age} {sex}, by the way.",
         ),
         "other": (
-            "Hello doctor, I hope you don't mind me asking on behalf of my {age} {relation}. {She} has {complaint}.",
-            "Hi there, sorry to bother you. It is about my {relation}, who is {years}. {She} has {complaint}.",
+            "Hello doctor, I hope you don't mind me asking for my {age} {relation}. {She} {has it} {complaint}.",
+            "Hi there, sorry to bother you. It is about my {relation}, who is {years}. {She} {has it} {complaint}.",
         ),
         "ask": (
             "I'd be glad to know what you think and whether somebody should have a look at it.",
@@ -66,12 +70,12 @@ TONES = (
     },
     {  # doubtful
         "self": (
-            "My family says I should ask somebody. I'm {a_age} {sex} and I have {complaint}.",
-            "I don't like seeing doctors, but I have {complaint}. I'm {a_age} {sex}.",
+            "My family says I should ask somebody. I'm {a_age} {sex} and {I have it} {complaint}.",
+            "I don't like seeing doctors, but {I have it} {complaint}. I'm {a_age} {sex}.",
         ),
         "other": (
-            "I don't want to overreact, but my {age} {relation} has {complaint}.",
-            "It may be nothing, but my {relation} has {complaint}. {She} is {years}.",
+            "I don't want to overreact, but my {age} {relation} {has it} {complaint}.",
+            "It may be nothing, but my {relation} {has it} {complaint}. {She} is {years}.",
         ),
         "ask": (
             "Can I just wait and see?",
@@ -118,6 +122,7 @@ def _words(record: Record) -> dict[str, str]:
     relation = next((RELATIONS[who][not female] for who, text in SPEAKERS.items() if text in said), "")
     sex = ("woman" if female else "man") if record.age >= 18 else ("girl" if female else "boy")
     complaint, age = phrase(record.of("complaint")[0]), age_text(record.age)
+    lasting = LASTING.search(complaint)
     pronoun = "She" if female else "He"
     return {
         "age": age,
@@ -129,8 +134,11 @@ def _words(record: Record) -> dict[str, str]:
         "She": pronoun,
         "complaint": complaint,
         "Complaint": complaint[0].upper() + complaint[1:],
+        "I have it": "I've had" if lasting else "I have",
+        "has it": "has had" if lasting else "has",
         "I have": f"{pronoun} has" if relation else "I have",
         "I also have": f"{pronoun} also has" if relation else "I also have",
+        "I had": f"{pronoun} had" if relation else "I had",
         "I take": f"{pronoun} takes" if relation else "I take",
         "I am": f"{pronoun} is" if relation else "I am",
     }
@@ -144,5 +152,7 @@ def _symptom(fact: Fact, place: int, words: dict[str, str], rng: np.random.Gener
 
 
 def _history(fact: Fact, words: dict[str, str]) -> str:
+    if fact.text.endswith(" ago."):
+        return f"{words['I had']} {phrase(fact)}."
     verb = "I take" if fact.kind == "drug" else "I am" if fact.id == "past.pregnant" else "I have"
     return f"{words[verb]} {phrase(fact)}."

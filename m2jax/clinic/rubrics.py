@@ -5,6 +5,8 @@ Every criterion but the one on plain wording has a machine check in the grammar 
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from m2jax.clinic.background import contraindications
 from m2jax.clinic.condition import Advice, Condition, Finding
 from m2jax.records.record import Record
-from m2jax.verifier.checks import met, parse_check
+from m2jax.verifier.checks import Check, met, parse_check
 from m2jax.verifier.rubric import Criterion, Rubric
 
 SIZES = (8, 12)  # least and most criteria of a rubric
@@ -40,8 +42,9 @@ _URGENT = (
     r"|without delay|hospital|today)\b"
 )
 _RECOMMENDS = (
-    r"(?<!before )(?<!without )\b(?:take|taking|give|giving|try|trying|use|using|apply|applying|start|starting|recommend"
-    r"|prescrib\w+)\s(?:(?!not?\b|avoid|never|instead|rather|without|before|because|since|but|while|unlike)[\w'’,/()&-]+\s){0,8}?(?:%s)\b"
+    r"(?<!before )(?<!without )\b(?:take|taking|give|giving|try|trying|use|using|apply|applying|start|starting"
+    r"|recommend|prescrib\w+)\s(?:(?!not?\b|avoid|never|instead|rather|without|before|because|since|but|while|unlike)"
+    r"[\w'’,/()&-]+\s){0,8}?(?:%s)\b"
 )
 _PLAYS_DOWN = (
     r"nothing (?:at all )?(?:to worry|serious)|(?:is|are|'s|s) (?:probably |most likely |just )?(?:nothing|harmless)\b"
@@ -188,4 +191,9 @@ def _pattern(pattern: str) -> dict:
 
 
 def _criterion(text: str, points: int, dimension: str, check: dict) -> Criterion:
-    return Criterion(text, points, dimension, parse_check(check))
+    return Criterion(text, points, dimension, _parsed(json.dumps(check)))
+
+
+@functools.cache  # a condition's checks come back with every patient who has it
+def _parsed(check: str) -> Check:
+    return parse_check(json.loads(check))

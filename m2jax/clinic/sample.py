@@ -46,15 +46,8 @@ def sample_record(seed: int, split: str) -> Record:
     condition = _draw_condition(rng, split)
     age, sex = _age(rng, condition), "female" if rng.random() < condition.female else "male"
     who = _who(rng, condition, age, sex)
-    slots = {
-        name: values[rng.integers(len(values))]
-        for name, values in (
-            ("onset", condition.onset),
-            ("character", condition.character),
-            ("severity", condition.severity),
-        )
-        if values
-    }
+    lists = {name: getattr(condition, name) for name in SLOTS}
+    slots = {name: values[rng.integers(len(values))] for name, values in lists.items() if values}
     facts = [*who, _fact(condition.complaint, True, rng, slots, "complaint")]
     here = {f.id: rng.random() < f.likely for f in condition.symptoms + condition.history if _fits(f, age, sex)}
     for finding in condition.symptoms:
