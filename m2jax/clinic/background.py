@@ -51,12 +51,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contraindication:
-    """What must not be advised to a patient who has one of the `facts` (ids); `drugs` are regular expressions."""
+    """What must not be advised to a patient who has one of the `facts` (ids); `drugs` are regular expressions.
+    always: whatever the condition; else where the drugs may come up.
+    """
 
     facts: tuple[str, ...]
     text: str
     drugs: tuple[str, ...]
     points: int
+    always: bool = False
 
 
 @functools.cache
@@ -68,9 +71,15 @@ def pools() -> dict[str, tuple[Entry, ...]]:
 @functools.cache
 def contraindications() -> tuple[Contraindication, ...]:
     return tuple(
-        Contraindication(tuple(t["facts"]), t["text"], tuple(t["drugs"]), t["points"])
+        Contraindication(**t | {"facts": tuple(t["facts"]), "drugs": tuple(t["drugs"])})
         for t in _raw()["contraindication"]
     )
+
+
+def forbidden(age: float, facts: Iterable[Fact]) -> list[Contraindication]:
+    """The contraindications of a patient with these facts, the worst first."""
+    has = {fact.id.rpartition(".")[2] for fact in facts} | ({"child"} if age < 16 else set())
+    return sorted((c for c in contraindications() if has & set(c.facts)), key=lambda c: c.points)
 
 
 @functools.cache

@@ -13,11 +13,12 @@ import importlib.resources
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from m2jax.clinic import background
+from m2jax.clinic import background, fields
+from m2jax.clinic.fields import OLDEST
 from m2jax.records.record import DISCLOSURES, SEXES
 from m2jax.verifier.rubric import SPLITS
 
@@ -25,7 +26,6 @@ URGENCIES = ("emergency", "today", "soon", "routine")
 SLOTS = ("onset", "character", "severity")
 VITALS = ("temperature", "heart_rate", "respiratory_rate", "systolic", "spo2")
 ITEMS = ("test", "step", "avoid")
-OLDEST = 120
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class Condition:
     character: tuple[str, ...] = ()
     severity: tuple[str, ...] = ()
     history: tuple[Finding, ...] = ()
-    risks: dict[str, float] = None
+    risks: dict[str, float] = field(default_factory=dict)
     excludes: tuple[str, ...] = ()
-    vitals: dict[str, tuple[float, float]] = None
+    vitals: dict[str, tuple[float, float]] = field(default_factory=dict)
     carer: bool = False
 
 
@@ -140,42 +140,42 @@ def load_conditions(path: Path) -> list[Condition]:
 
 def _condition(table: dict, specialty: str) -> Condition:
     table = table | {"specialty": specialty}
-    _known(table, Condition)
+    fields.known(table, Condition)
     slots = {name for name in SLOTS if table.get(name)}
     finding = functools.partial(_finding, slots=slots)
     readers: dict[str, Callable[[Any], Any]] = {
-        "id": _slug,
-        "specialty": _slug,
-        "name": _text,
-        "names": _texts,
-        "split": _one_of(SPLITS),
-        "prevalence": _number(0.01, 1000),
-        "must_not_miss": _flag,
-        "urgency": _one_of(URGENCIES),
-        "ages": _ages(4),
-        "female": _number(0, 1),
-        "sources": _texts,
+        "id": fields.slug,
+        "specialty": fields.slug,
+        "name": fields.text,
+        "names": fields.texts,
+        "split": fields.one_of(SPLITS),
+        "prevalence": fields.number(0.01, 1000),
+        "must_not_miss": fields.flag,
+        "urgency": fields.one_of(URGENCIES),
+        "ages": fields.ages(4),
+        "female": fields.number(0, 1),
+        "sources": fields.texts,
         "differentials": _differentials,
-        "onset": _texts,
-        "character": _texts,
-        "severity": _texts,
+        "onset": fields.texts,
+        "character": fields.texts,
+        "severity": fields.texts,
         "complaint": lambda raw: finding({"likely": 1.0, "tells": "volunteers"} | raw, "complaint", "complaint"),
         "symptoms": lambda raw: _findings(raw, "symptom", finding),
         "exam": lambda raw: _findings(raw, "exam", finding),
         "tests": lambda raw: _findings(raw, "test", finding),
         "history": lambda raw: _findings(raw, "", finding),
-        "management": lambda raw: tuple(_advice(r) for r in _list(raw)),
-        "avoid": lambda raw: tuple(_avoid(r) for r in _list(raw)),
+        "management": lambda raw: tuple(_advice(r) for r in fields.list_(raw)),
+        "avoid": lambda raw: tuple(_avoid(r) for r in fields.list_(raw)),
         "red_flags": _advice,
         "safety_net": _advice,
         "items": _items,
         "risks": _risks,
-        "excludes": lambda raw: tuple(_background_id(i) for i in _texts(raw)),
+        "excludes": lambda raw: tuple(_background_id(i) for i in fields.texts(raw)),
         "vitals": _vitals,
-        "carer": _flag,
+        "carer": fields.flag,
     }
-    values = {name: _at(name, readers[name], raw) for name, raw in table.items()}
-    condition = Condition(**{"risks": {}, "vitals": {}} | values)
+    values = {name: fields.at(name, readers[name], raw) for name, raw in table.items()}
+    condition = Condition(**values)
     _whole(condition)
     return condition
 
@@ -194,17 +194,17 @@ def _whole(c: Condition) -> None:
         raise ValueError("no finding has a 'no'; say which absent findings discriminate")
     if any(d[0] == c.name for d in c.differentials):
         raise ValueError(f"differentials: {c.name!r} is the condition itself; name others")
-    if c.female in (0, 1) and any(f.sex == SEXES[int(1 - c.female) == 1] for f in findings):
-        raise ValueError("a finding has a sex that the condition never has; remove it")
-    for name in ("risks", "excludes"):
-        if both := set(c.risks) & set(c.excludes):
-            raise ValueError(f"{name}: {sorted(both)} are risks and excluded; choose one")
+    never = {0: "female", 1: "male"}.get(c.female)
+    if never and any(f.sex == never for f in findings):
+        raise ValueError(f"a finding has the sex {never!r}, which the condition never has; remove it")
+    if both := sorted(set(c.risks) & set(c.excludes)):
+        raise ValueError(f"{both} are risks and excluded; choose one")
 
 
 def _findings(raw: Any, kind: str, finding: Callable[..., Finding]) -> tuple[Finding, ...]:
     return tuple(
         finding({"likely": 1.0, "tells": "hidden"} | r if kind in ("exam", "test") else r, kind, str(i + 1))
-        for i, r in enumerate(_list(raw))
+        for i, r in enumerate(fields.list_(raw))
     )
 
 
@@ -215,22 +215,22 @@ def _finding(raw: Any, kind: str, place: str, slots: set[str]) -> Finding:
         raw = raw | {"id": f"{kind}-{place}" if kind != "complaint" else kind}
     raw = raw if "kind" in raw else raw | {"kind": kind}
     raw = raw | {"yes": [raw["yes"]] if isinstance(raw.get("yes"), str) else raw.get("yes", [])}
-    _known(raw, Finding)
+    fields.known(raw, Finding)
     readers: dict[str, Callable[[Any], Any]] = {
-        "id": _slug,
-        "kind": _one_of(("complaint", "symptom", "exam", "test", "past", "drug", "allergy", "family", "social")),
-        "likely": _number(0, 1),
+        "id": fields.slug,
+        "kind": fields.one_of(("complaint", "symptom", "exam", "test", "past", "drug", "allergy", "family", "social")),
+        "likely": fields.number(0, 1),
         "yes": _sentences(slots),
         "no": lambda text: _sentences(slots)([text])[0],
-        "tells": _one_of(DISCLOSURES),
-        "cues": _cues,
-        "asks": _number(0, 10),
-        "ages": _ages(2),
-        "sex": _one_of(SEXES),
-        "follows": _slug,
+        "tells": fields.one_of(DISCLOSURES),
+        "cues": fields.cues,
+        "asks": fields.number(0, 10),
+        "ages": fields.ages(2),
+        "sex": fields.one_of(SEXES),
+        "follows": fields.slug,
     }
     where = raw.get("id", place)
-    found = Finding(**{name: _at(f"{where}.{name}", readers[name], value) for name, value in raw.items()})
+    found = Finding(**{name: fields.at(f"{where}.{name}", readers[name], value) for name, value in raw.items()})
     if not found.yes and found.likely > 0 or not found.no and found.likely == 0:
         raise ValueError(f"{where}: likely is {found.likely} but that text is missing; write 'yes' or 'no'")
     if found.kind not in ("exam", "test") and not found.cues:
@@ -239,38 +239,52 @@ def _finding(raw: Any, kind: str, place: str, slots: set[str]) -> Finding:
 
 
 def _advice(raw: Any) -> Advice:
-    _known(raw, Advice)
-    return Advice(_text(raw["text"]), _words(raw["words"]))
+    fields.known(raw, Advice)
+    return Advice(fields.text(raw["text"]), fields.words(raw["words"]))
 
 
 def _avoid(raw: Any) -> Avoid:
-    _known(raw, Avoid)
+    fields.known(raw, Avoid)
     if ("drugs" in raw) == ("words" in raw):
         raise ValueError(f"{raw!r}; give either 'drugs' or 'words'")
     if not -10 <= raw["points"] <= -1:
         raise ValueError(f"points is {raw['points']!r}; give an integer from -10 to -1")
-    return Avoid(_text(raw["text"]), raw["points"], _texts(raw.get("drugs", []), 0), _words(raw.get("words", []), 0))
+    drugs, words = fields.texts(raw.get("drugs", []), 0), fields.words(raw.get("words", []), 0)
+    return Avoid(fields.text(raw["text"]), raw["points"], drugs, words)
 
 
 def _items(raw: Any) -> dict[str, tuple[str, ...]]:
     if not isinstance(raw, dict) or set(raw) != set(ITEMS):
         raise ValueError(f"{raw!r}; give the lists {ITEMS}")
-    found = {key: _texts(value, 4) for key, value in raw.items()}
+    found = {key: fields.texts(value, 4) for key, value in raw.items()}
     for key, options in found.items():
         if len({o.lower() for o in options}) < len(options):
             raise ValueError(f"{key}: an option stands twice in {options}; keep one of each")
     return found
 
 
+def _sentences(slots: set[str]) -> Callable[[Any], tuple[str, ...]]:
+    def read(raw: Any) -> tuple[str, ...]:
+        for text in fields.texts(raw, 0):
+            for slot in re.findall(r"\{([^{}]*)\}", text):
+                if slot not in slots and not background.is_slot(slot):
+                    raise ValueError(f"{text!r} has the slot {slot!r}; write {{a|b}}, {{1..9}} or one of {slots}")
+            if text[-1] not in ".?!" or not (text[0].isupper() or text[0] in "{0123456789"):
+                raise ValueError(f"{text!r}; begin with a capital and end with a full stop")
+        return tuple(raw)
+
+    return read
+
+
 def _differentials(raw: Any) -> tuple[tuple[str, ...], ...]:
-    found = tuple(_texts([d] if isinstance(d, str) else d) for d in _list(raw))
+    found = tuple(fields.texts([d] if isinstance(d, str) else d) for d in fields.list_(raw))
     if len(found) < 3:
         raise ValueError(f"{raw!r}; name at least 3")
     return found
 
 
 def _risks(raw: Any) -> dict[str, float]:
-    return {_background_id(key): _at(key, _number(0, 1), value) for key, value in raw.items()}
+    return {_background_id(key): fields.at(key, fields.number(0, 1), value) for key, value in raw.items()}
 
 
 def _background_id(name: str) -> str:
@@ -286,108 +300,3 @@ def _vitals(raw: Any) -> dict[str, tuple[float, float]]:
         if low > high:
             raise ValueError(f"{name} is {low} to {high}; swap them")
     return {name: (low, high) for name, (low, high) in raw.items()}
-
-
-# ---- Readers of values ------------------------------------------------------------
-
-
-def _at(field: str, read: Callable[[Any], Any], raw: Any) -> Any:
-    try:
-        return read(raw)
-    except ValueError as error:
-        raise ValueError(f"{field}: {error}") from error
-
-
-def _known(raw: Any, kind: type) -> None:
-    if not isinstance(raw, dict):
-        raise ValueError(f"{raw!r}; give a table")
-    names = {f.name: f.default is MISSING for f in fields(kind)}
-    if unknown := sorted(set(raw) - set(names)):
-        raise ValueError(f"unknown fields {unknown}; it takes {list(names)}")
-    if missing := [name for name, required in names.items() if required and name not in raw]:
-        raise ValueError(f"lacks the fields {missing}; add them")
-
-
-def _text(raw: Any) -> str:
-    if not isinstance(raw, str) or not raw.strip() or raw != raw.strip():
-        raise ValueError(f"{raw!r}; give a text without space around it")
-    return raw
-
-
-def _list(raw: Any) -> list:
-    if not isinstance(raw, list):
-        raise ValueError(f"{raw!r}; give a list")
-    return raw
-
-
-def _texts(raw: Any, at_least: int = 1) -> tuple[str, ...]:
-    if len(_list(raw)) < at_least:
-        raise ValueError(f"{raw!r}; give at least {at_least}")
-    return tuple(_text(r) for r in raw)
-
-
-def _words(raw: Any, at_least: int = 1) -> tuple[str, ...]:
-    """Phrases of a check in words: `*` ends a word with any ending."""
-    for phrase in _texts(raw, at_least):
-        if any(not re.fullmatch(r"[^\s*]+\*?", word) for word in phrase.split()):
-            raise ValueError(f"{phrase!r}; a * goes at the end of a word, as in 'clinic*'")
-    return tuple(raw)
-
-
-def _sentences(slots: set[str]) -> Callable[[Any], tuple[str, ...]]:
-    def read(raw: Any) -> tuple[str, ...]:
-        for text in _texts(raw, 0):
-            for slot in re.findall(r"\{([^{}]*)\}", text):
-                if slot not in slots and not background.is_slot(slot):
-                    raise ValueError(f"{text!r} has the slot {slot!r}; write {{a|b}}, {{1..9}} or one of {slots}")
-            if text[-1] not in ".?!" or not (text[0].isupper() or text[0] in "{0123456789"):
-                raise ValueError(f"{text!r}; begin with a capital and end with a full stop")
-        return tuple(raw)
-
-    return read
-
-
-def _cues(raw: Any) -> tuple[str, ...]:
-    for cue in _texts(raw):
-        if cue != cue.lower():
-            raise ValueError(f"{cue!r}; write it in lower case")
-    return tuple(raw)
-
-
-def _slug(raw: Any) -> str:
-    if not isinstance(raw, str) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", raw):
-        raise ValueError(f"{raw!r}; write lower-case words joined by hyphens")
-    return raw
-
-
-def _flag(raw: Any) -> bool:
-    if not isinstance(raw, bool):
-        raise ValueError(f"{raw!r}; write true or false")
-    return raw
-
-
-def _one_of(allowed: tuple[str, ...]) -> Callable[[Any], str]:
-    def read(raw: Any) -> str:
-        if raw not in allowed:
-            raise ValueError(f"{raw!r}; write one of {', '.join(allowed)}")
-        return raw
-
-    return read
-
-
-def _number(low: float, high: float) -> Callable[[Any], float]:
-    def read(raw: Any) -> float:
-        if isinstance(raw, bool) or not isinstance(raw, int | float) or not low <= raw <= high:
-            raise ValueError(f"{raw!r}; give a number from {low} to {high}")
-        return raw
-
-    return read
-
-
-def _ages(n: int) -> Callable[[Any], tuple[int, ...]]:
-    def read(raw: Any) -> tuple[int, ...]:
-        if len(_list(raw)) != n or any(a > b for a, b in zip([0, *raw], [*raw, OLDEST], strict=True)):
-            raise ValueError(f"{raw!r}; give {n} ages in ascending order")
-        return tuple(raw)
-
-    return read

@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from m2jax.clinic.background import contraindications
+from m2jax.clinic.background import Contraindication, forbidden
 from m2jax.clinic.condition import Advice, Condition, Finding
 from m2jax.records.record import Record
 from m2jax.verifier.checks import Check, met, parse_check
@@ -65,8 +65,9 @@ _MEDICINES = ("medicine", "medication", "tablet", "pill", "drugs", "taking", "pr
 
 def rubric_of(condition: Condition, record: Record, question: str, rng: np.random.Generator) -> Rubric:
     """8 to 12 criteria for a reply to `question`, the opening message of `record`."""
-    never = [_avoid(a.text, a.points, a.drugs, a.words) for a in condition.avoid]
-    never += [_avoid(c.text, c.points, c.drugs, ()) for c in _forbidden(record)]
+    avoid = [_avoid(a.text, a.points, a.drugs, a.words) for a in sorted(condition.avoid, key=lambda a: a.points)]
+    own = [_avoid(c.text, c.points, c.drugs, ()) for c in _forbidden(condition, record)]
+    never = own[:1] + avoid + own[1:]
     advice = [a for a in condition.management if not any(met(c.check, _as_reply(a)) for c in never)]
     core = [
         *_inquiry(condition, record, question),
@@ -84,7 +85,7 @@ def rubric_of(condition: Condition, record: Record, question: str, rng: np.rando
             _words((condition.name, *condition.names)),
         ),
         *(_criterion(_advises(a), 6 - i, "treatment", _words(a.words)) for i, a in enumerate(advice[:2])),
-        *sorted(never, key=lambda c: c.points)[:2],
+        *never[:2],
     ]
     named = [d[0] for d in condition.differentials[:3]]
     more = [
@@ -104,7 +105,7 @@ def rubric_of(condition: Condition, record: Record, question: str, rng: np.rando
         _criterion("Takes up the worry or discomfort in a kind sentence.", 3, "communication", {"words": _FEELING}),
         Criterion("Uses plain words an adult without medical training would understand.", 3, "communication"),
         *(_criterion(_advises(a), 4, "treatment", _words(a.words)) for a in advice[2:3]),
-        *sorted(never, key=lambda c: c.points)[2:3],
+        *never[2:3],
     ]
     if condition.urgency in ("emergency", "today"):
         core.append(_criterion("Plays it down, or says that it can wait.", -8, "safety", _pattern(_PLAYS_DOWN)))
@@ -151,11 +152,11 @@ def _urgency(condition: Condition) -> Criterion:
     return _criterion(text, points, "safety", {"pattern": pattern})
 
 
-def _forbidden(record: Record) -> list:
-    """Contraindications that the reply could know of: age, or what the patient has volunteered."""
-    has = {f.id.rpartition(".")[2] for f in record.facts if f.disclosure == "volunteers"}
-    has |= {"child"} if record.age < 16 else set()
-    return [c for c in contraindications() if has & set(c.facts)]
+def _forbidden(condition: Condition, record: Record) -> list[Contraindication]:
+    """Those that the reply could know of (age, and what the patient volunteers) and that bear on the condition."""
+    come_up = " ".join(a.text for a in condition.management) + str(condition.items)
+    known = forbidden(record.age, [f for f in record.facts if f.disclosure == "volunteers"])
+    return [c for c in known if c.always or re.search("|".join(c.drugs), come_up, re.IGNORECASE)]
 
 
 def _avoid(text: str, points: int, drugs: tuple[str, ...], words: tuple[str, ...]) -> Criterion:

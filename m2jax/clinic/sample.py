@@ -11,12 +11,13 @@ All draws come from the seed. The conditions of the two splits are disjoint.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from m2jax.clinic import rubrics
-from m2jax.clinic.background import render, sample_background
+from m2jax.clinic.background import forbidden, render, sample_background
 from m2jax.clinic.condition import SLOTS, Condition, Finding, conditions
 from m2jax.clinic.message import SPEAKERS, age_text, phrase, sample_question
 from m2jax.records.record import Fact, Record
@@ -122,10 +123,8 @@ def sample_item(seed: int, split: str) -> Item:
     rng = _generator(seed, split, 3)
     condition = condition_of(record)
     kind = tuple(ASKS)[rng.integers(len(ASKS))]
-    if kind == "diagnosis":
-        right, wrong = condition.name, [d[0] for d in condition.differentials]
-    else:
-        right, *wrong = condition.items[kind]
+    right, *wrong = _options(kind, condition, record) or _options("diagnosis", condition, record)
+    kind = kind if right != condition.name else "diagnosis"
     wrong = [wrong[i] for i in rng.permutation(len(wrong))[: rng.integers(3, 5)]]
     options = [right, *wrong]
     order = rng.permutation(len(options))
@@ -136,6 +135,23 @@ def sample_item(seed: int, split: str) -> Item:
     return Item(
         f"clinic-item-{split}-{seed}", kind, condition.id, split, stem, tuple(options[i] for i in order), answer
     )
+
+
+def _options(kind: str, condition: Condition, record: Record) -> list[str]:
+    """The right option and the others; none where the right step is forbidden to this patient, or where too few are
+    left of those that need not be avoided.
+    """
+    if kind == "diagnosis":
+        return [condition.name, *(d[0] for d in condition.differentials)]
+    drugs = [drug for c in forbidden(record.age, record.facts) for drug in c.drugs]
+    right, *wrong = condition.items[kind]
+
+    def bad(option: str) -> bool:
+        return any(re.search(rf"\b{drug}\b", option, re.IGNORECASE) for drug in drugs)
+
+    if kind == "avoid":
+        wrong = [option for option in wrong if not bad(option)]
+    return [] if len(wrong) < 3 or (kind == "step" and bad(right)) else [right, *wrong]
 
 
 def _stem(record: Record, rng: np.random.Generator) -> str:
