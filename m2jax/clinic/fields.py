@@ -20,7 +20,10 @@ def at(field: str, read: Callable[[Any], Any], raw: Any) -> Any:
 def known(raw: Any, kind: type) -> None:
     if not isinstance(raw, dict):
         raise ValueError(f"{raw!r}; give a table")
-    names = {f.name: f.default is dataclasses.MISSING for f in dataclasses.fields(kind)}
+    optional = [
+        f.name for f in dataclasses.fields(kind) if (f.default, f.default_factory) != (dataclasses.MISSING,) * 2
+    ]
+    names = {f.name: f.name not in optional for f in dataclasses.fields(kind)}
     if unknown := sorted(set(raw) - set(names)):
         raise ValueError(f"unknown fields {unknown}; it takes {list(names)}")
     if missing := [name for name, required in names.items() if required and name not in raw]:

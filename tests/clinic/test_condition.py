@@ -50,14 +50,13 @@ def test_a_condition_is_whole(condition) -> None:
 @pytest.mark.parametrize("condition", conditions(), ids=lambda c: c.id)
 def test_what_is_volunteered_goes_on_after_i_have(condition) -> None:
     """Noun phrases alone: "Cold sweats.", not "Sweats a lot." or "No fever."."""
-    verb = (
-        r"(?:Has|Is|Was|Had|Are|Feels?|Takes?|Needs?|Can|Cannot|Does|Drinks|Eats|Sees|Sleeps|Wakes|Comes|Goes|Came|Took"
+    verbs = (
+        "Has|Is|Was|Had|Are|Feels?|Takes?|Needs?|Can|Cannot|Does|Drinks|Eats|Sees|Sleeps|Wakes|Comes|Goes|Came|Took"
+        "|Never|Not|No(?! appetite| strength)|Vomited|Cries|Coughs|Coughed|Felt|Lost|Saw|Ate|The"
     )
     told = [condition.complaint, *(f for f in condition.symptoms if f.tells == "volunteers")]
     for text in (text for f in told for text in f.yes):
-        assert not re.match(
-            verb + r"|Never|Not|No|Vomited|Cries|Coughs|Coughed|Felt|Lost|Saw|Ate|The)\b(?! appetite| strength)", text
-        ), text
+        assert not re.match(rf"(?:{verbs})\b", text), text
 
 
 def test_right_options_have_no_telling_length() -> None:
@@ -86,11 +85,13 @@ GOOD = (FOLDER / "emergency.toml").read_text("utf-8")
         ("prevalence = 2", "prevalance = 2", "unknown fields ['prevalance']"),
         ("prevalence = 2\n", "", "lacks the fields ['prevalence']"),
         ("ages = [3, 8, 45, 72]", "ages = [8, 3, 45, 72]", "ages: [8, 3, 45, 72]"),
-        ("likely = 0.9, tells", "likely = 8, tells", "symptoms: breathing-or-throat.likely: 8"),
+        ("likely = 0.9, tells", "likely = 9, tells", "symptoms: breathing-or-throat.likely: 9"),
         ("character = [", "charakter = [", "unknown fields ['charakter']"),
         ("that came up {onset}", "that came up {onsett}", "the slot 'onsett'"),
         ("risks = { asthma", "risks = { astma", "'astma' is no background id"),
         ('follows = "breathing-or-throat"', 'follows = "breathing"', "follow ['breathing']"),
+        ('words = ["adrenaline", ', 'words = ["*adrenaline", ', "a * goes at the end"),
+        ("risks = { asthma = 0.35", "risks = { coronary-disease = 0.35", "['coronary-disease'] are risks and excluded"),
         ('cues = ["fever", "temperature"]', 'cues = ["Fever"]', "write it in lower case"),
         ('urgency = "emergency"', 'urgency = "emergency', "emergency.toml: Illegal character"),
         ('avoid = ["Standing the patient up", ', 'avoid = ["Oxygen", ', "an option stands twice"),

@@ -8,10 +8,10 @@ from collections import Counter
 
 import pytest
 
-from m2jax.clinic.background import pools
+from m2jax.clinic.background import forbidden, pools
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.message import SPEAKERS
-from m2jax.clinic.sample import condition_of, sample_item, sample_question, sample_record
+from m2jax.clinic.sample import ASKS, condition_of, sample_item, sample_question, sample_record
 from m2jax.records.record import Fact, Record
 
 SINGLE_DOSE = {  # unit, least and most of a usual single dose of an adult, after the British National Formulary
@@ -308,7 +308,7 @@ def test_items_are_fair() -> None:
         assert 4 <= len(item.options) <= 5 and len({o.lower() for o in item.options}) == len(item.options)
         c = next(c for c in conditions() if c.id == item.condition)
         right = c.name if item.kind == "diagnosis" else c.items[item.kind][0]
-        assert item.options[item.answer] == right and item.split == c.split
+        assert item.options[item.answer] == right and item.split == c.split and item.stem.endswith(ASKS[item.kind])
         if item.kind == "diagnosis":
             names = {n.lower() for n in (c.name, *c.names)}
             assert sum(o.lower() in names for o in item.options) == 1, item.options
@@ -318,3 +318,20 @@ def test_items_are_fair() -> None:
     assert len({item.kind for item in items}) == 4
     assert max(places.values()) < 0.35 * len(items)
     assert longest < 0.5 * len(items)
+
+
+def test_items_mind_the_patient() -> None:
+    """No right step is forbidden to the patient, and nothing but the right option of "avoid" need be avoided."""
+    changed = 0
+    for split in ("train", "heldout"):
+        for seed in range(300):
+            record, item = sample_record(seed, split), sample_item(seed, split)
+            drugs = [drug for c in forbidden(record.age, record.facts) for drug in c.drugs]
+            bad = [o for o in item.options if any(re.search(rf"\b{d}\b", o, re.IGNORECASE) for d in drugs)]
+            right = item.options[item.answer]
+            if item.kind == "step":
+                assert right not in bad, (item.id, right)
+            if item.kind == "avoid":
+                assert set(bad) <= {right}, (item.id, bad)
+            changed += item.kind == "step" and bool(bad)
+    assert changed  # wrong options may be forbidden: so the pattern does find some
