@@ -54,7 +54,8 @@ def sample_record(seed: int, split: str) -> Record:
     for finding in condition.symptoms:
         if finding.id in here and (fact := _fact(finding, here[finding.id], rng, slots, f"symptom.{finding.id}")):
             facts.append(fact)
-    apart = ("alone", "flat-share") if any(f.text == SPEAKERS["partner"] for f in who) else ()
+    speaker = next((f.text for f in who if f.id == "demographic.speaker"), "")
+    apart = ("alone", "flat-share") if speaker == SPEAKERS["partner"] else () if speaker else ("dementia",)
     background = sample_background(rng, age, sex, condition.risks, condition.excludes + apart)
     own = [
         fact

@@ -93,6 +93,9 @@ NEVER_TOGETHER = (  # ids, or patterns of text, of which a record has one at mos
     ("social.home.flat-share", SPEAKERS["partner"]),
     ("social.drugs.cocaine", "no stimulants"),
     ("social.drugs.cannabis", "social.smoking.never-smoker"),
+    ("spoil sleep|no energy|Poor sleep", "Sleeps (?:well|through)|sleeps well"),
+    ("drug.cetirizine", "no cold remedies or antihistamines"),
+    ("drug.methotrexate", r"[Nn]o illness or treatment that weakens|[Nn]othing that weakens"),
     ("drug.none", r"[Bb]lood pressure tablet|blue inhaler"),
     ("past.appendix-out", "Appendicitis"),
     ("past.gallbladder-out", r"cholecystitis|[Gg]allstones"),
@@ -174,6 +177,8 @@ def test_sex_and_age_fit() -> None:
             assert not men.search(text), (r.id, men.search(text))
         if facts_of(r, "past.pregnant") or "weeks of pregnancy" in text:
             assert r.sex == "female" and 16 <= r.age <= 50, r.id
+        if facts_of(r, "past.dementia"):
+            assert facts_of(r, "demographic.speaker"), r.id
         if r.age < 16:
             assert any(f.text == SPEAKERS["parent"] for f in r.facts), r.id
             assert not adult & {f.id for f in r.facts}, r.id
