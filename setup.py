@@ -64,7 +64,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["m2jax", "m2jax.*"]),
-    package_data={"m2jax": [f"**/*.{suffix}" for suffix in ("jsonl", "txt", "html", "css", "md")]},
+    package_data={"m2jax": [f"**/*.{suffix}" for suffix in ("jsonl", "toml", "txt", "html", "css", "md")]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     zip_safe=False,

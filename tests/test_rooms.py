@@ -23,8 +23,8 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "checkpoint",
     "sampler",
     "records",
-    "clinic",
     "verifier",
+    "clinic",
     "data",
     "rollout",
     "train",
@@ -36,6 +36,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
 WITHOUT_JAX = (
     "m2jax.records.record",
     "m2jax.records.load",
+    "m2jax.clinic.sample",
     "m2jax.verifier.rubric",
     "m2jax.verifier.checks",
     "m2jax.verifier.reward",
