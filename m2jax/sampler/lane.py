@@ -173,15 +173,14 @@ class Lane:
         for n in sorted({power(n, 4, sizes.slots) for n in range(1, sizes.slots + 1)}):
             page_0 = np.zeros((self.shards, n), np.int32)
             self._cache = programs.copy_pages(self._cache, *put_batch(self.mesh, (page_0, page_0)))
-            for past, constrained in itertools.product(sizes.pasts, {False, self.grammars is not None}):
-                if past:
-                    self._burst([], n * self.shards, past, {}, constrained)
+            for past, constrained in itertools.product(self._decode_pasts(), {False, self.grammars is not None}):
+                self._burst([], n * self.shards, past, {}, constrained)
         for chunk, past in itertools.product(sizes.chunks, sizes.pasts):
             for B in batches(chunk):
                 inputs = put_batch(self.mesh, (np.zeros((B, chunk), np.int32), np.zeros(B, np.int32)))
                 rows = self._batch([], B)
                 self._cache = programs.prefill(self.cfg, self._weights(), self._cache, past, rows, *inputs)
-            for n_choices in choices if past else ():
+            for n_choices in choices if past else ():  # a score takes a page at least
                 for n in sorted({power(n, 2, sizes.rows_of(chunk)) for n in range(1, sizes.rows_of(chunk) + 1)}):
                     for B in batches(n * chunk):
                         blank = np.zeros((B, n, chunk), np.int32)
@@ -236,7 +235,7 @@ class Lane:
             for i, branch in enumerate(self._branches(row)[:n]):
                 tokens[b, i, : len(branch)], length[b, i] = branch, len(branch)
                 targets[b, i, : len(branch) - 1] = branch[1:]
-        past = bucket(self.sizes.pasts, max(row.cached for row in batch))
+        past = bucket(self.sizes.pasts, max(1, *(row.cached for row in batch)))
         logp = self._read_out(self._batch(places, B), past, tokens, length, targets, choices)
         done = []
         for row, b in places:
@@ -282,7 +281,7 @@ class Lane:
             return
         constrained = any(row.constraint for row in budget)
         places, B = self._places(list(budget), self.sizes.slots)
-        past = bucket(self.sizes.pasts, max(1, *(row.cached for row in budget)))
+        past = bucket(self._decode_pasts(), max(1, *(row.cached for row in budget)))
         burst = self._burst(places, B, past, budget, constrained)
         for row, b in places:
             made = int(burst.made_B[b])
@@ -294,6 +293,11 @@ class Lane:
                 row.constraint.take(row.tokens[-1])
         slot_steps = int(burst.made_B.max()) * self.sizes.slots * self.shards
         self._note("decode", began, decode_tokens=int(burst.made_B.sum()), slot_steps=slot_steps)
+
+    def _decode_pasts(self) -> tuple[int, ...]:
+        """The sizes of past that decode is compiled for; the ragged kernel reads what there is, whatever the size."""
+        pasts = self.sizes.pasts
+        return pasts[-1:] if cache.is_ragged(self._cache) else tuple(past for past in pasts if past)
 
     def _burst(
         self, places: list[tuple[Row, int]], B: int, past: int, budget: dict[Row, int], constrained: bool
