@@ -24,6 +24,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 P = PartitionSpec
 AXES = ("data", "fsdp", "model")
+FEW_ROWS = 64  # what `times` takes for few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +131,26 @@ def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.
     return einsum_to(P(*(layout[dim] for dim in out)), equation, x, w, dtype)
 
 
+def times(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:
+    """`einsum` of activations with weights.
+
+    XLA's CPU multiplies a few rows, as a decode step has them, up to twice as fast where they stand as columns, and
+    the product too where the weights are output-first (docs/log.md). The barriers keep it from turning them back.
+    """
+    (x_dims, w_dims), out = equation.split("->")[0].split(","), equation.split("->")[1]
+    rows, inputs = ("".join(d for d in x_dims if (d in out) is wanted) for wanted in (True, False))
+    n_rows = math.prod(size for dim, size in zip(x_dims, x.shape, strict=True) if dim in rows)
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    if device is None or device.platform != "cpu" or not 1 < n_rows <= FEW_ROWS:
+        return einsum(equation, x, w, dtype)
+    columns = jax.lax.optimization_barrier(_turn(x, x_dims, inputs + rows))
+    if w_dims.startswith(inputs):
+        return einsum(f"{inputs + rows},{w_dims}->{out}", columns, w, dtype)
+    turned = "".join(d for d in w_dims if d in out) + rows
+    product = einsum(f"{inputs + rows},{w_dims}->{turned}", columns, w, dtype)
+    return _turn(jax.lax.optimization_barrier(product), turned, out)
+
+
 def einsum_to(spec: PartitionSpec, equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:
     """`jnp.einsum` with the result laid out by `spec`.
 
@@ -202,6 +223,10 @@ def _meet(mesh: Mesh) -> None:
     )
     ones = place(np.ones(mesh.size, np.float32), NamedSharding(mesh, P(AXES)))
     jax.block_until_ready(jax.jit(sums)(ones))
+
+
+def _turn(x: jax.Array, dims: str, to: str) -> jax.Array:
+    return x.transpose([dims.index(d) for d in to])
 
 
 def _is_axes(x: tuple[Any, ...]) -> bool:

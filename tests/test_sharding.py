@@ -1,4 +1,4 @@
-"""Layouts: what `einsum` and the reshapes keep, what they compute, and which errors name the axis."""
+"""Layouts: what `einsum`, `times` and the reshapes keep, what they compute, and which errors name the axis."""
 
 from __future__ import annotations
 
@@ -52,6 +52,29 @@ def test_einsum_keeps_layouts_and_values(mesh, equation, x_spec, w_spec, want):
     out = sharding.einsum(equation, placed(mesh, x, *x_spec), placed(mesh, w, *w_spec))
     assert sharding.spec_of(out) == P(*want)
     np.testing.assert_array_equal(out, np.einsum(equation, x, w))
+
+
+@pytest.mark.parametrize("rows", [8, sharding.FEW_ROWS, 2 * sharding.FEW_ROWS])
+@pytest.mark.parametrize(
+    ("equation", "w_spec"),
+    [
+        ("btd,fd->btf", ("model", "fsdp")),  # output-first
+        ("btf,df->btd", ("fsdp", "model")),
+        ("btd,dkh->btkh", ("fsdp", "model", None)),  # input-first
+        ("btkh,khd->btd", ("model", None, "fsdp")),
+    ],
+)
+def test_few_rows_are_turned_and_nothing_else_changes(mesh, equation, w_spec, rows):
+    sizes = {"b": rows, "t": 1, "d": 12, "f": 8, "k": 2, "h": 6}
+    x_dims, w_dims = equation.split("->")[0].split(",")
+    x, w = (numbers(*(sizes[d] for d in dims)) for dims in (x_dims, w_dims))
+    split = {"k": "model", "f": "model"}
+    args = placed(mesh, x, BATCH, *(split.get(d) for d in x_dims[1:])), placed(mesh, w, *w_spec)
+    found = jax.jit(sharding.times, static_argnums=0)(equation, *args)
+    assert found.sharding.spec == jax.jit(sharding.einsum, static_argnums=0)(equation, *args).sharding.spec
+    np.testing.assert_array_equal(found, np.einsum(equation, x, w))
+    lowered = jax.jit(sharding.times, static_argnums=0).lower(equation, *args).as_text()
+    assert ("optimization_barrier" in lowered) is (rows <= sharding.FEW_ROWS)
 
 
 @pytest.mark.parametrize("equation", ["btd,dkgh->btkgh", "bkgts,bskh->btkgh", "ij,ij->i"])

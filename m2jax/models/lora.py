@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params, Row, table
-from m2jax.sharding import einsum
+from m2jax.sharding import einsum, times
 
 TARGETS = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
 _INPUT_FIRST = {"wq": 1, "wk": 1, "wv": 1, "wo": 3}  # how many leading axes are inputs; the rest are output-first
@@ -28,7 +28,7 @@ def project(equation: str, x: jax.Array, layer: Params, name: str, rows_BR: jax.
 
     rows_BR: which of the adapter's ranks each row of the batch uses, 0 or 1 (None: all): see `join`.
     """
-    y = einsum(equation, x, layer[name])
+    y = times(equation, x, layer[name])
     adapter = layer.get(f"{name}_lora")
     if adapter is None:
         return y
@@ -37,10 +37,10 @@ def project(equation: str, x: jax.Array, layer: Params, name: str, rows_BR: jax.
     inputs = "".join(d for d in w_dims if d not in out)
     outputs = "".join(d for d in w_dims if d in out)
     low_dims = "".join(d for d in x_dims if d not in inputs) + "r"
-    low = einsum(f"{x_dims},{inputs}r->{low_dims}", x, adapter["a"].astype(x.dtype))
+    low = times(f"{x_dims},{inputs}r->{low_dims}", x, adapter["a"].astype(x.dtype))
     if rows_BR is not None:
         low = low * rows_BR[:, None].astype(x.dtype)
-    return y + einsum(f"{low_dims},r{outputs}->{out}", low, adapter["b"].astype(x.dtype))
+    return y + times(f"{low_dims},r{outputs}->{out}", low, adapter["b"].astype(x.dtype))
 
 
 def init(cfg: ModelConfig, key: jax.Array, rank: int, alpha: float, *, stacked: bool) -> Any:

@@ -24,7 +24,7 @@ from m2jax.models.params import Params
 from m2jax.sampler import cache as paged
 from m2jax.sampler.cache import Cache
 from m2jax.sampler.sampling import Knobs, sample, uniforms
-from m2jax.sharding import P, batch_spec, einsum, reshard, spec_of, split_axis
+from m2jax.sharding import P, batch_spec, einsum, reshard, spec_of, split_axis, times
 
 
 @flax.struct.dataclass
@@ -287,7 +287,7 @@ def _draw(logits_BV: jax.Array, draws: Draws, position_B: jax.Array, seed: jax.A
 def _logits(params: Params, hidden: jax.Array) -> jax.Array:
     """[..., D] -> [..., V] in float32."""
     dims = "br"[: hidden.ndim - 1]
-    return einsum(f"{dims}d,vd->{dims}v", hidden, unembed(params), dtype=jnp.float32)
+    return times(f"{dims}d,vd->{dims}v", hidden, unembed(params), dtype=jnp.float32)
 
 
 def _first_pages(rows: Rows, cache: Cache, past_size: int) -> jax.Array:
