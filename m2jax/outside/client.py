@@ -135,7 +135,7 @@ class Client:
             raise EndpointDown(f"{e.model} at {e.url} answers with {text}; look at judge.url, model and key")
         try:
             said, asked, answered = parse(response.json())
-        except ValueError as error:  # also JSON that ends too early
+        except (ValueError, RecursionError) as error:  # also JSON that ends too early, or is nested without end
             return _Trouble(f"a broken answer: {error}")
         self._answers.put(name, said)
         cost = (asked * e.price[0] + answered * e.price[1]) / 1e6

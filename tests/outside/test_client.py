@@ -79,6 +79,7 @@ TROUBLES = {
     "body cut": {"body": said("a long answer"), "cut": 30},
     "JSON cut": {"body": said("a long answer")[:40]},
     "no answer in it": {"body": b'{"choices": []}'},
+    "nested": {"body": b"[" * 9999},
     "not an object": {"body": b"[1]"},
     "no UTF-8": {"body": b"\xff\xfe{"},
 }
