@@ -35,24 +35,14 @@ DIMENSIONS = ("accuracy", "inquiry", "treatment", "communication", "safety", "ci
 MOST = 12  # criteria of a rubric
 QUESTIONS = 3  # about single questions
 CONCLUDES = 3  # replies of the doctor after which a diagnosis and a plan are due, though questions may be open
-
 SAID = 0.6  # the share of a fact's content words in what the patient said that counts as having told it
 
 RED_FLAGS = (  # that any clinician acts on, whatever the condition
     *("can't breathe", "cannot breathe", "struggling to breathe", "short of breath at rest", "coughing up blood"),
-    *(
-        "crushing",
-        "chest pain",
-        "pain in the chest",
-        "passed out",
-        "fainted",
-        "collapsed",
-        "unconscious",
-        "blacked out",
-    ),
-    *("worst headache", "thunderclap", "droop*", "slurred", "cannot find words", "seizure", "fitting"),
-    *("vomiting blood", "black stool*", "blood in the stool*", "stiff neck", "rash that does not fade", "confused"),
-    *("kill myself", "end my life", "suicid*", "harm myself", "not moving", "swollen tongue", "swollen lips"),
+    *("chest pain", "pain in the chest", "passed out", "fainted", "collapsed", "unconscious", "blacked out", "seizure"),
+    *("worst headache", "thunderclap", "droop*", "slurred", "cannot find words", "fitting", "stiff neck", "confused"),
+    *("vomiting blood", "black stool*", "blood in the stool*", "rash that does not fade", "not moving"),
+    *("kill myself", "end my life", "suicid*", "harm myself", "swollen tongue", "swollen lips"),
 )
 _STOCK = (
     r"\b(?:studies|research|evidence|guidelines?) (?:clearly |also )?(?:shows?|says?|suggests?|recommends?|proves?)\b"

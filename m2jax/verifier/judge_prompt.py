@@ -50,6 +50,11 @@ def judge_parts(conversation: Sequence[tuple[str, str]], criterion: Criterion, p
     return head + turns + middle, " " + " ".join(criterion.text.split()) + tail
 
 
+def quoted(messages: Sequence[dict[str, str]]) -> str:
+    """A conversation as a prompt shows it: who speaks, and what is said behind "> "."""
+    return "\n".join(_turn(message["role"], message["content"]) for message in messages)
+
+
 def _turn(role: str, text: str) -> str:
     if role not in _HEADINGS:
         raise ValueError(f"role is {role!r}; use one of {', '.join(_HEADINGS)}")
