@@ -116,6 +116,8 @@ def test_a_red_flag_just_told_must_be_acted_on() -> None:
             assert sum(c.text.startswith("Asks about") for c in rubric) <= 1  # help comes first
         acted = make_rubric(record, dialogue(said, "And?", "I fainted.", URGENT, "I fainted, yes."), knowledge)
         assert "red flag" not in texts(acted)
+        idle = "Did it begin today? Were you in hospital? Is it urgent to you?"
+        assert "red flag" in texts(make_rubric(record, dialogue(said, idle, "I fainted."), knowledge))
 
 
 def test_facts_of_conditions_that_can_wait_hardly_ever_raise_an_alarm() -> None:
