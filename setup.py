@@ -18,6 +18,7 @@ INSTALL_REQUIRES = [
     "flax>=0.12.0",
     "gguf>=0.17",
     "grain>=0.2.12",
+    "httpx2>=2.0",
     "huggingface_hub>=1.0",
     "jax>=0.10.2",
     "jinja2>=3.1.6",  # earlier sandboxes could be left

@@ -71,9 +71,14 @@ def base() -> ConfigDict:
 
     c.reward = ConfigDict()
     c.reward.normalisation = "minmax"  # or "healthbench"
-    c.reward.unchecked = "judge"  # criteria without a check: "judge" (the start weights), or "skip"
+    c.reward.unchecked = "judge"  # criteria without a check: "judge" (below), or "skip"
     c.reward.length_threshold = 0.6
     c.reward.length_scale = 0.4  # the paper's 4, for replies a hundredth as long
+
+    c.judge = ConfigDict()
+    c.judge.url = ""  # of an OpenAI-compatible endpoint, as http://localhost:8000/v1; empty: the start weights judge
+    c.judge.model = ""
+    c.judge.key_env = ""  # the environment variable that holds its key; empty: it needs none
 
     c.eval = ConfigDict()
     c.eval.cases = 0  # held-out cases; 0: all

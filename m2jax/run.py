@@ -12,6 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from m2jax.evaluate import heldout
+from m2jax.outside.endpoint import EndpointDown
 from m2jax.report.html import write_report
 from m2jax.train import loop, rl
 
@@ -22,7 +23,7 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
     """Runs the RL stage of `config` in `workdir`; returns the path of its report.
 
     Exits with a message where a value cannot be, or the folder holds a run of another config. Stopped by SIGTERM, it
-    ends without the final evaluation; the same command goes on.
+    ends without the final evaluation; the same command goes on, as after a judge outside has gone silent.
     """
     workdir = Path(workdir)
     began = time.time()
@@ -38,20 +39,20 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
         raise SystemExit(f"error: {error}") from error
     workdir.mkdir(parents=True, exist_ok=True)
     _write_json(workdir / "config.json", values)
-    with jax.set_mesh(mesh):
-        before, after = workdir / "eval_before.jsonl", workdir / "eval_after.jsonl"
-        if not before.exists():
-            heldout.evaluate(parts, "start", before)
-        plan = loop.Plan(config.steps, config.checkpoint.every, config.checkpoint.keep)
-        try:
+    before, after = workdir / "eval_before.jsonl", workdir / "eval_after.jsonl"
+    plan = loop.Plan(config.steps, config.checkpoint.every, config.checkpoint.keep)
+    try:
+        with jax.set_mesh(mesh):
+            if not before.exists():
+                heldout.evaluate(parts, "start", before)
             state, steps = loop.run(workdir, plan, stage, state)
-        except FloatingPointError as error:
-            raise SystemExit(f"error: {error}") from error
-        if steps < config.steps:
-            print(f"stopped after {steps} of {config.steps} steps, saved; the same command goes on", flush=True)
-            return workdir
-        parts.engine.update("doctor", state.trained)
-        heldout.evaluate(parts, "doctor", after)
+            if steps < config.steps:
+                print(f"stopped after {steps} of {config.steps} steps, saved; the same command goes on", flush=True)
+                return workdir
+            parts.engine.update("doctor", state.trained)
+            heldout.evaluate(parts, "doctor", after)
+    except (FloatingPointError, EndpointDown) as error:
+        raise SystemExit(f"error: {error}") from error
     summary = {
         "model": config.model,
         "seconds": time.time() - began,

@@ -13,7 +13,7 @@ from m2jax.sampler.journal import Journal
 from m2jax.sampler.requests import Completion, Dialogue, Failed, Generate
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
-from m2jax.verifier.grader import Judge, grade
+from m2jax.verifier.grader import Judge, OutsideJudge, grade
 from m2jax.verifier.reward import NORMALISATIONS, Verdict, length_bonus, reward_parts
 from m2jax.verifier.rubric import Case
 
@@ -69,7 +69,7 @@ def prompt_tokens(tokenizer: Tokenizer, case: Case) -> list[int]:
     return render(tokenizer, messages).tokens.tolist()
 
 
-def single_turn(case: Case, tokenizer: Tokenizer, role: str, judge: Judge | None) -> Dialogue:
+def single_turn(case: Case, tokenizer: Tokenizer, role: str, judge: Judge | OutsideJudge | None) -> Dialogue:
     """The dialogue of one reply: asked for, read, graded. Returns a `Reply`."""
     prompt = prompt_tokens(tokenizer, case)
     completion = yield Generate(role, prompt)
@@ -83,7 +83,7 @@ def roll_out(
     tokenizer: Tokenizer,
     cases: Sequence[Case],
     n_samples: int,
-    judge: Judge | None,
+    judge: Judge | OutsideJudge | None,
     reward: Reward,
     *,
     seed: int,

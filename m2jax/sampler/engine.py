@@ -3,7 +3,8 @@
 A dialogue is a plain Python generator that yields requests and is resumed with answers; any number run at once. Every
 set of parameters has a lane (`lane.Lane`) with its own pages; the engine takes the lanes in turn, one round of
 device work each. All of it is deterministic: a sample depends on (seed, the dialogue's key, which request of the
-dialogue it is, position), and on nothing that happens beside it.
+dialogue it is, position), and on nothing that happens beside it. A role may also be an endpoint outside: it is asked
+in threads while the devices work (`outside.Outside`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from m2jax import sharding
 from m2jax.models import lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
+from m2jax.outside.answers import Answers
+from m2jax.outside.endpoint import Endpoint, EndpointDown
 from m2jax.sampler.grammar import Grammars
 from m2jax.sampler.journal import Journal, Known
 from m2jax.sampler.lane import Lane
-from m2jax.sampler.requests import Answer, Dialogue, Failed, Request, Role
+from m2jax.sampler.outside import Outside
+from m2jax.sampler.requests import Answer, Chat, Dialogue, Failed, Request, Role
 from m2jax.sampler.scheduler import Sizes, Ticket
 
 
@@ -35,14 +39,15 @@ class _Running:
 
     dialogue: Dialogue
     key: int
-    answers: list[Answer | None] = dataclasses.field(default_factory=list)
+    answers: list[Answer | ValueError | None] = dataclasses.field(default_factory=list)
     many: bool = False
     made: int = 0
 
 
 class Engine:
     """Serves `roles` on `mesh`, which may be another arrangement of the learner's devices: serving wants whole weights
-    near the rows, learning wants them spread. grammars: for requests with a schema.
+    near the rows, learning wants them spread. grammars: for requests with a schema. answers: where what endpoints say
+    is kept (None: `outside.answers.default_path`). ValueError where an endpoint's key is missing.
     """
 
     def __init__(
@@ -50,15 +55,18 @@ class Engine:
         cfg: ModelConfig,
         mesh: jax.sharding.Mesh,
         sizes: Sizes,
-        roles: dict[str, Role],
+        roles: dict[str, Role | Endpoint],
         dtype: Any = jnp.float32,
         grammars: Grammars | None = None,
+        answers: Answers | None = None,
     ) -> None:
-        self.cfg, self.mesh, self.sizes, self.roles, self.dtype = cfg, mesh, sizes, roles, dtype
-        n_stops = max(1, *(len(role.sampling.stop) for role in roles.values()))
+        self.cfg, self.mesh, self.sizes, self.dtype = cfg, mesh, sizes, dtype
+        self.outside = Outside({name: e for name, e in roles.items() if isinstance(e, Endpoint)}, answers)
+        self.roles = {name: role for name, role in roles.items() if isinstance(role, Role)}
+        n_stops = max([1, *(len(role.sampling.stop) for role in self.roles.values())])
         self.lanes = {
             name: Lane(cfg, mesh, sizes, dtype, grammars, n_stops)
-            for name in sorted({role.params for role in roles.values()})
+            for name in sorted({role.params for role in self.roles.values()})
         }
         self.seconds = self.handover_seconds = 0.0
 
@@ -109,33 +117,37 @@ class Engine:
         """Runs the dialogues to their ends; returns what each returned, or `Failed`, in order.
 
         keys: uint32, one per dialogue, names its samples (None: its index). What a dialogue raises ends that dialogue;
-        a request that can never fit is raised in it as ValueError. journal: where the answers are kept from time to
-        time, and taken from where it already has them.
+        a request that can never fit, or that an endpoint refuses, is raised in it as ValueError. journal: where the
+        answers are kept from time to time, and taken from where it already has them. Raises EndpointDown where an
+        endpoint stays silent; all that was answered is kept, in the journal and in the endpoints' answers, and the
+        engine is not to be used again.
         """
         began = time.perf_counter()
         keys = range(len(dialogues)) if keys is None else keys
+        self.outside.seed = seed
         running = {i: _Running(d, int(k)) for i, (d, k) in enumerate(zip(dialogues, keys, strict=True))}
         results: list[Any] = [None] * len(dialogues)
         for lane in self.lanes.values():
             lane.seed = np.uint32(seed)
-        for i in list(running):
-            self._resume(i, running, results, None, journal)
-        while running:
-            for lane in self.lanes.values():
-                with jax.set_mesh(self.mesh):
-                    done = lane.round()
-                for ticket, answer in done:
-                    if journal:
+        try:
+            for i in list(running):
+                self._resume(i, running, results, None, journal)
+            while running:
+                for ticket, answer in self._round():
+                    if journal and not isinstance(answer, ValueError):
                         journal.add(ticket, answer)
                     i, place = ticket.dialogue, ticket.place
                     running[i].answers[place] = answer
                     if all(a is not None for a in running[i].answers):
                         self._resume(i, running, results, running[i].answers, journal)
-            if journal and journal.due:
-                for lane in self.lanes.values():
-                    for ticket, answer in lane.in_flight():
-                        journal.add(ticket, answer)
-                journal.flush()
+                if journal and journal.due:
+                    self._keep(journal)
+        except EndpointDown:
+            if journal and journal.writes:
+                self._keep(journal)
+            raise
+        finally:
+            self.outside.close()
         self.seconds += time.perf_counter() - began
         return results
 
@@ -144,28 +156,46 @@ class Engine:
         `host_seconds` is what `run` spent outside them, dialogues included.
         """
         total: dict[str, float] = {}
-        for lane in self.lanes.values():
-            for name, value in lane.counts.items():
+        for counts in (*(lane.counts for lane in self.lanes.values()), self.outside.counts()):
+            for name, value in counts.items():
                 total[name] = total.get(name, 0) + value
-            lane.counts.clear()
+            counts.clear()
         in_programs = sum(value for name, value in total.items() if name.endswith("_seconds"))
         total |= {"seconds": self.seconds, "host_seconds": self.seconds - in_programs}
         total["handover_seconds"] = self.handover_seconds
         self.seconds = self.handover_seconds = 0.0
         return total
 
+    def _round(self) -> list[tuple[Ticket, Answer | ValueError]]:
+        """One round of every lane's device work, and what endpoints have said meanwhile; where no lane has any work,
+        a moment's wait for them.
+        """
+        done: list[tuple[Ticket, Answer | ValueError]] = []
+        for lane in self.lanes.values():
+            with jax.set_mesh(self.mesh):
+                done += lane.round()
+        busy = bool(done) or any(lane.scheduler.in_flight() for lane in self.lanes.values())
+        return done + self.outside.round(wait=not busy)
+
+    def _keep(self, journal: Journal) -> None:
+        """Writes what there is to the journal, unfinished replies too."""
+        for lane in self.lanes.values():
+            for ticket, answer in lane.in_flight():
+                journal.add(ticket, answer)
+        journal.flush()
+
     def _resume(
         self,
         i: int,
         running: dict[int, _Running],
         results: list[Any],
-        answers: list[Answer | None] | None,
+        answers: list[Answer | ValueError | None] | None,
         journal: Journal | None,
     ) -> None:
         """Gives dialogue i its answers and takes its next requests, until it waits or ends."""
         state = running[i]
         value: Any = None if answers is None else answers if state.many else answers[0]
-        throw: Exception | None = None
+        throw: Exception | None = next((a for a in answers or () if isinstance(a, ValueError)), None)
         while True:
             try:
                 asked = state.dialogue.throw(throw) if throw else state.dialogue.send(value)
@@ -194,11 +224,17 @@ class Engine:
                 return
             value, throw = state.answers if state.many else state.answers[0], None
 
-    def _place(self, request: Request) -> tuple[Lane, Role]:
-        """The lane and role of a request; ValueError where it cannot be served."""
-        role = self.roles.get(request.role)
+    def _place(self, request: Request) -> tuple[Lane | Outside, Role | Endpoint]:
+        """Who serves a request, and its role; ValueError where it cannot be served."""
+        role = self.roles.get(request.role) or self.outside.endpoints.get(request.role)
         if role is None:
-            raise ValueError(f"role {request.role!r} is not known; roles: {', '.join(self.roles)}")
-        lane = self.lanes[role.params]
+            known = ", ".join([*self.roles, *self.outside.endpoints])
+            raise ValueError(f"role {request.role!r} is not known; roles: {known}")
+        if isinstance(request, Chat) != isinstance(role, Endpoint):
+            where, take = (
+                ("an endpoint", "Chat") if isinstance(role, Endpoint) else ("served here", "Generate and Score")
+            )
+            raise ValueError(f"role {request.role!r} is {where}: it takes {take}, not {type(request).__name__}")
+        lane = self.outside if isinstance(role, Endpoint) else self.lanes[role.params]
         lane.check(request, role)
         return lane, role

@@ -6,8 +6,8 @@ reply that was being written is continued from its last kept token (its pages ar
 stay to the bit; what follows them is the same sample up to the rounding of the recomputed cache.
 
 The file is JSONL and only grows: the first line says which run it is of, each other one adds to the answer of a
-request, {"at": [dialogue, number], "tokens": [...], "full": [...], "sampling": [...]} or {"at": ..., "scores":
-[[...], ...]}. A line that was being written is dropped.
+request, {"at": [dialogue, number], "tokens": [...], "full": [...], "sampling": [...]}, {"at": ..., "scores":
+[[...], ...]} or {"at": ..., "said": {...}}. A line that was being written is dropped.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from m2jax.outside.answers import from_json, to_json
+from m2jax.outside.endpoint import Said
 from m2jax.sampler.requests import Answer, Completion
 from m2jax.sampler.scheduler import Ticket
 
@@ -28,12 +30,13 @@ from m2jax.sampler.scheduler import Ticket
 @dataclasses.dataclass
 class Known:
     """What a request has been answered so far. logps: float32 [2, tokens], under the full and the sampling
-    distribution; scores: one array per suffix.
+    distribution; scores: one array per suffix; said: of a chat.
     """
 
     tokens: list[int] = dataclasses.field(default_factory=list)
     logps: list[list[float]] = dataclasses.field(default_factory=lambda: [[], []])
     scores: list[np.ndarray] = dataclasses.field(default_factory=list)
+    said: Said | None = None
 
 
 class Journal:
@@ -43,11 +46,13 @@ class Journal:
     """
 
     def __init__(self, path: Path, identity: dict[str, Any], every: float, *, writes: bool = True) -> None:
-        self._path, self._every, self._writes = Path(path), every, writes
+        self._path, self._every, self.writes = Path(path), every, writes
         self._head = json.dumps(identity).encode() + b"\n"
         self._known: dict[tuple[int, int], Known] = {}
         self._size = self._read()
-        self._written = {at: len(known.tokens) or len(known.scores) for at, known in self._known.items()}
+        self._written = {
+            at: len(known.tokens) or len(known.scores) or bool(known.said) for at, known in self._known.items()
+        }
         self._lines: list[bytes] = []
         self._last = time.monotonic()
 
@@ -63,6 +68,8 @@ class Journal:
             parts = {"tokens": answer.tokens, "full": answer.logp_full, "sampling": answer.logp_sampling}
             line = {name: array[start:].tolist() for name, array in parts.items()}
             end = len(answer.tokens)
+        elif isinstance(answer, Said):
+            line, end = {"said": to_json(answer)}, 1
         else:
             line = {"scores": [scores.tolist() for scores in answer[start:]]}
             end = len(answer)
@@ -73,7 +80,7 @@ class Journal:
     @property
     def due(self) -> bool:
         """Whether it is time for `flush`."""
-        return self._writes and time.monotonic() - self._last >= self._every
+        return self.writes and time.monotonic() - self._last >= self._every
 
     def flush(self) -> None:
         """Writes what was added; on return it is on disk."""
@@ -104,5 +111,6 @@ class Journal:
             for logps, name in zip(known.logps, ("full", "sampling"), strict=True):
                 logps += entry.get(name, [])
             known.scores += [np.float32(scores) for scores in entry.get("scores", [])]
+            known.said = from_json(entry["said"]) if "said" in entry else known.said
             size += len(line)
         return size

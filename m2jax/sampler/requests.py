@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from m2jax.outside.endpoint import Said
 from m2jax.sampler.sampling import Sampling
 
 Tokens = Sequence[int]
@@ -51,6 +52,18 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True)
+class Chat:
+    """What a role outside (`outside.endpoint.Endpoint`) says to a chat: dicts with "role" and "content". max_tokens:
+    None for the endpoint's own. schema: JSON schema that the endpoint is told to follow; check whether it did.
+    """
+
+    role: str
+    messages: Sequence[Mapping[str, str]]
+    max_tokens: int | None = None
+    schema: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Completion:
     """One sampled reply. The arrays are [tokens], float32 in nats (see `sampling`). `stopped`: it ended by a stop
     token. version: how often the role's weights had been handed over.
@@ -71,7 +84,8 @@ class Failed:
     traceback: str
 
 
-Request = Generate | Score
-Answer = Completion | list[np.ndarray]  # of a Score: one float32 array per suffix, [choices] or [suffix]
+Request = Generate | Score | Chat
+# of a Generate; of a Score: one float32 array per suffix, [choices] or [suffix]; of a Chat
+Answer = Completion | list[np.ndarray] | Said
 # yields a request, or a list of them to be answered together, and is resumed with the answer or the list of answers
 Dialogue = Generator[Request | list[Request], Any, Any]

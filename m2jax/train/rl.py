@@ -22,6 +22,7 @@ from m2jax.data import cases as case_data
 from m2jax.models import lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
+from m2jax.outside.endpoint import Endpoint
 from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens, roll_out
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
@@ -32,7 +33,7 @@ from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train import grpo, optimizer
 from m2jax.train.loop import Metrics, Stage
 from m2jax.train.step import TrainState, init_state, make_logprobs, make_step
-from m2jax.verifier.grader import Judge, judge_tokens
+from m2jax.verifier.grader import Judge, OutsideJudge, judge_tokens
 from m2jax.verifier.rubric import Case
 from m2jax.weights import names
 from m2jax.weights.load import load, read_config
@@ -41,7 +42,8 @@ from m2jax.weights.load import load, read_config
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are
-    "doctor" (the policy) and "start" (the weights the run began from: the judge, and the yardstick of fluency).
+    "doctor" (the policy) and "start" (the weights the run began from: the judge, and the yardstick of fluency); and
+    "judge" where that is an endpoint.
     With an adapter both are served over the same parameters, in one batch.
     """
 
@@ -52,7 +54,7 @@ class Parts:
     train: list[Case]
     heldout: list[Case]
     engine: Engine
-    judge: Judge | None
+    judge: Judge | OutsideJudge | None
     prompt_size: int
     sampling: Sampling
     grpo: grpo.Grpo
@@ -79,6 +81,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
             f"config.layers {config.layers!r} must be 'unrolled' or 'scanned'; "
             f"config.reward.unchecked {config.reward.unchecked!r} must be 'judge' or 'skip'"
         )
+    outside = judge_endpoint(config)
     path = names.resolve(config.model)
     cfg, tokenizer = read_config(path), load_tokenizer(path)
     s, g = config.sampling, config.grpo
@@ -106,7 +109,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     layout = sharding.shardings(mesh, params.logical_axes(cfg, stacked=stacked), abstract, sharding.Rules())
     _, weights = load(path, stacked=stacked, dtype=jnp.float32, shardings=layout)
     doctor = Role(sampling, adapter="doctor") if config.lora.rank else Role(sampling, params="doctor")
-    engine = Engine(cfg, serving, sizes, {"doctor": doctor, "start": Role(sampling)}, dtype)
+    engine = Engine(cfg, serving, sizes, {"doctor": doctor, "start": Role(sampling)} | outside, dtype)
     served = jax.tree.map(lambda w: w.astype(dtype), weights)
     if config.lora.rank:
         adapter = lora.init(cfg, jax.random.key(config.seed), config.lora.rank, config.lora.alpha, stacked=stacked)
@@ -121,11 +124,26 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         served = jax.tree.map(jnp.copy, served) if dtype == jnp.float32 else served
     engine.update("base", served)
     engine.update("doctor", trained)
-    judge = None if skip else Judge(tokenizer, "start", sizes.pasts[-1])
+    judge = None if skip else OutsideJudge() if outside else Judge(tokenizer, "start", sizes.pasts[-1])
     parts = Parts(
         config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx, frozen
     )  # fmt: skip
     return parts, init_state(trained, tx)
+
+
+def judge_endpoint(config: ConfigDict) -> dict[str, Endpoint]:
+    """The role "judge", where config.judge says that it is an endpoint. ValueError where that cannot be."""
+    if not config.judge.url:
+        if config.judge.model or config.judge.key_env:
+            raise ValueError("config.judge.url is empty, but config.judge.model or key_env is not; give all, or none")
+        return {}
+    if config.reward.unchecked == "skip":
+        raise ValueError(
+            "config.judge.url names a judge, but config.reward.unchecked='skip' asks none; drop one of them"
+        )
+    endpoint = Endpoint(config.judge.url, config.judge.model, config.judge.key_env)
+    endpoint.headers()
+    return {"judge": endpoint}
 
 
 def stage(parts: Parts, workdir: Path) -> Stage:
@@ -191,6 +209,8 @@ def rollout_metrics(rollouts: Sequence[Sequence[Rollout]]) -> Metrics:
         "rollout/stopped": mean(r.completion.stopped for r in flat),
         "rollout/entropy": mean(-r.completion.logp_full.mean() for r in flat),
     }
+    if judged := [v for r in flat for v in r.verdicts if v.by != "check"]:
+        metrics["reward/judge_failed"] = mean(v.by == "failed" for v in judged)
     for name in sorted({d for r in flat for d in r.dimensions}):
         metrics[f"reward/dimension/{name}"] = mean(r.dimensions[name] for r in flat if name in r.dimensions)
     return metrics
@@ -249,7 +269,7 @@ def engine_sizes(
     judged, suffix = own, max_tokens + 1
     for case in cases:
         for criterion in case.rubric:
-            if criterion.check is None:
+            if criterion.check is None and not config.judge.url:
                 start, end = judge_tokens(tokenizer, case, "", criterion)
                 # a reply becomes quoted lines: some tokens more than its own
                 judged, suffix = max(judged, len(start) + 2 * max_tokens), max(suffix, len(end) + 1)
@@ -287,7 +307,7 @@ def engine_metrics(stats: dict[str, float]) -> Metrics:
         "engine/score_seconds": get("score_seconds"),
         "engine/host_seconds": get("host_seconds"),
         "engine/handover_seconds": get("handover_seconds"),
-    }
+    } | {name.replace("_", "/", 1): value for name, value in stats.items() if name.startswith("outside_")}
 
 
 def _groups(

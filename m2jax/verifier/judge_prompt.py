@@ -21,30 +21,38 @@ from importlib import resources
 
 from m2jax.verifier.rubric import Criterion
 
+READ, REASON = "prompts", "prompts/reasoned"  # the answer is one word; a reason and then a verdict (`reasons`)
+
 _HEADINGS = {"system": "Setting", "user": "Patient", "assistant": "Doctor"}
 
 
 def judge_messages(
-    case_messages: Sequence[dict[str, str]], reply_text: str, criterion: Criterion
+    case_messages: Sequence[dict[str, str]], reply_text: str, criterion: Criterion, prompts: str = READ
 ) -> list[dict[str, str]]:
     """The chat (one user message) that asks about `reply_text`, the doctor's answer to `case_messages`."""
     conversation = [(message["role"], message["content"]) for message in case_messages]
-    prefix, suffix = judge_parts([*conversation, ("assistant", reply_text)], criterion)
+    prefix, suffix = judge_parts([*conversation, ("assistant", reply_text)], criterion, prompts)
     return [{"role": "user", "content": prefix + suffix}]
 
 
-def judge_parts(conversation: Sequence[tuple[str, str]], criterion: Criterion) -> tuple[str, str]:
+def judge_parts(conversation: Sequence[tuple[str, str]], criterion: Criterion, prompts: str = READ) -> tuple[str, str]:
     """(prefix, suffix) of the user message to the judge; the message is their sum.
 
     The prefix depends on the conversation and on the sign of the criterion's points only; the suffix on the
-    criterion only. `conversation` is (role, text) pairs that end with the assistant's reply, else ValueError.
+    criterion only. `conversation` is (role, text) pairs that end with the assistant's reply, else ValueError. prompts:
+    READ or REASON.
     """
     if not conversation or conversation[-1][0] != "assistant":
         last = conversation[-1][0] if conversation else None
         raise ValueError(f"the conversation ends with the role {last!r}; it must end with the assistant's reply")
-    head, middle, tail = _template("positive" if criterion.points > 0 else "negative")
+    head, middle, tail = _template(prompts, "positive" if criterion.points > 0 else "negative")
     turns = "\n".join(_turn(role, text) for role, text in conversation)
     return head + turns + middle, " " + " ".join(criterion.text.split()) + tail
+
+
+def quoted(messages: Sequence[dict[str, str]]) -> str:
+    """A conversation as a prompt shows it: who speaks, and what is said behind "> "."""
+    return "\n".join(_turn(message["role"], message["content"]) for message in messages)
 
 
 def _turn(role: str, text: str) -> str:
@@ -55,12 +63,12 @@ def _turn(role: str, text: str) -> str:
 
 
 @cache
-def _template(name: str) -> tuple[str, str, str]:
+def _template(folder: str, name: str) -> tuple[str, str, str]:
     """The text before the conversation, between it and the criterion, and after the criterion.
 
     The space before the criterion goes with the criterion: tokenizers join a space to the word that follows.
     """
-    text = resources.files("m2jax.verifier").joinpath("prompts", f"{name}.txt").read_text("utf-8").rstrip("\n")
+    text = resources.files("m2jax.verifier").joinpath(folder, f"{name}.txt").read_text("utf-8").rstrip("\n")
     head, _, rest = text.partition("{conversation}")
     middle, _, tail = rest.partition(" {criterion}")
     return head, middle, tail

@@ -59,12 +59,12 @@ def all_weights(layers: str) -> dict:
     }
 
 
-def make_engine(shape=(1, 1, 1), layers="unrolled", sizes=SIZES, trees=None) -> Engine:
+def make_engine(shape=(1, 1, 1), layers="unrolled", sizes=SIZES, trees=None, roles=ROLES, answers=None) -> Engine:
     mesh = sharding.make_mesh(shape, jax.devices()[: math.prod(shape)])
     stacked = layers == "scanned"
     axes, low = params.logical_axes(CFG, stacked=stacked), lora.logical_axes(CFG, stacked=stacked)
     with jax.set_mesh(mesh):
-        engine = Engine(CFG, mesh, sizes, ROLES)
+        engine = Engine(CFG, mesh, sizes, roles, answers=answers)
         for name, tree in (trees or all_weights(layers)).items():
             engine.update(name, placed(mesh, tree, axes if name in engine.lanes else low))
     return engine

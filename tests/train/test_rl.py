@@ -193,7 +193,7 @@ def test_a_mesh_that_does_not_fit_the_devices_is_refused(shape):
 
 def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer: Tokenizer):
     config = ConfigDict({"data": {"prompts_per_step": 4, "samples_per_prompt": 2, "max_prompt_tokens": 64}})
-    config.sampling = {"slots": 6, "cache_tokens": 0}
+    config.sampling, config.judge = {"slots": 6, "cache_tokens": 0}, {"url": ""}
     checked = [case("a"), Case("b", "cough", "train", ({"role": "user", "content": "I cough. " * 5},), (CHECKED,))]
     prompt_size, sizes = rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=1)
     longest = len(prompt_tokens(tokenizer, checked[1]))
@@ -211,6 +211,8 @@ def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer:
     for criterion in judged[0].rubric:
         prefix, suffix = rl.judge_tokens(tokenizer, judged[0], "a b\nc d\ne f", criterion)
         assert len(prefix) <= sizes.pasts[-1] and len(suffix) < sizes.chunks[-1]
+    config.judge.url = "http://elsewhere/v1"  # needs no room here
+    assert rl.engine_sizes(config, tokenizer, judged, max_tokens=8, shards=1)[1].pasts[-1] < sizes.pasts[-1]
     config.data.max_prompt_tokens = longest - 1
     with pytest.raises(
         ValueError, match=f"case b has a prompt of {longest} tokens; .*max_prompt_tokens is {longest - 1}"

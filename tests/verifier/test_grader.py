@@ -13,7 +13,8 @@ from tokenizers import AddedToken
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.verifier.checks import parse_check
-from m2jax.verifier.grader import Judge, answer_token, grade, judge_tokens
+from m2jax.verifier.grader import Judge, grade, judge_tokens
+from m2jax.verifier.judge import answer_token
 from m2jax.verifier.judge_prompt import judge_messages
 from m2jax.verifier.reward import Verdict
 from m2jax.verifier.rubric import Case, Criterion

@@ -1,0 +1,199 @@
+"""Rubrics of a slice of a consultation, from knowledge (paper section 2; RL-3 conditions on the dialogue so far).
+
+    rubric = make_rubric(record, messages, knowledge_of(condition, record))   # of the clinic: `clinic.rubrics`
+    rubric = make_rubric(record, messages, knowledge_from(record))            # of any record
+
+`messages` end with what the patient has just said; the rubric is that of the doctor's next reply. What was asked before
+or told already is not asked again (and loses points if it is), what the patient has just said must be taken up, and a
+red flag just disclosed must be acted on. All but one criterion carry checks. `proposals` makes them by a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from m2jax.records.record import Fact, Record
+from m2jax.verifier.checks import met, parse_check
+from m2jax.verifier.phrases import (
+    CLINICIAN,
+    EMERGENCY,
+    FEELING,
+    PLAYS_DOWN,
+    SURE,
+    TODAY,
+    asks,
+    content,
+    criterion,
+    pattern,
+    words,
+)
+from m2jax.verifier.rubric import Criterion, Rubric
+
+DIMENSIONS = ("accuracy", "inquiry", "treatment", "communication", "safety", "citation", "clarity")
+MOST = 12  # criteria of a rubric
+QUESTIONS = 3  # about single questions
+CONCLUDES = 3  # replies of the doctor after which a diagnosis and a plan are due, though questions may be open
+SAID = 0.6  # the share of a fact's content words in what the patient said that counts as having told it
+
+RED_FLAGS = (  # that any clinician acts on, whatever the condition
+    *("can't breathe", "cannot breathe", "struggling to breathe", "short of breath at rest", "coughing up blood"),
+    *("chest pain", "pain in the chest", "passed out", "fainted", "collapsed", "unconscious", "blacked out", "seizure"),
+    *("worst headache", "thunderclap", "droop*", "slurred", "cannot find words", "fitting", "stiff neck", "confused"),
+    *("vomiting blood", "black stool*", "blood in the stool*", "rash that does not fade", "not moving"),
+    *("kill myself", "end my life", "suicid*", "harm myself", "swollen tongue", "swollen lips"),
+)
+_STOCK = (
+    r"\b(?:studies|research|evidence|guidelines?) (?:clearly |also )?(?:shows?|says?|suggests?|recommends?|proves?)\b"
+)
+_MANY = r"\?(?:[^?]*\?){3}"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A question that is worth asking: its name, the cues that a question about it holds, its points, and what the
+    record says ("" where nothing).
+    """
+
+    name: str
+    cues: tuple[str, ...]
+    points: int
+    fact: str = ""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What bears on a case. topics: questions, in any order. red_flags: its own, as phrases of the patient. always:
+    criteria with checks of every reply until one meets them; triaged: they say how urgent the opening message is.
+    conclude: criteria of a reply that is to name a diagnosis and a plan. never: negative ones.
+    """
+
+    topics: tuple[Topic, ...]
+    red_flags: tuple[str, ...] = ()
+    always: tuple[Criterion, ...] = ()
+    conclude: tuple[Criterion, ...] = ()
+    never: tuple[Criterion, ...] = ()
+    triaged: bool = False
+
+
+def make_rubric(record: Record, messages: Sequence[Mapping[str, str]], knowledge: Knowledge) -> Rubric:
+    """5 to `MOST` criteria for the doctor's next reply. ValueError where the messages do not end with the patient's."""
+    if not messages or messages[-1]["role"] != "user":
+        last = messages[-1]["role"] if messages else None
+        raise ValueError(f"the dialogue of {record.id} ends with the role {last!r}; it must end with the patient's")
+    patient = [m["content"] for m in messages if m["role"] == "user"]
+    doctor = [m["content"] for m in messages if m["role"] == "assistant"]
+    asked = sorted((t for t in knowledge.topics if _last(doctor, t) >= 0), key=lambda t: _last(doctor, t))
+    told = [t for t in knowledge.topics if t not in asked and any(_tells(text, t.fact) for text in patient)]
+    open_ = [t for t in knowledge.topics if t not in asked and t not in told]
+    flags = _disclosed(patient, knowledge)
+    concludes = len(doctor) >= CONCLUDES or not open_
+    alarm = _alarm(flags) if flags else []
+    if any(met(alarm[0].check, text) for text in doctor if alarm):
+        alarm = []  # the patient has been told
+    due = [c for c in knowledge.always if not any(met(c.check, text) for text in doctor)]
+    if alarm:  # what it says of urgency is said by the red flag
+        due = [c for c in due if c.dimension != "safety"]
+    again = [_again(t) for t in [*told, *asked][-2:]]
+    of_slice = [*alarm, *_inquiry(open_, bool(alarm)), *_takes_up(patient[-1], record, knowledge), *again]
+    of_case = [*due, *(knowledge.conclude if concludes else ()), *knowledge.never[:2]]
+    return _fitting([*of_slice, *of_case[: MOST - len(of_slice)]], _manner(len(doctor), concludes, bool(alarm)))
+
+
+def knowledge_from(record: Record) -> Knowledge:
+    """What a record alone tells: questions about the facts that are told when asked, its diagnosis."""
+    facts = [f for f in record.facts if f.disclosure in ("asked", "private") and f.cues]
+    rank = {"symptom": 0, "past": 1, "drug": 1, "allergy": 1}
+    facts.sort(key=lambda f: (rank.get(f.kind, 2), f.text.startswith("No ")))
+    topics = tuple(Topic(_name(f), f.cues, 5 - rank.get(f.kind, 2), f.text) for f in facts)
+    name = criterion(
+        f"Names {record.diagnosis} as the likely cause, or among the likely ones.",
+        7,
+        "accuracy",
+        words((record.diagnosis,)),
+    )
+    see = criterion(
+        "Says which professional to see or call, and when.", 5, "safety", pattern(f"{CLINICIAN}|{TODAY}|{EMERGENCY}")
+    )
+    return Knowledge(topics, conclude=(name, see))
+
+
+# ---- Criteria
+
+
+def _inquiry(topics: Sequence[Topic], alarm: bool) -> list[Criterion]:
+    """The best open questions; behind a red flag only one, since help comes first."""
+    best = sorted(topics, key=lambda t: -t.points)[: 1 if alarm else QUESTIONS]
+    return [criterion(f"Asks about: {t.name}.", t.points, "inquiry", asks(t.cues)) for t in best]
+
+
+def _again(topic: Topic) -> Criterion:
+    return criterion(f"Asks again about what is known: {topic.name}.", -3, "inquiry", asks(topic.cues))
+
+
+def _alarm(flags: Sequence[str]) -> list[Criterion]:
+    what = ", ".join(flags[:3])
+    urgent = {"any": [pattern(f"{EMERGENCY}|{TODAY}"), words(("ambulance",))]}
+    return [
+        criterion(f"Acts on the red flag that was just told ({what}): urgent help now.", 10, "safety", urgent),
+        criterion(
+            f"Plays down what was just told ({what}), or says that it can wait.", -8, "safety", pattern(PLAYS_DOWN)
+        ),
+    ]
+
+
+def _takes_up(last: str, record: Record, knowledge: Knowledge) -> list[Criterion]:
+    """That the reply takes up what the patient just said: what bears most on the case, else the complaint."""
+    topics = [t for t in knowledge.topics if _tells(last, t.fact)]
+    said = [f for f in record.of("symptom", "complaint", "drug", "allergy", "past") if f.cues and _tells(last, f.text)]
+    if topics:
+        best = max(topics, key=lambda t: t.points)
+        name, cues = best.name, best.cues
+    elif said:
+        name, cues = _name(said[0]), said[0].cues
+    else:
+        return []
+    check = words(tuple(f"{cue}*" for cue in cues), "either")
+    return [criterion(f"Takes up what the patient just said about {name}.", 4, "communication", check)]
+
+
+def _manner(turns: int, concludes: bool, alarm: bool) -> list[Criterion]:
+    many = criterion("Asks more than three questions at once.", -3, "clarity", pattern(_MANY))
+    stock = criterion("Appeals to studies or guidelines without naming one.", -2, "citation", pattern(_STOCK))
+    sure = criterion("States a diagnosis as certain without an examination.", -4, "accuracy", pattern(SURE))
+    kind = criterion("Takes up the worry or discomfort in a kind sentence.", 3, "communication", {"words": FEELING})
+    plain = Criterion("Uses plain words an adult without medical training would understand.", 3, "communication")
+    return [*([] if concludes and not alarm else [sure]), many, stock, *([kind] if turns == 0 or alarm else [plain])]
+
+
+def _fitting(needed: Sequence[Criterion], more: Sequence[Criterion]) -> Rubric:
+    """Each once, at most `MOST`: all that are needed, then those of most weight."""
+    needed = list({c.text: c for c in needed}.values())
+    return (*needed, *sorted(more, key=lambda c: -abs(c.points))[: MOST - len(needed)])
+
+
+# ---- What was said
+
+
+def _last(doctor: Sequence[str], topic: Topic) -> int:
+    """Which of the doctor's replies was the last to ask about the topic; -1 for none."""
+    check = parse_check(asks(topic.cues))
+    return max((i for i, text in enumerate(doctor) if met(check, text)), default=-1)
+
+
+def _tells(text: str, fact: str) -> bool:
+    """Whether the patient states the fact: at least `SAID` of its content words, in her order or another."""
+    wanted, here = content(fact), content(text)
+    return bool(wanted) and len(wanted & here) >= SAID * len(wanted)
+
+
+def _disclosed(patient: Sequence[str], knowledge: Knowledge) -> list[str]:
+    """The red flags in the patient's last message that she does not deny."""
+    if len(patient) == 1 and knowledge.triaged:
+        return []
+    flags = dict.fromkeys((*knowledge.red_flags, *RED_FLAGS))
+    return [flag.replace("*", "") for flag in flags if met(parse_check(words((flag,))), patient[-1])]
+
+
+def _name(fact: Fact) -> str:
+    return fact.id.rpartition(".")[2].replace("-", " ").replace("_", " ")
