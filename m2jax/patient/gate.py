@@ -1,0 +1,157 @@
+# ruff: noqa: E501 (tables of patterns)
+"""Termination Gate: whether the consultation is over after the doctor's message, by rules.
+
+It is over where the doctor has given a diagnosis with a plan, says farewell, or the limit of rounds is reached (the
+paper's "predefined triggers", arXiv 2509.02208, section 1). Diagnosis and plan may come in different messages. A
+possibility ("it could be", "I want to rule out"), a condition ("if it is") and a question are no diagnosis; and as long
+as a message asks for more history it goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from m2jax.patient.words import read
+from m2jax.verifier.negation import is_negated
+
+REASONS = ("diagnosis", "farewell", "limit")
+
+_SENTENCE = re.compile(r"(?<=[.!?;])(?<!\bDr\.)\s+|\n+")
+_LIKELY = r"(?:\w+ly|almost|quite|very|fairly|most|just|now|then|also|in fact|still)"
+_DIAGNOSIS = re.compile(
+    rf"""\b(?:
+      (?:the|my|your|working|clinical)\s+(?:\w+\s+)?(?:diagnosis|impression|assessment)\s+(?:is|here\sis|would\sbe)
+    | diagnosis\s*: | i(?:'d|\s+would)?\s+diagnose | case\s+of | (?:this|that)\s+(?:\w+\s+){{1,2}}is
+    | (?:the|your|its)\s+(?:\w+\s+)?(?:cause|reason|explanation|problem|culprit)\s+(?:of\s+\w+\s+(?:\w+\s+)?)?is\s+(?:likely\s+|probably\s+|most\s+likely\s+)?
+    | diagnos(?:e|ing)\s+(?:you|it|this|her|him)\s+(?:with|as)
+    | is\s+(?:the|my)\s+(?:most\s+)?(?:likely|probable)\s+(?:diagnosis|explanation|cause)
+    | (?:most\s+)?(?:likely|probable)\s+(?:diagnosis|explanation|cause)\s+(?:\w+\s+){{0,3}}is
+    | (?:this|it|that|everything|all\s+(?:of\s+)?this|all\s+signs|(?:your|these|the|her|his)\s+(?:\w+\s+){{0,3}}?(?:symptoms?|signs?|story|tests?|results?|findings))
+      (?:'s|\s+is|\s+are|\s+was)?\s+(?:{_LIKELY}\s+)*
+      (?:sounds?\s+(?:\w+\s+){{0,2}}like|looks?\s+(?:\w+\s+){{0,2}}like|seems?\s+to\s+be|appears?\s+to\s+be|points?\s+to|consistent\s+with|typical\s+of
+        |suggests?|indicates?|fits?|in\s+keeping\s+with|compatible\s+with)
+    | (?:this|it|that)(?:'s|\s+is|\s+must\s+be)\s+(?:{_LIKELY}\s+){{0,3}}(?:(?:due\s+to|caused\s+by|called|likely|probable)\s+)?(?:an?\s+|the\s+)?(?=[a-z])
+    | (?:you|she|he|your\s+\w+)(?:'ve|\s+are|'re|'s|\s+is)?\s+(?:{_LIKELY}\s+|seems?\s+to\s+|appears?\s+to\s+|likely\s+|probabl[ey]\s+)*
+      (?:has\s+had|have|has|got|having|suffering\s+from|experiencing)\s+(?:got\s+)?(?:{_LIKELY}\s+)?(?:an?\s+|the\s+)?(?=[a-z])
+    | (?:dealing\s+with|looking\s+at)\s+(?=[a-z]) | what\s+you\s+(?:have|describe)\s+is | i'?d?\s+(?:would\s+)?call\s+(?:this|it)
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_UNSURE = re.compile(
+    r"\b(?:could|might|may|perhaps|maybe|possib\w+|if|whether|rule\s+out|exclude|unless|before|until\s+(?!proven)|either"
+    r"|wonder\w*|not\s+(?:yet\s+)?(?:sure|certain|know)|don't\s+(?:yet\s+)?know|can't\s+say|cannot\s+say|need\s+to\s+know"
+    r"|you\s+(?:said|say|told|mentioned)|have\s+this\s+right|been\s+through)\b",
+    re.IGNORECASE,
+)
+# What follows "you have" or "it is" and is no diagnosis: what the patient has told, or talk.
+_NO_DIAGNOSIS = re.compile(
+    r"""\s*(?:very\s+|so\s+|too\s+|really\s+|quite\s+|some\s+|any\s+|no\s+|not\s+|more\s+)*(?:
+      been|had|noticed|to\b|told|said|mentioned|any\b|come|done|tried|taken|a\s+(?:lot|few|look|seat|question|moment)|lot|few|look|seat|questions?
+    | pain\w*|fever\w*|temperature|cough\w*|headache|symptoms?|ache|sore|sick|nausea|vomit\w*|dizz\w*|trouble|difficult\w*|swell\w*|tired\w*
+    | hard|good|great|fine|okay|ok|right|clear|important|useful|helpful|better|worse|normal|all|why|what|when|where|how|that|bad|long
+    | enough|worr\w+|understand\w*|awful|best|time|possible|necessary|hand|thing|high\s+blood\s+pressure|one|concern\w*|reason\w*|glad|sorry
+    | you\b|i\b|we\b|in\b|at\b|on\b|for\b|with\b|there|your|my|so\b|no\b|not\b|an?\s+(?:good|long|hard|concern|difficult|pain|fever|cough)
+    | for\s+today|everything|several|two|three|questions
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_ACT = (
+    "take|start|go|rest|drink|call|come|use|apply|avoid|wear|stay|keep|try|see|stretch|stop|put|chew|give|bring|book|wash|eat|raise"
+    "|elevate|pick|rub|lie|lean|cool|inhale|rinse|gargle|reduce|increase|practise|practice|exercise|hold|measure|cut|offer|move|write"
+    "|continue|get|have|begin|follow|return|visit|make"
+)
+_PLAN = re.compile(
+    rf"""(?:
+      \b(?:i|we)(?:'ll|'d|'m|'re|\s+will|\s+would|\s+am|\s+are|\s+want|\s+can|\s+should|\s+must|\s+need|\s+have)?\s+(?:also\s+|strongly\s+|going\s+to\s+|to\s+)*
+        (?:recommend|suggest|advis|prescrib|write|want\s+you\s+(?:in|to\s+(?!tell))|operat|remov|refer|arrang|order|start|begin|send|give|book|treat|get\s+(?:an?|some|you)|check\s+your|see\s+you)\w*
+    | \b(?:recommend|prescrib|advis|suggest|refer)(?:e|ed|ing)?\b
+    | \b(?:you|she|he|your\s+\w+)\s+(?:should|must|need\s+to|needs\s+to|ought\s+to|can|will\s+need|have\s+to)\s+(?!tell\b|know\b|answer\b|say\b)\w+
+    | \blet's\s+(?!go\s+through|see|talk|start\s+with|begin\s+with)\w+ | \b(?:plan|treatment)\s*: | \bis\s+the\s+(?:right|best)\s+(?:treatment|thing)
+    | \b(?:antibiotics?|surgery|treatment|fluids|operation)\b.*\b(?:needed|will\s+do|necessary)\b | \bnothing\s+to\s+do\s+but\b
+    | (?:^|[,;:]\s*|\b(?:and|please|so|then)\s+)(?:{_ACT})\b(?!\s+me\b)
+    | \b(?:emergency|ambulance|hospital|a&e|\ber)\b | \bcome\s+back\b
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_FAREWELL = re.compile(
+    r"""\b(?:good-?bye|bye(?:-bye|\s+now)?|farewell|get\s+well(?:\s+soon)?|all\s+the\s+best|best\s+wishes|(?:speedy|quick|swift)\s+recovery
+    | feel\s+better\s+soon|look\s+after\s+yourself|(?:that's|that\s+is)\s+all\s+for\s+(?:today|now)|(?:we\s+are|we're)\s+done
+    | have\s+a\s+(?:good|nice|great|lovely|pleasant)\s+(?:day|evening|weekend|night|afternoon|week|one)
+    | see\s+you\s+(?:in|on|next|soon|then|later|tomorrow|again)|take\s+(?:good\s+)?care(?=\s*(?:[.!,]|and\b|now\b|$)))""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_CLOSING = re.compile(
+    r"""\b(?:any\s+(?:more\s+|other\s+|further\s+)?questions|anything\s+(?:else\s+)?(?:you(?:'d|\s+would)?\s+(?:like|want)\s+to\s+ask|unclear)
+    | make\s+sense|(?:sound|is\s+(?:that|this)|are\s+you|seem|feel)\s+(?:all\s+right|alright|okay|ok|good|fine|reasonable|clear|acceptable)
+    | do\s+you\s+(?:understand|agree|follow)|are\s+you\s+(?:happy|okay|comfortable)|would\s+you\s+like\s+(?:me\s+to|to\s+know|some|that)
+    | all\s+right\?|okay\?|can\s+(?:somebody|someone|anyone)\s+(?:drive|take|bring)|shall\s+(?:i|we)|do\s+you\s+have\s+a\s+way)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_REQUEST = re.compile(
+    r"^\W*(?:(?:now|please|first|so|okay|then|and)[\s,]+)*(?:tell\s+me|describe|show\s+me)\b|(?<!you\s)(?<!you've\s)\btell\s+me\b",
+    re.IGNORECASE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """stop: whether the patient ends the consultation here. reason: one of `REASONS`, or "" while it goes on."""
+
+    stop: bool
+    reason: str = ""
+
+
+def gate(doctor_messages: Sequence[str], limit: int) -> Gate:
+    """The gate's decision after the last of the doctor's messages. limit: rounds, at least 1; ValueError otherwise."""
+    if limit < 1 or not doctor_messages:
+        raise ValueError(f"limit is {limit} and there are {len(doctor_messages)} messages; both must be at least 1")
+    last = doctor_messages[-1]
+    if not asks_more(last):
+        if any(map(gives_diagnosis, doctor_messages)) and gives_plan(last):
+            return Gate(True, "diagnosis")
+        if any(_FAREWELL.search(sentence) for sentence in _sentences(last)):
+            return Gate(True, "farewell")
+    return Gate(True, "limit") if len(doctor_messages) >= limit else Gate(False)
+
+
+def gives_diagnosis(message: str) -> bool:
+    """Whether some sentence commits itself to what the patient has."""
+    return any(_commits(sentence) for sentence in _statements(message))
+
+
+def gives_plan(message: str) -> bool:
+    """Whether some sentence says what to do."""
+    return any(_PLAN.search(sentence) for sentence in _statements(message))
+
+
+def asks_more(message: str) -> bool:
+    """Whether a message asks for history, and not only whether all is understood."""
+    sentences = _sentences(message)
+    asked = (s for s in sentences if s.endswith("?") or _REQUEST.search(s))
+    return any(not _CLOSING.search(s) for s in asked)
+
+
+def _commits(sentence: str) -> bool:
+    if _UNSURE.search(sentence):
+        return False
+    for found in _DIAGNOSIS.finditer(sentence):
+        rest = sentence[found.end() :]
+        if not _NO_DIAGNOSIS.match(rest) and not is_negated(sentence, found.end(), len(sentence)):
+            if (
+                read(rest).names
+                or found[0].lower().startswith("is")
+                or " is the" in found[0].lower()
+                or "is my" in found[0].lower()
+            ):
+                return True
+    return False
+
+
+def _statements(message: str) -> list[str]:
+    return [s for s in _sentences(message) if not s.endswith("?")]
+
+
+def _sentences(message: str) -> list[str]:
+    return [s.strip() for s in _SENTENCE.split(message.replace("’", "'")) if s.strip()]

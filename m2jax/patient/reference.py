@@ -1,0 +1,144 @@
+"""Replies straight from the facts, without a model: the neutral reply that the Factual Unit falls back to, and the
+replies of the scripted patient, who adds a sentence of her persona.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from m2jax.clinic.message import RELATIONS, phrase
+from m2jax.patient.disclosed import Asked, asked
+from m2jax.patient.persona import Persona, says, speaker
+from m2jax.patient.script import Dialogue, Script, said_by
+from m2jax.records.record import Fact, Record
+
+MOST_FACTS = 6  # a reply tells of no more; who asks for a whole history hears of the rest when asking again
+UNKNOWN = "I'm not sure about that, sorry."
+NOTHING_MORE = "There is nothing else that I can think of."
+NODS = "All right."
+# Verbs that begin a fact without its subject, with the form after "I".
+_VERBS = {"has": "have", "is": "am", "was": "was", "does": "do", "goes": "go", "could": "could", "can": "can",
+          "had": "had", "cannot": "cannot"}  # fmt: skip
+_THIRD = re.compile(r"(?P<verb>[A-Z][a-z]+s)\b(?! (?:in|of|on|at|with|and|are|is|that|for|from)\b)")
+_PAST = re.compile(
+    r"(?:Gave|Took|Had|Ate|Drank|Fell|Went|Came|Felt|Lost|Got|Left|Wanted|Stopped|Started|Used|Slept|Swam|Sat|Cut|Hit)\b"
+)
+_NO_VERBS = frozenset(
+    """Always Bouts Bowels Eyes Fits Hands Headaches Hives Its Less Lips Loss Moles Perhaps Periods Shoulders Sometimes
+    Spots Stools Tears This Yes""".split()
+)
+_ALREADY = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|hurts|feels|goes|came|runs|began|lasts?|died|gets?|does|did)\b"
+)
+_COSTLY = re.compile(
+    r"\b(?:MRI|CT|scan|private|specialist|surgery|operation|new(?:er)? (?:drug|medicine)|expensive|\w*scopy|genetic)\b",
+    re.I,
+)
+_CURT = re.compile(
+    r"\b(?:just answer|hurry|don't waste|stop complaining|nonsense|obviously|calm down|no time|quickly now)\b", re.I
+)
+_PROPOSES = re.compile(
+    r"\b(?:i (?:recommend|suggest|advise|would like you to|want you to|will (?:prescribe|refer|order|arrange)"
+    r"|'ll (?:prescribe|refer|order|arrange))"
+    r"|you (?:should|need to|ought to|must)|we (?:should|will|can|need to)|let's|take \w+|start(?:ing)? \w+)\b", re.I,
+)  # fmt: skip
+
+
+def neutral_reply(script: Script, dialogue: Dialogue) -> str:
+    """The facts that the doctor's last message asks for, those already told last, in plain words; the neutral short
+    reply where there are none.
+    """
+    messages = said_by("doctor", dialogue)
+    if not messages:
+        raise ValueError("the dialogue has no message of the doctor; a reply answers one")
+    meant = asked(messages[-1], script.record)
+    facts = _chosen(script.record, meant, dialogue)
+    if facts:
+        return " ".join(dict.fromkeys(tell(fact, script.record) for fact in facts))
+    if not meant.asks:
+        return NODS
+    return NOTHING_MORE if meant.open else UNKNOWN
+
+
+def scripted_reply(script: Script, dialogue: Dialogue, seed: int) -> str:
+    """The neutral reply with what the persona adds to it."""
+    reply = neutral_reply(script, dialogue)
+    messages = said_by("doctor", dialogue)
+    rng = np.random.default_rng([seed, len(messages), *script.record.id.encode()])
+    occasion = _occasion(script.persona, messages[-1])
+    if not occasion:
+        return reply
+    options = says(occasion)
+    extra = options[rng.integers(len(options))]
+    return extra if reply == NODS else f"{reply} {extra}"
+
+
+def tell(fact: Fact, record: Record) -> str:
+    """A fact as a sentence of who speaks: "Has never smoked." is "I have never smoked."; a noun phrase is "I have a dry
+    cough."; what is a sentence of its own, or begins with No, stays.
+    """
+    text = fact.text.strip()
+    i, have, am = _subject(record)
+    first, _, rest = text.rstrip(".").partition(" ")
+    if fact.id == "demographic.who":
+        return f"{i} {am} {'an' if re.match(r'8|11-|18-', text) else 'a'} {phrase(fact)}."
+    if fact.id == "demographic.speaker" or not rest:
+        return _end(text)
+    third = i != "I"
+    if first.lower() in _VERBS:
+        verb = first.lower() if third else _VERBS[first.lower()]
+        return _end(f"{i} {verb} {rest}")
+    if _PAST.match(text):
+        return _end(f"{i} {first.lower()} {rest}")
+    if _THIRD.match(text) and first not in _NO_VERBS:
+        return _end(f"{i} {first.lower() if third else _bare(first.lower())} {rest}")
+    volunteered = fact.disclosure == "volunteers" and fact.kind in ("complaint", "symptom")
+    if volunteered and (record.source == "clinic" or not _ALREADY.search(text)):  # a noun phrase, by `clinic.message`
+        return _end(f"{i} {have} {phrase(fact)}")
+    return _end(text)
+
+
+def _chosen(record: Record, meant: Asked, dialogue: Dialogue) -> Sequence[Fact]:
+    by_id = {fact.id: fact for fact in record.facts}
+    earlier = " ".join(said_by("patient", dialogue))
+    facts = [by_id[i] for i in meant.facts]
+    fresh = [f for f in facts if tell(f, record) not in earlier]
+    if meant.open:  # an open question goes on with what is new, the complaint first
+        return fresh[:MOST_FACTS]
+    return (fresh or facts)[:MOST_FACTS]
+
+
+def _occasion(persona: Persona, message: str) -> str:
+    """What of a persona a message brings out: at most one thing, the stronger first."""
+    if persona.mbti[2] == "F" and _CURT.search(message):
+        return "hurt"
+    if not _PROPOSES.search(message):
+        return ""
+    if persona.income == "low" and _COSTLY.search(message):
+        return "costly"
+    if persona.education == "university":
+        return "evidence"
+    return "treatment" if persona.mbti[0] == "E" else "accepts"
+
+
+def _subject(record: Record) -> tuple[str, str, str]:
+    who = speaker(record)
+    if not who:
+        return "I", "have", "am"
+    return f"My {RELATIONS[who][record.sex == 'male']}", "has", "is"
+
+
+def _bare(verb: str) -> str:
+    """ "drinks" to "drink", "catches" to "catch", "carries" to "carry"."""
+    for ending, instead in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("oes", "o")):
+        if verb.endswith(ending):
+            return verb.removesuffix(ending) + instead
+    return verb.removesuffix("s")
+
+
+def _end(text: str) -> str:
+    text = text[0].upper() + text[1:]
+    return text if text[-1] in ".!?" else f"{text}."

@@ -1,0 +1,122 @@
+"""A patient's turn (gate, Affective Unit, Factual Unit: the paper's order) and whole consultations, as dialogues.
+
+A consultation opens with the patient. The doctor's tokens are kept as they were sampled and go back into its prompt
+verbatim, so they can be trained on; the patient's text is encoded anew and cannot become a control token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from m2jax.patient import claims
+from m2jax.patient.affective import affective
+from m2jax.patient.claims import Claim
+from m2jax.patient.disclosed import asked
+from m2jax.patient.factual import factual
+from m2jax.patient.gate import Gate, gate
+from m2jax.patient.script import Dialogue, Line, Script, said_by
+from m2jax.sampler import requests
+from m2jax.sampler.requests import Completion, Generate
+from m2jax.text.chat import Message, render
+from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.grader import Judge
+
+
+@dataclasses.dataclass(frozen=True)
+class Units:
+    """Who plays the units: roles of the engine over one tokenizer. judge: None lets the rules decide alone. limit:
+    rounds, at least 1. max_tokens: of a draft and of a rewrite.
+    """
+
+    tokenizer: Tokenizer
+    affective: str = "affective"
+    factual: str = "factual"
+    judge: Judge | None = None
+    limit: int = 10
+    max_tokens: int = 96
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """Everything that was decided about one reply. `final` is "" where the gate stops. asked: ids of facts."""
+
+    gate: Gate
+    asked: tuple[str, ...] = ()
+    draft: str = ""
+    claims: tuple[Claim, ...] = ()
+    rewrite: str | None = None
+    rewrite_claims: tuple[Claim, ...] = ()
+    final: str = ""
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interruption:
+    """A snippet that only the doctor sees, with the patient's line of a round (0 is the opening)."""
+
+    round: int
+    snippet: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """What the doctor was shown in tokens, what it answered, and the patient's turn."""
+
+    prompt: list[int]
+    completion: Completion
+    text: str
+    turn: Turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Consultation:
+    """messages: the chat of the doctor, its own contents as tokens marked to be trained on."""
+
+    script: Script
+    dialogue: Dialogue
+    rounds: tuple[Round, ...]
+    messages: tuple[Message, ...]
+
+
+def patient_turn(script: Script, dialogue: Dialogue, units: Units) -> requests.Dialogue:
+    """The patient's `Turn` after a dialogue that ends with the doctor; ValueError where it does not."""
+    if not dialogue or dialogue[-1].who != "doctor":
+        raise ValueError("the dialogue does not end with the doctor; a patient's turn answers the doctor")
+    decision = gate(said_by("doctor", dialogue), units.limit)
+    if decision.stop:
+        return Turn(decision)
+    known = claims.known(script.record, dialogue)
+    draft = yield from affective(script, dialogue, known, units.tokenizer, units.affective, units.max_tokens)
+    checked = yield from factual(
+        script, dialogue, known, draft, units.tokenizer, units.factual, units.judge, units.max_tokens
+    )
+    meant = asked(dialogue[-1].text, script.record).facts
+    return Turn(decision, meant, draft, **{f.name: getattr(checked, f.name) for f in dataclasses.fields(checked)})
+
+
+def consult(
+    script: Script, opening: str, doctor: str, units: Units, interruption: Interruption | None = None
+) -> requests.Dialogue:
+    """A `Consultation` of the role `doctor` with the patient, who begins with `opening`."""
+    dialogue: Dialogue = (Line("patient", opening),)
+    messages = [Message("user", _shown(opening, 0, interruption))]
+    rounds: list[Round] = []
+    while True:
+        prompt = render(units.tokenizer, messages).tokens.tolist()
+        completion = yield Generate(doctor, prompt)
+        text = units.tokenizer.decode(completion.tokens).strip()
+        dialogue += (Line("doctor", text),)
+        messages.append(Message("assistant", completion.tokens.tolist(), trained=True))
+        turn = yield from patient_turn(script, dialogue, units)
+        rounds.append(Round(prompt, completion, text, turn))
+        if turn.gate.stop:
+            return Consultation(script, dialogue, tuple(rounds), tuple(messages))
+        dialogue += (Line("patient", turn.final),)
+        messages.append(Message("user", _shown(turn.final, len(rounds), interruption)))
+
+
+def _shown(text: str, number: int, interruption: Interruption | None) -> str:
+    """A line of the patient as the doctor sees it."""
+    if interruption is None or interruption.round != number:
+        return text
+    return f"{text}\n\n[For the doctor only: {interruption.snippet}]"

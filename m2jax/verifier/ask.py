@@ -1,0 +1,41 @@
+"""What units ask a model: a chat and its answer as text, or P(Yes). All their model calls go through here.
+
+Text of others is encoded in `text.chat`, which lets none of it become a control token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+from m2jax.sampler.requests import Completion, Generate, Score
+from m2jax.text.chat import Message, render
+from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.grader import Judge
+
+
+def ask(
+    tokenizer: Tokenizer, role: str, messages: Sequence[Message], max_tokens: int | None = None
+) -> Generator[Generate, Completion, str]:
+    """What `role` answers to a chat, as text without outer whitespace."""
+    completion = yield Generate(role, render(tokenizer, messages).tokens.tolist(), max_tokens)
+    return tokenizer.decode(completion.tokens).strip()
+
+
+def ask_yes(judge: Judge, prefix: str, suffixes: Sequence[str]) -> Generator[Score, list[np.ndarray], list[float]]:
+    """P(Yes) in [0, 1] after each user message prefix + suffix; what they share is computed once."""
+    if not suffixes:
+        return []
+    asked = [_framed(judge.tokenizer, prefix, suffix) for suffix in suffixes]
+    answers = yield Score(judge.role, asked[0][0], [suffix for _, suffix in asked], judge.choices)
+    return [1 / (1 + math.exp(float(no) - float(yes))) for yes, no in answers]
+
+
+def _framed(tokenizer: Tokenizer, prefix: str, suffix: str) -> tuple[list[int], list[int]]:
+    """The chat of one user message, cut where the suffix begins."""
+    start, end = tokenizer.encode(prefix), tokenizer.encode(suffix)
+    framed = render(tokenizer, [Message("user", [*start, *end])])
+    cut = int(np.flatnonzero(framed.roles == 0)[0]) + len(start)
+    return framed.tokens[:cut].tolist(), framed.tokens[cut:].tolist()

@@ -1,0 +1,43 @@
+"""The gate on labelled messages, and what it decides by."""
+
+from __future__ import annotations
+
+import pytest
+
+from m2jax.patient.gate import Gate, gate
+from tests.patient import gate_turns as turns
+
+HAND_WRITTEN = {
+    "tuned": (turns.TUNED_STOP, turns.TUNED_GO),
+    "untouched": (turns.UNTOUCHED_STOP, turns.UNTOUCHED_GO),
+    "fresh": (turns.FRESH_STOP, turns.FRESH_GO),
+}
+
+
+def share(messages, stop):
+    return sum(gate([message], 99).stop == stop for message in messages) / len(messages)
+
+
+@pytest.mark.parametrize("name", HAND_WRITTEN)
+def test_hand_written_messages(name):
+    stop, go = HAND_WRITTEN[name]
+    assert share(stop, True) >= 0.97 and share(go, False) >= 0.97
+
+
+def test_templates():
+    table = turns.templated()
+    assert len(table) + sum(len(part) for parts in HAND_WRITTEN.values() for part in parts) >= 200
+    assert [(text, stop) for text, stop in table if gate([text], 99).stop != stop] == []
+
+
+def test_a_plan_may_follow_its_diagnosis_in_a_later_message():
+    assert gate(["This is gout.", "Take naproxen with food."], 9) == Gate(True, "diagnosis")
+    assert not gate(["Take naproxen with food."], 9).stop
+    assert not gate(["This is gout.", "Take naproxen with food. Are you allergic to anything?"], 9).stop
+
+
+def test_the_limit_ends_what_nothing_else_does():
+    asked = ["Where does it hurt?"] * 3
+    assert gate(asked, 3) == Gate(True, "limit") and gate(asked, 4) == Gate(False)
+    with pytest.raises(ValueError, match="at least 1"):
+        gate([], 3)

@@ -1,0 +1,111 @@
+"""The units on a model played by the test: what it drafts and rewrites, and a judge that says Yes to everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tokenizers import AddedToken
+
+from m2jax.patient.reference import tell
+from m2jax.patient.script import Line, sample_script
+from m2jax.patient.simulate import Interruption, Units, consult, patient_turn
+from m2jax.patient.words import read
+from m2jax.sampler.requests import Completion, Generate, Score
+from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from m2jax.verifier.grader import Judge
+from tests.patient.test_patient_rules import QUESTIONS, SCRIPT
+from tests.text.fixtures import tiny_tokenizers as tiny
+
+
+@pytest.fixture(scope="module")
+def units(tmp_path_factory: pytest.TempPathFactory) -> Units:
+    library = tiny.train_bpe()
+    library.add_tokens([AddedToken(word, normalized=False) for word in ("Yes", "No")])
+    tokenizer = load_tokenizer(tiny.write_folder(tmp_path_factory.mktemp("bpe"), library))
+    return Units(tokenizer, judge=Judge(tokenizer), limit=3)
+
+
+def spoken(tokenizer: Tokenizer, text: str) -> Completion:
+    tokens = np.asarray([*tokenizer.encode(text), tokenizer.eos_ids[0]], np.int32)
+    return Completion(tokens, np.zeros(len(tokens)), np.zeros(len(tokens)), True)
+
+
+def play(dialogue, units, **says):
+    """The dialogue's result and what it asked; `says` is what each role answers."""
+    asked, answer = [], None
+    while True:
+        try:
+            request = dialogue.send(answer)
+        except StopIteration as end:
+            return end.value, asked
+        asked.append(request)
+        if isinstance(request, Score):
+            answer = [np.asarray([-0.1, -3.0])] * len(request.suffixes)
+        else:
+            answer = spoken(units.tokenizer, says[request.role])
+
+
+def turn_of(units, message, draft, rewrite="Thank you, doctor."):
+    dialogue = (Line("patient", "Hello."), Line("doctor", message))
+    return play(patient_turn(SCRIPT, dialogue, units), units, affective=draft, factual=rewrite)
+
+
+def test_a_good_draft_is_sent_and_nothing_else_is_asked(units):
+    turn, asked = turn_of(units, "Any fever?", "I have no fever.")
+    assert (turn.final, turn.source, turn.asked) == ("I have no fever.", "draft", ("fever",))
+    assert [request.role for request in asked] == ["affective"]
+
+
+def test_a_bad_draft_is_rewritten_once_and_then_replaced(units):
+    turn, _ = turn_of(units, "Any fever?", "I have a fever.", "I have no fever, doctor.")
+    assert (turn.source, turn.final) == ("rewrite", "I have no fever, doctor.")
+    turn, asked = turn_of(units, "Any fever?", "I have a fever.", "Yes, a fever.")
+    assert (turn.source, turn.final, turn.draft) == ("neutral", "No fever.", "I have a fever.")
+    assert [request.role for request in asked] == ["affective", "factual"]
+
+
+def test_the_gate_comes_before_any_model_and_keeps_its_reason(units):
+    turn, asked = turn_of(units, "This is gout. Take naproxen with food.", "Okay.")
+    assert (turn.gate.stop, turn.gate.reason, turn.final, asked) == (True, "diagnosis", "", [])
+
+
+def test_no_kept_fact_reaches_a_reply_whatever_the_model_says(units):
+    """Every hidden or private fact that was not asked for is drafted and rewritten word for word."""
+    tried = 0
+    for seed in range(12):
+        script = sample_script(seed, "train")
+        for fact in script.record.facts:
+            for question in QUESTIONS[1:3]:
+                dialogue = (Line("patient", "Hello."), Line("doctor", question))
+                if fact.disclosure not in ("hidden", "private") or not read(fact.text).names:
+                    continue
+                said = tell(fact, script.record)
+                turn, _ = play(patient_turn(script, dialogue, units), units, affective=said, factual=said)
+                told = {f.text for f in script.record.facts if f.disclosure in ("volunteers", "asked")}
+                known = read(" ".join(told)).names
+                if read(said).names - known:
+                    tried += 1
+                    assert said not in turn.final, (seed, fact, turn)
+    assert tried > 200
+
+
+def test_the_prompt_of_the_draft_holds_no_kept_fact(units):
+    _, (request, *_) = turn_of(units, "Any fever?", "I have no fever.")
+    prompt = units.tokenizer.decode(request.prompt)
+    assert "No fever" in prompt and not any(word in prompt for word in ("cannabis", "Crackles", "nfluenza", "smoked"))
+
+
+def test_a_consultation_keeps_the_doctors_tokens_and_is_the_same_again(units):
+    says = {"doctor": "Any fever?", "affective": "I have no fever.", "factual": "Thank you."}
+    note = Interruption(0, "Temperature 39.5")
+    one, asked = play(consult(SCRIPT, "Hello.", "doctor", units, note), units, **says)
+    two, _ = play(consult(SCRIPT, "Hello.", "doctor", units, note), units, **says)
+    assert (one.dialogue, one.rounds[-1].turn.gate.reason, len(one.rounds)) == (two.dialogue, "limit", 3)
+    for before, after in zip(one.rounds, one.rounds[1:], strict=False):
+        kept = [*before.prompt, *before.completion.tokens.tolist()]
+        assert after.prompt[: len(kept)] == kept
+    shown = {role: "" for role in ("doctor", "affective")}
+    for request in asked:
+        if isinstance(request, Generate):
+            shown[request.role] += units.tokenizer.decode(request.prompt)
+    assert "39.5" in shown["doctor"] and "39.5" not in shown["affective"]
