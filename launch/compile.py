@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     jax.config.update("jax_enable_compilation_cache", False)  # a program for no device cannot be read back
     config = _CONFIG.value
     try:
-        mesh, chip = topology.make_mesh(_TOPOLOGY.value, tuple(config.mesh))
+        mesh, torus, chip = topology.make_mesh(_TOPOLOGY.value, tuple(config.mesh))
         plan = programs.plan(config, mesh)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
