@@ -65,6 +65,8 @@ def base() -> ConfigDict:
     c.grpo.micro_groups = 1  # rows whose gradients are computed at once
     c.grpo.remat = "none"  # or "full", or activations that are kept: see decoder.KEPT
 
+    c.xla_flags = ()  # name=value, for the compilation of the update on TPUs
+
     c.lora = ConfigDict()
     c.lora.rank = 0  # 0: all parameters are trained
     c.lora.alpha = 16.0
@@ -139,6 +141,27 @@ def slice_7b(c: ConfigDict) -> None:
     c.grpo.micro_groups, c.grpo.row_samples = 8, 1
 
 
+SPARSE_CORE = (  # v5p: its SparseCores move weights and gradients while the TensorCore computes (docs/aot.md)
+    # every gather of weights, sum of gradients and reduce-scatter is started on a SparseCore
+    "xla_tpu_enable_sparse_core_collective_offload_all_gather=true",
+    "xla_tpu_enable_sparse_core_collective_offload_reduce_scatter=true",
+    "xla_tpu_enable_sparse_core_collective_offload_all_reduce=true",
+    # also those along two or three axes of the torus, and the gradients are reduce-scattered, not summed whole
+    "xla_tpu_enable_sparse_core_collective_offload_2d_all_gather=true",
+    "xla_tpu_enable_sparse_core_collective_offload_3d_all_gather=true",
+    "xla_tpu_enable_sparse_core_collective_offload_nd_reduce_scatter=true",
+    # the TensorCore's way of hiding them, fusion with a matmul, would take them back
+    "xla_tpu_enable_async_collective_fusion_fuse_all_gather=false",
+    "xla_tpu_enable_async_collective_fusion_fuse_reduce_scatter=false",
+    "xla_tpu_enable_async_collective_fusion_fuse_all_reduce=false",
+    # both sides agree on the tiles of an array, so that nothing is copied into another layout
+    "xla_tpu_use_tc_device_shape_on_sc=true",
+    # a collective stays a program of its own there, and one SparseCore program serves both halves of the chip
+    "xla_sc_enable_instruction_fusion=false",
+    "xla_sc_disable_megacore_partitioning=true",
+)
+
+
 def pod_32b(c: ConfigDict) -> None:
     """512 prompts x 16 samples, prompts of 2K and replies of 16K: the sizes of the paper's defaults (docs/paper.md)."""
     c.model = "hf:Qwen/Qwen2.5-32B"
@@ -149,3 +172,4 @@ def pod_32b(c: ConfigDict) -> None:
     c.sampling.slots, c.sampling.cache_tokens = 1024, 16 * 256 * 1024
     c.grpo.row_samples, c.grpo.micro_groups, c.grpo.remat = 1, 64, "full"
     c.grpo.minibatches = 8
+    c.xla_flags = SPARSE_CORE

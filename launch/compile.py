@@ -1,7 +1,9 @@
-"""Says whether a run fits a TPU that is not there: compiles its programs with the real TPU compiler.
+"""Says whether a run fits a TPU that is not there, and predicts its seconds: compiles its programs with the real TPU
+compiler.
 
     python launch/compile.py --config=configs/rl_stage2.py:32b --topology=v5p:4x4x4 [--json]
-        [--config.key=value ...] [--dump_hlo=DIR]
+        [--slices=2] [--config.key=value ...] [--dump_hlo=DIR]
+    python launch/compile.py --calibrate --topology=v5p:2x2x1
 
 Needs libtpu (make setup EXTRA=tpu), on any machine. Exit status 1 where something does not fit.
 """
@@ -15,7 +17,9 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -24,6 +28,8 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with :pr
 _TOPOLOGY = flags.DEFINE_string("topology", None, "TPU generation and chips: v5p:4x4x4, v6e:16x16, v5e:2x4.")
 _JSON = flags.DEFINE_bool("json", False, "One JSON object instead of a table.")
 _DUMP = flags.DEFINE_string("dump_hlo", None, "Folder for the optimised HLO text of every program.")
+_SLICES = flags.DEFINE_integer("slices", 1, "Slices of that topology; config.mesh is that of one slice.", lower_bound=1)
+_CALIBRATE = flags.DEFINE_bool("calibrate", False, "Predict plain matmuls on one chip instead of a config's programs.")
 GIB = 2**30
 
 
@@ -34,12 +40,16 @@ def main(argv: list[str]) -> None:
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
 
-    from m2jax.aot import programs, topology
+    from m2jax.aot import cost, programs, report, topology
 
     jax.config.update("jax_enable_compilation_cache", False)  # a program for no device cannot be read back
+    if _CALIBRATE.value:
+        return _calibrate()
     config = _CONFIG.value
+    if config is None:
+        raise app.UsageError("give --config=FILE:preset, or --calibrate")
     try:
-        mesh, chip = topology.make_mesh(_TOPOLOGY.value, tuple(config.mesh))
+        mesh, torus, chip = topology.make_mesh(_TOPOLOGY.value, tuple(config.mesh), _SLICES.value)
         plan = programs.plan(config, mesh)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
@@ -47,17 +57,23 @@ def main(argv: list[str]) -> None:
     rows = []
     for name, lower in plan.programs.items():
         beside = sum(size for other, size in resident.items() if other not in plan.holds[name])
-        rows.append({"program": name, **_compile(name, lower), "beside": beside})
+        memory, text = _compile(name, lower, programs.options(config, name))
+        rows.append({"program": name, **memory, "beside": beside})
+        if text:
+            predicted = cost.estimate(text, chip, torus, plan.trips.get(name, 1))
+            rows[-1] |= report.figures(predicted, plan.work.get(name, 0) / mesh.size, chip)
         need = rows[-1]["peak"] + beside
         rows[-1] |= {"need": need, "margin": chip.hbm - need, "fits": need <= chip.hbm}
         if not _JSON.value:
-            print(_line(rows[-1]), flush=True)
+            print("\n".join([_line(rows[-1]), *(report.lines(rows[-1]) if text else ())]), flush=True)
     margin = min(row["margin"] for row in rows)
     tokens = (plan.sizes.n_pages - 1) * plan.sizes.page
     room = tokens * (1 + margin / resident["pages"]) * plan.shards
-    report = {
+    said = {
         "config": config.preset,
         "topology": _TOPOLOGY.value,
+        "slices": _SLICES.value,
+        "trust": report.TRUST,
         "hbm": chip.hbm,
         "resident": resident,
         "programs": rows,
@@ -67,27 +83,48 @@ def main(argv: list[str]) -> None:
         "fits": margin >= 0,
     }
     if _JSON.value:
-        print(json.dumps(report), flush=True)
+        print(json.dumps(said), flush=True)
     else:
-        _tell(report)
-    sys.exit(0 if report["fits"] else 1)
+        _tell(said)
+        print(report.TRUST)
+    sys.exit(0 if said["fits"] else 1)
 
 
-def _compile(name: str, lower: object) -> dict:
-    """Memory of one program in GiB on a device, and how long its compilation took, in seconds."""
+def _calibrate() -> None:
+    from m2jax.aot import report, topology
+
+    try:
+        mesh, torus, chip = topology.make_mesh(_TOPOLOGY.value, (1, -1, 1))
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    rows = report.calibrate(mesh, torus, chip)
+    if _JSON.value:
+        print(json.dumps({"topology": _TOPOLOGY.value, "matmuls": rows, "trust": report.TRUST}))
+        return
+    for row in rows:
+        what = f"{row['times']} x {' x '.join(map(str, row['matmul']))}"
+        print(f"{what:24s} predicted {row['of_peak']:.1%} of peak; FLOPs counted / true {row['counted']:.3f}")
+    print(report.TRUST)
+
+
+def _compile(name: str, lower: Callable[[], Any], options: dict[str, str] | None) -> tuple[dict, str]:
+    """Memory of one program in GiB on a device, how long its compilation took in seconds, and its text; none where it
+    does not fit.
+    """
     began = time.perf_counter()
     try:
-        compiled = lower().compile()
+        compiled = lower().compile(compiler_options=options)
     except Exception as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         # the compiler gives up on what does not fit, and says by how much
         print(f"{name}: {' '.join(str(error).split()[:60])}", file=sys.stderr, flush=True)
         none = dict.fromkeys(("arguments", "temporaries", "output", "aliased"), float("nan"))
-        return {**none, "peak": float("inf"), "seconds": time.perf_counter() - began}
+        return {**none, "peak": float("inf"), "compile_seconds": time.perf_counter() - began}, ""
+    text = compiled.as_text()
     if _DUMP.value:
         Path(_DUMP.value).mkdir(parents=True, exist_ok=True)
-        (Path(_DUMP.value) / f"{name}.hlo.txt").write_text(compiled.as_text())
+        (Path(_DUMP.value) / f"{name}.hlo.txt").write_text(text)
     memory = compiled.memory_analysis()
     return {
         "arguments": memory.argument_size_in_bytes / GIB,
@@ -95,14 +132,14 @@ def _compile(name: str, lower: object) -> dict:
         "output": memory.output_size_in_bytes / GIB,
         "aliased": memory.alias_size_in_bytes / GIB,
         "peak": memory.peak_memory_in_bytes / GIB,
-        "seconds": time.perf_counter() - began,
-    }
+        "compile_seconds": time.perf_counter() - began,
+    }, text
 
 
 def _line(row: dict) -> str:
     parts = [f"{key} {row[key]:.2f}" for key in ("arguments", "temporaries", "output", "aliased", "peak", "beside")]
     verdict = f"{row['margin']:.2f} to spare" if row["fits"] else f"{-row['margin']:.2f} too much"
-    return f"{row['program']:8s} {'  '.join(parts)}  {verdict}  (compiled in {row['seconds']:.0f} s)"
+    return f"{row['program']:8s} {'  '.join(parts)}  {verdict}  (compiled in {row['compile_seconds']:.0f} s)"
 
 
 def _tell(report: dict) -> None:
@@ -119,5 +156,5 @@ def _tell(report: dict) -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "topology"])
+    flags.mark_flags_as_required(["topology"])
     app.run(main)

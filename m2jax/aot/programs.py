@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from m2jax import sharding
+from m2jax.aot import cost
 from m2jax.models import attention, lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.models.known import KNOWN
@@ -27,12 +28,16 @@ JUDGE_TOKENS = 512  # what a judge's question puts around the conversation, and 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """The programs of a config by name, each lowered when asked for, and what stays on the devices whoever runs: trees
-    of abstract arrays by name. holds: by program, which of these are among its arguments.
+    of abstract arrays by name. holds: by program, which of these are among its arguments. work: by program, the model
+    FLOPs of one call on all devices (see `cost.model_flops`; none for what only moves data). trips: by program, how
+    often its loop runs whose end depends on data.
     """
 
     programs: dict[str, Callable[[], jax.stages.Lowered]]
     resident: dict[str, Any]
     holds: dict[str, tuple[str, ...]]
+    work: dict[str, float]
+    trips: dict[str, int]
     sizes: Sizes
     shards: int
     model: ModelConfig
@@ -67,22 +72,29 @@ def plan(config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
             else cache.dense(cfg, pages, sizes.page, dtype, stacked=stacked)
         )
     lowerings: dict[str, Callable[[], jax.stages.Lowered]] = {
+        "init": lambda: _lower_init(config, mesh, state),
         "update": lambda: _lower_update(cfg, config, mesh, state, frozen),
+        "logprobs": lambda: _lower_logprobs(cfg, config, mesh, state, frozen),
+        "hand-over": lambda: _lower_hand_over(cfg, mesh, serving, trained, dtype, stacked=stacked),
         **{
             name: lambda name=name: _lower_sampler(name, cfg, serving, served, kv, sizes, shards)
             for name in ("prefill", "decode", "score")
         },
     }
     resident = {"training state": state, "start weights": served, "pages": kv}
-    holds = {"update": ("training state",)} | dict.fromkeys(("prefill", "decode", "score"), ("start weights", "pages"))
+    learner = ("update", "logprobs")
+    holds = {name: ("training state",) for name in ("init", *learner, "hand-over")} | dict.fromkeys(
+        ("prefill", "decode", "score"), ("start weights", "pages")
+    )
     if frozen is None:
         resident["policy weights"] = served
     elif config.sampling.mesh:
         resident["frozen weights"] = frozen
-        holds["update"] += ("frozen weights",)
+        holds |= {name: ("training state", "frozen weights") for name in learner}
     else:
-        holds["update"] += ("start weights",)
-    return Plan(lowerings, resident, holds, sizes, shards, cfg)
+        holds |= {name: ("training state", "start weights") for name in learner}
+    work, trips = _work(cfg, config, sizes, shards)
+    return Plan(lowerings, resident, holds, work, trips, sizes, shards, cfg)
 
 
 def _sizes(config: ConfigDict, shards: int) -> Sizes:
@@ -95,27 +107,88 @@ def _sizes(config: ConfigDict, shards: int) -> Sizes:
     return Sizes(slots, -(-tokens // page) + 1, page, tuple(sorted({own, longest})), (JUDGE_TOKENS,))
 
 
-def _lower_update(
-    cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh, state: Any, frozen: Any
-) -> jax.stages.Lowered:
+def _work(cfg: ModelConfig, config: ConfigDict, sizes: Sizes, shards: int) -> tuple[dict[str, float], dict[str, int]]:
+    """Model FLOPs of each program, and the trips of loops that depend on data, in the largest shapes."""
+    n, M, R, P, C = _batch(config)
+    row, past, chunk = P + R * C, sizes.pasts[-1], sizes.chunks[-1]
+    seen = (P * P / 2 + R * C * (P + C / 2)) / row  # a prompt and R replies that see it and themselves
+    prefill = shards * min(sizes.rows_of(chunk), sizes.slots) * chunk
+    tokens = shards * sizes.slots * sizes.burst
+    work = {
+        "update": cost.model_flops(cfg, n * M * row, seen, 3),
+        "logprobs": cost.model_flops(cfg, n * M * row, seen, 1),
+        "prefill": cost.model_flops(cfg, prefill, past / 2, 1),
+        "decode": cost.model_flops(cfg, tokens, past, 1),
+        "score": cost.model_flops(cfg, prefill, past, 1),
+    }
+    return work, {"update": n, "decode": sizes.burst}
+
+
+def _batch(config: ConfigDict) -> tuple[int, int, int, int, int]:
+    """Micro-batches, rows in each, samples in a row, and the tokens of a prompt and of a reply."""
     g, R = config.grpo, config.grpo.row_samples or config.data.samples_per_prompt
     rows = config.data.prompts_per_step * config.data.samples_per_prompt // R // g.minibatches
-    n, P, C = -(-rows // g.micro_groups), config.data.max_prompt_tokens, config.sampling.max_tokens
+    return -(-rows // g.micro_groups), g.micro_groups, R, config.data.max_prompt_tokens, config.sampling.max_tokens
+
+
+def _groups(config: ConfigDict, mesh: jax.sharding.Mesh) -> grpo.Groups:
+    n, M, R, P, C = _batch(config)
 
     def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
         spec = sharding.P(None, ("data", "fsdp"), *(None,) * len(shape))
-        sharded = jax.NamedSharding(mesh, spec)
-        return jax.ShapeDtypeStruct((n, g.micro_groups, *shape), dtype, sharding=sharded)
+        return jax.ShapeDtypeStruct((n, M, *shape), dtype, sharding=jax.NamedSharding(mesh, spec))
 
     each = array(R, C)
-    groups = grpo.Groups(
-        array(P + R * C, dtype=jnp.int32), array(dtype=jnp.int32), each, array(R), each, each
-    )  # fmt: skip
-    settings = grpo.Grpo(C, g.eps_low, g.eps_high, config.sampling.temperature or 1.0, g.tis_cap or None, g.remat)
+    return grpo.Groups(array(P + R * C, dtype=jnp.int32), array(dtype=jnp.int32), each, array(R), each, each)
+
+
+def _settings(config: ConfigDict) -> grpo.Grpo:
+    g, s = config.grpo, config.sampling
+    return grpo.Grpo(s.max_tokens, g.eps_low, g.eps_high, s.temperature or 1.0, g.tis_cap or None, g.remat)
+
+
+def _lower_init(config: ConfigDict, mesh: jax.sharding.Mesh, state: step.TrainState) -> jax.stages.Lowered:
+    """The optimiser's moments, where the training state wants them."""
+    where = jax.tree.map(lambda x: x.sharding, state.opt_state)
+    with jax.set_mesh(mesh):
+        return jax.jit(_optimizer(config).init, out_shardings=where).lower(state.trained)
+
+
+def _lower_update(
+    cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh, state: Any, frozen: Any
+) -> jax.stages.Lowered:
     count = jax.ShapeDtypeStruct((), jnp.int32, sharding=jax.NamedSharding(mesh, sharding.P()))
     with jax.set_mesh(mesh):
-        train_step = step.make_step(cfg, settings, _optimizer(config), jnp.dtype(config.dtype))
-        return train_step.lower(state, frozen, groups, count)
+        train_step = step.make_step(cfg, _settings(config), _optimizer(config), jnp.dtype(config.dtype))
+        return train_step.lower(state, frozen, _groups(config, mesh), count)
+
+
+def _lower_logprobs(
+    cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh, state: Any, frozen: Any
+) -> jax.stages.Lowered:
+    with jax.set_mesh(mesh):
+        logprobs = step.make_logprobs(cfg, _settings(config), jnp.dtype(config.dtype))
+        return logprobs.lower(state.trained, frozen, _groups(config, mesh))
+
+
+def _lower_hand_over(
+    cfg: ModelConfig, mesh: jax.sharding.Mesh, serving: jax.sharding.Mesh, trained: Any, dtype: Any, *, stacked: bool
+) -> jax.stages.Lowered:
+    """What is trained, cast and laid out for the sampler, as one program; `Engine.update` does it array by array."""
+    whole = params.abstract(cfg, dtype, stacked=stacked)
+    same = jax.tree.structure(whole) == jax.tree.structure(trained)
+    axes = params.logical_axes(cfg, stacked=stacked) if same else lora.logical_axes(cfg, stacked=stacked)
+    rules = sharding.Rules()
+    where = sharding.shardings(serving, axes, trained, rules)
+    source = sharding.shardings(_automatic(mesh), axes, trained, rules)
+    given = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), trained, source)
+    into = jax.tree.map(lambda s: jax.NamedSharding(_automatic(serving), s.spec), where)
+    return jax.jit(lambda tree: jax.tree.map(lambda w: w.astype(dtype), tree), out_shardings=into).lower(given)
+
+
+def _automatic(mesh: jax.sharding.Mesh) -> jax.sharding.Mesh:
+    """The same mesh for a program between two meshes, of which neither can be the context."""
+    return jax.sharding.Mesh(mesh.devices, mesh.axis_names)
 
 
 def _lower_sampler(
@@ -171,6 +244,11 @@ def _placed(mesh: jax.sharding.Mesh, tree: Any, axes: Any) -> Any:
 
 def _cast(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype, sharding=x.sharding), tree)
+
+
+def options(config: ConfigDict, name: str) -> dict[str, str] | None:
+    """The compiler options of a program: the same as in a run, where only the update takes config.xla_flags."""
+    return step.compiler_options(tuple(config.xla_flags)) or None if name == "update" else None
 
 
 def bytes_per_device(tree: Any) -> int:

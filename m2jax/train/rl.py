@@ -152,7 +152,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
     """
     config, engine = parts.config, parts.engine
     stream = case_data.CaseStream(parts.train, config.data.prompts_per_step, config.seed)
-    train_step = make_step(parts.cfg, parts.grpo, parts.tx, jnp.dtype(config.dtype))
+    train_step = make_step(parts.cfg, parts.grpo, parts.tx, jnp.dtype(config.dtype), tuple(config.xla_flags))
     logprobs = make_logprobs(parts.cfg, parts.grpo, jnp.dtype(config.dtype))
     R = config.data.samples_per_prompt
 

@@ -41,17 +41,23 @@ def assemble(trained: Any, frozen: Params | None) -> Params:
 
 
 def make_step(
-    cfg: ModelConfig, grpo: Grpo, tx: optax.GradientTransformation, dtype: Any = jnp.float32
+    cfg: ModelConfig,
+    grpo: Grpo,
+    tx: optax.GradientTransformation,
+    dtype: Any = jnp.float32,
+    xla_flags: tuple[str, ...] = (),
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """`step(state, frozen, groups, n_groups) -> (state, metrics)`, jitted, `state` donated.
 
     groups: `Groups` with a leading axis of micro-batches, each of M rows; the rows that count come first.
     n_groups: int32, how many rows count; micro-batches beyond them are not computed. dtype: that of the forward and
-    backward pass.
+    backward pass. xla_flags: name=value, for the TPU compiler; where JAX runs on anything else they are left out.
     metrics: float32 scalars loss, grad_norm, tokens, and means over the policy's tokens.
     """
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    options = compiler_options(xla_flags) if jax.default_backend() == "tpu" else None
+
+    @functools.partial(jax.jit, donate_argnums=0, compiler_options=options)
     def step(state: TrainState, frozen: Params | None, groups: Groups, n_groups: jax.Array) -> Any:
         compute = jax.tree.map(lambda w: w.astype(dtype), state.trained)
 
@@ -71,6 +77,14 @@ def make_step(
         return TrainState(state.step + 1, optax.apply_updates(state.trained, updates), opt_state), metrics
 
     return step
+
+
+def compiler_options(xla_flags: tuple[str, ...]) -> dict[str, str]:
+    """XLA flags as `jax.jit` takes them. ValueError names one that is not name=value."""
+    for flag in xla_flags:
+        if "=" not in flag:
+            raise ValueError(f"config.xla_flags has {flag!r}; write name=value")
+    return dict(flag.split("=", 1) for flag in xla_flags)
 
 
 def make_logprobs(cfg: ModelConfig, grpo: Grpo, dtype: Any = jnp.float32) -> Callable[..., jax.Array]:

@@ -39,7 +39,7 @@ def test_every_program_lowers(preset, mesh):
     plan = programs.plan(config, sharding.make_mesh(mesh, jax.devices()[: math.prod(mesh)]))
     flat = config.data.max_prompt_tokens + config.grpo.row_samples * config.sampling.max_tokens
     text = {name: lower().as_text() for name, lower in plan.programs.items()}
-    assert text.keys() == {"update", "prefill", "decode", "score"}
+    assert text.keys() == {"init", "update", "logprobs", "hand-over", "prefill", "decode", "score"}
     assert f"x{flat}x" in text["update"] and "while" in text["decode"]
 
 
@@ -75,5 +75,5 @@ def test_the_command_says_what_fits_and_what_does_not():
         assert done.returncode == code, done.stderr[-2000:]
         report = json.loads(done.stdout)
         assert report["fits"] == (code == 0) and {row["program"] for row in report["programs"]} == {
-            "update", "prefill", "decode", "score"
+            "init", "update", "logprobs", "hand-over", "prefill", "decode", "score"
         }  # fmt: skip

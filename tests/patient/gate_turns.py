@@ -3,7 +3,8 @@
 
 TUNED was looked at while the rules were written, UNTOUCHED was not: it was written before and run once they were done
 (29 of 30 and 36 of 36 right; "From what you tell me" passed for a question and was then mended). FRESH was written after
-that and run once.
+that: 14 of 20 that end and 20 of 20 that go on were right at first, so wording nobody has tuned on does worse than these
+tables. The rules were mended on it too; what is measured here since is that nothing is lost again.
 """
 
 TUNED_STOP = (

@@ -147,6 +147,7 @@ def parts(tokenizer: Tokenizer, n_even: int) -> rl.Parts:
     config.data = {"prompts_per_step": 2, "samples_per_prompt": 2}
     config.grpo = {"minibatches": 1, "micro_groups": 1, "row_samples": 0}
     config.checkpoint = {"rollout_seconds": 0}
+    config.xla_flags = ()
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     sampling, reward, tx = Sampling(max_tokens=8), Reward(length_scale=0), optimizer.make(optimizer.Optimizer(1.0))
     engine = FakeEngine(tokenizer, n_even)
