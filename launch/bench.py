@@ -173,7 +173,8 @@ def bench_consult(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     """64 dialogues x 6 rounds (doctor 40 tokens, patient 30), system prompts of 200 tokens: the doctor's shared, each
     patient's its own.
     """
-    sizes = Sizes(slots=64, n_pages=64 * 60 + 1, page=16, pasts=(0, 256, 384, 512, 640), chunks=(48, 208))
+    # a dialogue ends with 420 tokens on the doctor's side, 620 on the patient's: 65 pages
+    sizes = Sizes(slots=64, n_pages=64 * 70 + 1, page=16, pasts=(0, 256, 384, 512, 640), chunks=(48, 208))
     engine = _engine(cfg, weights, mesh, sizes, Sampling())
     tokens = iter(_tokens(cfg, 65 * (1 + _REPEATS.value), 200))
 
