@@ -32,6 +32,7 @@ FREE = {
     "parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all", "partition-id", "replica-id",
     "opt-barrier", "iota", "domain", "add-dependency",
 }  # fmt: skip
+IN_PLACE = {"dynamic-update-slice", "scatter"}
 NO_WORK = {
     "AllocateBuffer", "Sharding", "AssumeGatherIndicesInBound", "ConcatBitcast", "LayoutConstraint",
     "PrepareAsyncCallStart", "PrepareAsyncCallDone",
@@ -226,7 +227,7 @@ class _Replay:
         elif it.op == "fusion":
             flops = self._matmuls(scope.module, it.called() or "")
         clock.sums["flops"] += flops
-        seconds = self._seconds(computation, it, flops)
+        seconds = self._seconds(scope, it, flops)
         clock.spend(seconds, "mxu" if flops else "vpu")
         if it.op == "fusion":
             inner = scope.module.computations[it.called() or ""]
@@ -240,8 +241,8 @@ class _Replay:
                     clock.spend(max(0.0, wire - seconds), (kind, "exposed"))
                     seconds = max(0.0, seconds - wire)
 
-    def _seconds(self, computation: hlo.Computation, it: hlo.Instruction, flops: float) -> float:
-        inputs = computation.inputs(it)
+    def _seconds(self, scope: hlo.Scope, it: hlo.Instruction, flops: float) -> float:
+        inputs = scope.computation.inputs(it)
         cycles = int(it.attribute(r'"estimated_cycles":"(\d+)"') or 2**60)
         if cycles < 2**60:
             seconds = cycles / self.chip.clock
@@ -257,8 +258,10 @@ class _Replay:
         moved = it.bytes + sum(one.bytes for one in inputs)
         if it.op == "dynamic-slice":
             moved = 2 * it.bytes
-        elif it.op == "dynamic-update-slice":
-            moved = 2 * inputs[1].bytes
+        elif (
+            it.op in IN_PLACE or it.op == "fusion" and scope.module.computations[it.called() or ""].root.op in IN_PLACE
+        ):
+            moved = 2 * (sum(one.bytes for one in inputs) - max(one.bytes for one in inputs))  # the largest is updated
         if it.op != "fusion" and moved < 2**16:
             return 0.0
         self.notes[f"{it.op} without cycles, by its bytes"] += 1
@@ -286,7 +289,13 @@ class _Replay:
             said = {key: int(number) for key, number in re.findall(r'"(\w+)":"?(\d+)', stated)}
             moved, flops = said.get("bytes_accessed") or moved, said.get("flops", 0)
         name = re.sub(r"[.\d]+$", "", it.name.lstrip("%"))
-        if not flops and re.search(r"splash|flash", name):
+        if name.startswith("ragged_paged_attention"):
+            (_, n_pages), (pages, size) = inputs[1].arrays[0].dims, inputs[-1].arrays[0].dims[:2]
+            read = min(math.prod(inputs[1].arrays[0].dims), pages) * inputs[-1].bytes // pages
+            moved += read - inputs[-1].bytes
+            flops = 4 * math.prod(inputs[-2].arrays[0].dims) * n_pages * size
+            self.notes[f"kernel {name}: all pages of every row's table"] += 1
+        elif not flops and re.search(r"splash|flash", name):
             dims = [one.arrays[0].dims for one in inputs if one.arrays and one.arrays[0].dtype in ("bf16", "f32")]
             rows = [d for d in dims if len(d) >= 3 and d[-1] >= 64 and d[-2] >= 64]
             if rows:

@@ -136,3 +136,33 @@ def test_text_that_is_no_schedule_is_refused():
         cost.estimate("HloModule toy\n", V5P, RING)
     with pytest.raises(ValueError, match="cut off"):
         hlo.parse(toy()[:400])
+
+
+# 64 rows of 4 KiB are written into pages of 1 GiB in place; a kernel then reads what the rows' tables of 100 name
+PAGED = """HloModule paged, is_scheduled=true
+
+%write (p: bf16[8192,32,16,128], at: s32[64], new: bf16[64,16,128]) -> bf16[8192,32,16,128] {
+  %p = bf16[8192,32,16,128]{3,2,1,0} parameter(0)
+  %at = s32[64]{0} parameter(1)
+  %new = bf16[64,16,128]{2,1,0} parameter(2)
+  ROOT %s = bf16[8192,32,16,128]{3,2,1,0} scatter(%p, %at, %new), to_apply=%last
+}
+
+ENTRY %main (pages: bf16[8192,32,16,128], at: s32[64], new: bf16[64,16,128], table: s32[64,100]) -> bf16[64,32,128] {
+  %pages = bf16[8192,32,16,128]{3,2,1,0} parameter(0)
+  %at = s32[64]{0} parameter(1)
+  %new = bf16[64,16,128]{2,1,0} parameter(2)
+  %table = s32[64,100]{1,0} parameter(3)
+  %q = bf16[64,32,128]{2,1,0} constant({...})
+  %w = bf16[8192,32,16,128]{3,2,1,0} fusion(%pages, %at, %new), kind=kCustom, calls=%write
+  ROOT %ragged_paged_attention_kernel.1 = bf16[64,32,128]{2,1,0} custom-call(%at, %table, %q, %w), KERNEL
+}
+""".replace("KERNEL", 'custom_call_target="tpu_custom_call"')
+
+
+def test_pages_cost_what_is_touched_of_them():
+    got = cost.estimate(PAGED, V5P, RING)
+    assert got.vpu == pytest.approx(2 * (64 * 4096 + 64 * 4) / V5P.hbm_rate)
+    page, q = 32 * 4096, 64 * 32 * 128 * 2
+    assert got.kernels == pytest.approx((64 * 100 * page + 2 * q + 64 * 4 + 6400 * 4) / V5P.hbm_rate)
+    assert got.kernel_flops == 4 * 64 * 32 * 128 * 100 * 32
