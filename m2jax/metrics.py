@@ -25,7 +25,11 @@ from rich.console import Console
 from tensorboardX import SummaryWriter
 
 METRICS_FILE = "metrics.jsonl"
-SHOWN = {"reward/score": "reward", "rollout/length": "length"}  # what the progress line names, if it is there
+SHOWN = {  # what the progress line names, if it is there
+    "reward/score": "reward",
+    "rollout/length": "length",
+    "update/perplexity": "perplexity",
+}
 
 
 class MetricsLog:

@@ -2,75 +2,125 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from m2jax.evaluate import heldout
+from m2jax import distributed
+from m2jax.evaluate import heldout, loss
+from m2jax.metrics import read_metrics
 from m2jax.outside.endpoint import EndpointDown
 from m2jax.report.html import write_report
-from m2jax.train import loop, rl
+from m2jax.train import loop, rl, sft
 
-FREE = ("steps", "checkpoint", "command")  # what may change when a run goes on
+FREE = ("steps", "checkpoint", "command", "mesh", "sampling.mesh")  # what may change when a run goes on
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of training, by config.stage: what makes its parts and its stage, how many steps it takes, and how it is
+    judged on what was held out, before and after: of (parts, what is trained, file to write).
+    """
+
+    start: Callable[..., tuple[Any, Any]]
+    stage: Callable[..., loop.Stage]
+    steps: Callable[[Any], int]
+    before: Callable[[Any, Any, Path], None]
+    after: Callable[[Any, Any, Path], None]
+    figures: Any  # the module that sums up what was written: summarise, gain and said
+
+
+def _rl_before(parts: rl.Parts, trained: Any, file: Path) -> None:
+    heldout.evaluate(parts, "start", file)
+
+
+def _rl_after(parts: rl.Parts, trained: Any, file: Path) -> None:
+    parts.engine.update("doctor", trained)
+    heldout.evaluate(parts, "doctor", file)
+
+
+KINDS = {
+    "rl": Kind(rl.start, rl.stage, lambda parts: parts.config.steps, _rl_before, _rl_after, heldout),
+    "sft": Kind(sft.start, sft.stage, lambda parts: parts.steps, loss.evaluate, loss.evaluate, loss),
+}
 
 
 def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
-    """Runs the RL stage of `config` in `workdir`; returns the path of its report.
+    """Runs the stage of `config` in `workdir`; returns the path of its report.
 
     Exits with a message where a value cannot be, or the folder holds a run of another config. Stopped by SIGTERM, it
-    ends without the final evaluation; the same command goes on, as after a judge outside has gone silent.
+    ends without the final evaluation; the same command goes on, as after a judge outside has gone silent. Of several
+    processes the first alone writes and prints.
     """
     workdir = Path(workdir)
-    began = time.time()
     try:
         values = _same_run(workdir, config, command)
         mesh = rl.make_mesh(config)
         with jax.set_mesh(mesh):
             devices = f"{mesh.size} x {jax.devices()[0].device_kind}"
-            print(f"{config.model} on {devices}; run folder {workdir}", flush=True)
-            parts, state = rl.start(config, mesh)
-            stage = rl.stage(parts, workdir)
+            if jax.process_count() > 1:
+                devices += f" in {jax.process_count()} processes"
+            _say(f"{config.model} on {devices}; run folder {workdir}")
+            kind = _kind(config)
+            parts, state = kind.start(config, mesh)
+            stage, steps = kind.stage(parts, workdir), kind.steps(parts)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
     workdir.mkdir(parents=True, exist_ok=True)
-    _write_json(workdir / "config.json", values)
+    if distributed.is_first():
+        _write_json(workdir / "config.json", values)
     before, after = workdir / "eval_before.jsonl", workdir / "eval_after.jsonl"
-    plan = loop.Plan(config.steps, config.checkpoint.every, config.checkpoint.keep)
+    plan = loop.Plan(steps, config.checkpoint.every, config.checkpoint.keep)
     try:
         with jax.set_mesh(mesh):
-            if not before.exists():
-                heldout.evaluate(parts, "start", before)
-            state, steps = loop.run(workdir, plan, stage, state)
-            if steps < config.steps:
-                print(f"stopped after {steps} of {config.steps} steps, saved; the same command goes on", flush=True)
+            if not distributed.from_first(before.exists()):
+                kind.before(parts, state.trained, before)
+            state, done = loop.run(workdir, plan, stage, state)
+            if done < steps:
+                _say(f"stopped after {done} of {steps} steps, saved; the same command goes on")
                 return workdir
-            parts.engine.update("doctor", state.trained)
-            heldout.evaluate(parts, "doctor", after)
+            kind.after(parts, state.trained, after)
     except (FloatingPointError, EndpointDown) as error:
         raise SystemExit(f"error: {error}") from error
+    if distributed.is_first():
+        _conclude(config, kind, steps, workdir)
+    distributed.from_first(None)
+    return workdir / "report.html"
+
+
+def _kind(config: ConfigDict) -> Kind:
+    stage = config.get("stage", "rl")
+    if stage not in KINDS:
+        raise ValueError(f"config.stage is {stage!r}; it must be one of {', '.join(KINDS)}")
+    return KINDS[stage]
+
+
+def _conclude(config: ConfigDict, kind: Kind, steps: int, workdir: Path) -> None:
+    """Writes the summary and the report of a run that is through, and says what it gained."""
+    before, after = workdir / "eval_before.jsonl", workdir / "eval_after.jsonl"
     summary = {
         "model": config.model,
-        "seconds": time.time() - began,
-        "steps": config.steps,
+        "seconds": sum(row["seconds"] for row in read_metrics(workdir)),  # of its steps, however often it was stopped
+        "steps": steps,
         "device": jax.devices()[0].device_kind,
-        "before": heldout.summarise(before),
-        "after": heldout.summarise(after),
-        "gain": heldout.gain(before, after),
+        "before": kind.figures.summarise(before),
+        "after": kind.figures.summarise(after),
+        "gain": kind.figures.gain(before, after),
     }
     _write_json(workdir / "summary.json", summary)
     report = write_report(workdir)
-    g = summary["gain"]
-    print(
-        f"held-out score {summary['before']['score']:.3f} -> {summary['after']['score']:.3f}, "
-        f"gain {g['mean']:+.3f} (95% interval {g['low']:+.3f} to {g['high']:+.3f})\nreport: {report}",
-        flush=True,
-    )
-    return report
+    print(f"{kind.figures.said(summary)}\nreport: {report}", flush=True)
+
+
+def _say(text: str) -> None:
+    if distributed.is_first():
+        print(text, flush=True)
 
 
 def _same_run(workdir: Path, config: ConfigDict, command: str) -> dict[str, Any]:

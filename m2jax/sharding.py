@@ -15,6 +15,7 @@ import dataclasses
 import itertools
 import math
 import string
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -84,6 +85,11 @@ def shardings(mesh: Mesh, logical_axes: Any, abstract: Any, rules: Rules) -> Any
     return jax.tree.map(one, logical_axes, abstract, is_leaf=lambda x: isinstance(x, tuple) and _is_axes(x))
 
 
+def target() -> jax.sharding.AbstractDevice | None:
+    """The kind of device of the mesh that is set, what kernels are chosen by; None outside a mesh."""
+    return jax.sharding.get_abstract_mesh().abstract_device
+
+
 def batch_spec(ndim: int) -> PartitionSpec:
     """The layout of a batch: its first axis over (data, fsdp), the rest replicated."""
     return P(("data", "fsdp"), *([None] * (ndim - 1)))
@@ -107,6 +113,30 @@ def place(x: Any, sharding: NamedSharding) -> jax.Array:
         return jax.device_put(x, sharding)
     x = np.asarray(x)
     return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+
+def place_rows(mesh: Mesh, rows: Sequence[Any], micro: int, build: Callable[[list[Any]], Any]) -> Any:
+    """The arrays that `build` makes of a list of rows (a tree of [rows, ...] of numpy) as [micro-batches, `micro`, ...]
+    on the mesh, a micro-batch's rows over (data, fsdp). A process builds only those that its own devices hold.
+    """
+    n = len(rows) // micro
+
+    def layout(ndim: int) -> NamedSharding:
+        return NamedSharding(mesh, P(None, ("data", "fsdp"), *[None] * (ndim - 2)))
+
+    held = layout(2).addressable_devices_indices_map((n, micro)).values()
+    columns = sorted({j for _, index in held for j in range(micro)[index]})
+    mine = build([rows[i * micro + j] for i in range(n) for j in columns])
+
+    def put(x: np.ndarray) -> jax.Array:
+        x = x.reshape(n, len(columns), *x.shape[1:])
+
+        def part(index: tuple[slice, ...]) -> np.ndarray:
+            return x[:, [columns.index(j) for j in range(micro)[index[1]]]]
+
+        return jax.make_array_from_callback((n, micro, *x.shape[2:]), layout(x.ndim), part)
+
+    return jax.tree.map(put, mine)
 
 
 def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:
@@ -140,7 +170,7 @@ def times(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.A
     (x_dims, w_dims), out = equation.split("->")[0].split(","), equation.split("->")[1]
     rows, inputs = ("".join(d for d in x_dims if (d in out) is wanted) for wanted in (True, False))
     n_rows = math.prod(size for dim, size in zip(x_dims, x.shape, strict=True) if dim in rows)
-    device = jax.sharding.get_abstract_mesh().abstract_device
+    device = target()
     if device is None or device.platform != "cpu" or not 1 < n_rows <= FEW_ROWS:
         return einsum(equation, x, w, dtype)
     columns = jax.lax.optimization_barrier(_turn(x, x_dims, inputs + rows))
@@ -205,6 +235,18 @@ def take_rows(table_VD: jax.Array, index: jax.Array) -> jax.Array:
         return table_VD[index]
     table_VD = jax.reshard(table_VD, P(spec_of(table_VD)[0], None))
     return table_VD.at[index].get(out_sharding=P(*spec_of(index), None))
+
+
+def take_positions(x_BTD: jax.Array, at_BK: jax.Array) -> jax.Array:
+    """`x` at some positions of each row: [B, K, D], laid out like `x`, whose T is not sharded."""
+
+    def local(x: jax.Array, at: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(x, at[..., None], axis=1)
+
+    if jax.sharding.get_abstract_mesh().empty:
+        return local(x_BTD, at_BK)
+    spec = spec_of(x_BTD)
+    return jax.shard_map(local, in_specs=(spec, spec_of(at_BK)), out_specs=spec)(x_BTD, at_BK)
 
 
 def _meet(mesh: Mesh) -> None:

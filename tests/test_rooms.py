@@ -21,6 +21,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "models",
     "text",
     "weights",
+    "adapters",
     "checkpoint",
     "sampler",
     "records",

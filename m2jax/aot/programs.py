@@ -1,8 +1,9 @@
-"""What an RL config runs on its devices, as programs that can be compiled where those devices are not."""
+"""What an RL or SFT config runs on its devices, as programs that can be compiled where those devices are not."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +13,14 @@ from ml_collections import ConfigDict
 
 from m2jax import sharding
 from m2jax.aot import cost
+from m2jax.data import packing
 from m2jax.models import attention, lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.models.known import KNOWN
 from m2jax.sampler import cache, programs
 from m2jax.sampler.sampling import Knobs
 from m2jax.sampler.scheduler import Sizes
-from m2jax.train import grpo, optimizer, step
+from m2jax.train import grpo, optimizer, sft, step
 from m2jax.weights import names
 from m2jax.weights.load import read_config
 
@@ -38,7 +40,7 @@ class Plan:
     holds: dict[str, tuple[str, ...]]
     work: dict[str, float]
     trips: dict[str, int]
-    sizes: Sizes
+    sizes: Sizes | None  # of the sampler, where there is one
     shards: int
     model: ModelConfig
 
@@ -48,11 +50,42 @@ def plan(config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
     limits allow (a run rounds down to its data).
     """
     cfg = KNOWN.get(config.model) or read_config(names.resolve(config.model))
-    serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
-    shards = serving.shape["data"] * serving.shape["fsdp"]
-    sizes = _sizes(config, shards)
-    stacked, dtype = config.layers == "scanned", jnp.dtype(config.dtype)
+    return _plan_sft(cfg, config, mesh) if config.get("stage") == "sft" else _plan_rl(cfg, config, mesh)
 
+
+def _plan_sft(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
+    """Rows without a gap in which every token is trained on: a run's are no larger."""
+    d, shards = config.data, mesh.shape["data"] * mesh.shape["fsdp"]
+    n, M, T = d.rows_per_step // d.micro_rows, d.micro_rows, d.row_tokens
+    state, frozen, _ = _learner(cfg, config, mesh)
+
+    def array(dtype: Any) -> jax.ShapeDtypeStruct:
+        where = jax.NamedSharding(mesh, sharding.P(None, ("data", "fsdp"), None))
+        return jax.ShapeDtypeStruct((n, M, T), dtype, sharding=where)
+
+    ids = array(jnp.int32)
+    batch = packing.Packed(ids, ids, ids, None, ids, ids, array(jnp.float32))
+    objective = functools.partial(sft.objective, cfg, config.remat)
+    resident = {"training state": state} | ({"frozen weights": frozen} if config.lora.rank else {})
+    held = tuple(resident)
+    return Plan(
+        {
+            "init": lambda: _lower_init(config, mesh, state),
+            "update": lambda: _lower_update(objective, config, mesh, state, frozen, batch),
+        },
+        resident,
+        {"init": ("training state",), "update": held},
+        {"update": cost.model_flops(cfg, n * M * T, T / 2, 3)},
+        {"update": n},
+        None,
+        shards,
+        cfg,
+    )
+
+
+def _learner(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[step.TrainState, Any, Any]:
+    """(training state, frozen weights or None, what is trained) as abstract arrays on the mesh."""
+    stacked, dtype = config.layers == "scanned", jnp.dtype(config.dtype)
     with jax.set_mesh(mesh):
         weights = _placed(mesh, params.abstract(cfg, stacked=stacked), params.logical_axes(cfg, stacked=stacked))
         frozen, trained = None, weights
@@ -60,7 +93,16 @@ def plan(config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
             adapter = jax.eval_shape(lambda: lora.init(cfg, jax.random.key(0), config.lora.rank, 1.0, stacked=stacked))
             trained = _placed(mesh, adapter, lora.logical_axes(cfg, stacked=stacked))
             frozen = _cast(weights, dtype)
-        state = _state(config, trained, mesh)
+        return _state(config, trained, mesh), frozen, trained
+
+
+def _plan_rl(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
+    serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
+    shards = serving.shape["data"] * serving.shape["fsdp"]
+    sizes = _sizes(config, shards)
+    stacked, dtype = config.layers == "scanned", jnp.dtype(config.dtype)
+
+    state, frozen, trained = _learner(cfg, config, mesh)
     with jax.set_mesh(serving):
         axes = params.logical_axes(cfg, stacked=stacked)
         served = _placed(serving, params.abstract(cfg, dtype, stacked=stacked), axes)
@@ -71,9 +113,10 @@ def plan(config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
             if ragged
             else cache.dense(cfg, pages, sizes.page, dtype, stacked=stacked)
         )
+    objective = functools.partial(grpo.objective, cfg, _settings(config))
     lowerings: dict[str, Callable[[], jax.stages.Lowered]] = {
         "init": lambda: _lower_init(config, mesh, state),
-        "update": lambda: _lower_update(cfg, config, mesh, state, frozen),
+        "update": lambda: _lower_update(objective, config, mesh, state, frozen, _groups(config, mesh)),
         "logprobs": lambda: _lower_logprobs(cfg, config, mesh, state, frozen),
         "hand-over": lambda: _lower_hand_over(cfg, mesh, serving, trained, dtype, stacked=stacked),
         **{
@@ -155,12 +198,12 @@ def _lower_init(config: ConfigDict, mesh: jax.sharding.Mesh, state: step.TrainSt
 
 
 def _lower_update(
-    cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh, state: Any, frozen: Any
+    objective: step.Objective, config: ConfigDict, mesh: jax.sharding.Mesh, state: Any, frozen: Any, batch: Any
 ) -> jax.stages.Lowered:
     count = jax.ShapeDtypeStruct((), jnp.int32, sharding=jax.NamedSharding(mesh, sharding.P()))
     with jax.set_mesh(mesh):
-        train_step = step.make_step(cfg, _settings(config), _optimizer(config), jnp.dtype(config.dtype))
-        return train_step.lower(state, frozen, _groups(config, mesh), count)
+        train_step = step.make_step(objective, _optimizer(config), jnp.dtype(config.dtype))
+        return train_step.lower(state, frozen, batch, count)
 
 
 def _lower_logprobs(
@@ -220,7 +263,7 @@ def _lower_sampler(
 
 
 def _optimizer(config: ConfigDict) -> Any:
-    g = config.grpo
+    g = config.optimizer if config.get("stage") == "sft" else config.grpo
     return optimizer.make(optimizer.Optimizer(g.lr, g.warmup_steps, g.weight_decay, g.clip_norm))
 
 
@@ -248,7 +291,7 @@ def _cast(tree: Any, dtype: Any) -> Any:
 
 def options(config: ConfigDict, name: str) -> dict[str, str] | None:
     """The compiler options of a program: the same as in a run, where only the update takes config.xla_flags."""
-    return step.compiler_options(tuple(config.xla_flags)) or None if name == "update" else None
+    return step.compiler_options(tuple(config.xla_flags)) if name == "update" else None
 
 
 def bytes_per_device(tree: Any) -> int:

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import grain
-
+from m2jax.data.stream import Stream
 from m2jax.verifier.rubric import Case, load_cases
 
 
@@ -34,27 +32,15 @@ def load(path: str = "", *, skip_unchecked: bool = False) -> tuple[list[Case], l
     return train, heldout
 
 
-class CaseStream(Iterator[list[Case]]):
-    """Endless batches of cases, reshuffled every epoch from the seed. `get_state` / `set_state` resume it exactly."""
+class CaseStream(Stream[Case]):
+    """Endless batches of cases. ValueError where there are fewer than a batch."""
 
     def __init__(self, cases: Sequence[Case], batch_size: int, seed: int) -> None:
         if batch_size > len(cases):
             raise ValueError(
                 f"config.data.prompts_per_step is {batch_size}, but there are only {len(cases)} training cases"
             )
-        shuffled = grain.MapDataset.source(list(cases)).seed(seed).shuffle().repeat()
-        dataset = shuffled.batch(batch_size, drop_remainder=True, batch_fn=list)
-        self._iterator = iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=0)))
-
-    def __next__(self) -> list[Case]:
-        return next(self._iterator)
-
-    def get_state(self) -> Any:
-        """A JSON-able position."""
-        return self._iterator.get_state()
-
-    def set_state(self, state: Any) -> None:
-        self._iterator.set_state(state)
+        super().__init__(cases, batch_size, seed)
 
 
 def _checked_only(case: Case) -> Case:

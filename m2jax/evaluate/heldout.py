@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from m2jax import distributed
 from m2jax.evaluate.stats import bootstrap_ci, distinct_ngrams, paired_gain
 from m2jax.metrics import read_jsonl
 from m2jax.rollout.single_turn import Rollout, pay, results_of, single_turn
@@ -26,7 +27,8 @@ def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None]
     """Writes `file`: one JSON line per held-out reply of `role` (`report.html` says which fields), sampled as in
     training.
 
-    The same seed for every call: before and after differ by the weights alone. Written whole or not at all.
+    The same seed for every call: before and after differ by the weights alone. Written whole or not at all, by the
+    first process.
     """
     n, seed = parts.config.eval.samples_per_prompt, parts.config.seed + SEED_OFFSET
     total, graded = n * len(parts.heldout), 0
@@ -35,13 +37,15 @@ def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None]
         nonlocal graded
         result = yield from dialogue
         graded += 1
-        if graded % 10 == 0:
+        if graded % 10 == 0 and distributed.is_first():
             tell(f"{file.stem}: {graded}/{total} replies graded")
         return result
 
     parts.engine.forget()  # the same to the bit, whatever ran before
     dialogues = [counted(_dialogue(parts, case, role)) for case in parts.heldout for _ in range(n)]
     ended = results_of(parts.engine.run(dialogues, seed=seed))
+    if not distributed.is_first():
+        return
     rows = []
     for i, case in enumerate(parts.heldout):
         group = ended[i * n : (i + 1) * n]
@@ -71,6 +75,15 @@ def gain(before: Path, after: Path) -> dict[str, float]:
     """The mean gain over cases, paired, with its bootstrap 95% interval."""
     mean, low, high = paired_gain(_by_case(read_jsonl(before)), _by_case(read_jsonl(after)))
     return {"mean": mean, "low": low, "high": high}
+
+
+def said(summary: dict[str, Any]) -> str:
+    """The line that ends a run."""
+    b, a, g = (summary[key] for key in ("before", "after", "gain"))
+    return (
+        f"held-out score {b['score']:.3f} -> {a['score']:.3f}, "
+        f"gain {g['mean']:+.3f} (95% interval {g['low']:+.3f} to {g['high']:+.3f})"
+    )
 
 
 def _by_case(rows: Sequence[dict[str, Any]]) -> list[list[float]]:

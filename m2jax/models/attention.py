@@ -1,11 +1,11 @@
-"""Attention, given to the forward as `attend`: with `splash`, the only file that names a kernel.
+"""Attention, given to the forward as `attend`: with `splash` and `cudnn`, the only file that names a kernel.
 
 An `attend(q_BTKGH, k_BTKH, v_BTKH, cache) -> (out_BTKGH, cache)` is called once per layer with that layer's cache
 (or None). All of them are exact softmax attention in float32, scaled by 1/sqrt(H); they differ in who may see whom:
 
-- `packed`: causal within a segment;
-- `group`: one prompt followed by R completions that each see the prompt and themselves. The learner uses it: a
-  prompt is computed once for its whole group. On a TPU both are splash attention;
+- `packed`: causal within a segment, which may branch. Supervised learning uses it;
+- `group`: one prompt followed by R completions that each see the prompt and themselves. RL uses it: a prompt is
+  computed once for its whole group. On a TPU both are splash attention, on an NVIDIA GPU cuDNN's (without branches);
 - `extend`: one or more branches of new tokens, each after the same past. Prefill and scoring use it;
 - `decode`: one new token after a past and what was decoded since;
 - `ragged`: new tokens after what a row's pages hold, by the TPU kernel: `extend` and `decode` in one.
@@ -22,9 +22,9 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jax.experimental.pallas.ops.tpu.ragged_paged_attention import ragged_paged_attention
 
-from m2jax.models import splash
+from m2jax import sharding
+from m2jax.models import cudnn
 from m2jax.sharding import P, batch_spec, einsum, merge_axes, reshard, split_axis
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
@@ -46,15 +46,23 @@ class Pages:
     layer: jax.Array
 
 
-def packed(segments_BT: jax.Array) -> Attend:
-    """Causal attention within segments (int32; 0 is padding and sees only padding)."""
+def packed(segments_BT: jax.Array, branches_BT: jax.Array | None = None) -> Attend:
+    """Causal attention within segments (int32; 0 is padding and sees only padding). branches_BT: int32; of a segment a
+    token sees branch 0 and its own.
+    """
     T = segments_BT.shape[1]
     causal_TS = jnp.arange(T)[:, None] >= jnp.arange(T)[None, :]
     mask_BTS = (segments_BT[:, :, None] == segments_BT[:, None, :]) & causal_TS
+    if branches_BT is not None:
+        mask_BTS &= (branches_BT[:, None, :] == 0) | (branches_BT[:, :, None] == branches_BT[:, None, :])
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
-        if splash.serves(q.shape[-1]):
+        if branches_BT is None and splash_serves(q.shape[-1]):
+            from m2jax.models import splash
+
             return splash.attend(q, k, v, segments_BT, 0, T), cache
+        if branches_BT is None and cudnn.serves(q.shape[-1], q.dtype):
+            return cudnn.packed(q, k, v, segments_BT), cache
         scores = _scores("btkgh,bskh->bkgts", q, k)
         probs = jax.nn.softmax(jnp.where(mask_BTS[:, None, None], scores, NEVER)).astype(v.dtype)
         return einsum("bkgts,bskh->btkgh", probs, v), cache
@@ -71,10 +79,14 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
     P = prompt_size
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
-        if splash.serves(q.shape[-1]):
+        if splash_serves(q.shape[-1]):
+            from m2jax.models import splash
+
             at = jnp.arange(q.shape[1])
             taken_BT = (at >= P) | (at < prompt_length_B[:, None])
             return splash.attend(q, k, v, taken_BT.astype(jnp.int32), P, (len(at) - P) // n_samples), cache
+        if cudnn.serves(q.shape[-1], q.dtype):
+            return cudnn.group(q, k, v, prompt_length_B, P, n_samples), cache
         prompt = _layout(k[:, :P], v[:, :P])
         out_p = _branches(q[:, :P], prompt)
         out_c = _branches(q[:, P:], _layout(k[:, P:], v[:, P:]), n_samples, prompt, prompt_length_B)
@@ -90,7 +102,7 @@ def group_positions(prompt_length_B: jax.Array, prompt_size: int, n_samples: int
     in_completion = jnp.tile(jnp.arange(size), n_samples)
     after_BT = prompt_length_B[:, None] + in_completion[None, :]
     prompt_BP = jnp.broadcast_to(jnp.arange(prompt_size), (prompt_length_B.shape[0], prompt_size))
-    return jnp.concatenate([reshard(prompt_BP, batch_spec(2)), after_BT], axis=1)
+    return jnp.concatenate([reshard(part, batch_spec(2)) for part in (prompt_BP, after_BT)], axis=1)
 
 
 def extend(past_length_B: jax.Array, n_branches: int = 1) -> Attend:
@@ -155,6 +167,12 @@ def ragged(table_BN: jax.Array, start_B: jax.Array, count_B: jax.Array) -> Atten
     return attend
 
 
+def splash_serves(d_head: int) -> bool:
+    """Whether the mesh that is set is one of TPUs and a head fills the lanes of their registers."""
+    device = sharding.target()
+    return device is not None and device.platform == "tpu" and d_head % 128 == 0
+
+
 def ragged_serves(n_kv_heads: int, d_head: int, dtype: Any) -> bool:
     """Whether `ragged` runs on the mesh that is set: its devices are TPUs, a head fills the 128 lanes of a register
     (the TPU compiler takes neither 64 nor 256), and the heads of a shard fill its sublanes as the kernel's
@@ -164,6 +182,13 @@ def ragged_serves(n_kv_heads: int, d_head: int, dtype: Any) -> bool:
     device = jax.devices()[0] if mesh.empty else mesh.devices.flat[0]
     rows, odd = divmod(2 * n_kv_heads * jnp.dtype(dtype).itemsize, 4 * (1 if mesh.empty else mesh.shape["model"]))
     return device.platform == "tpu" and d_head == 128 and not odd and (rows in (1, 2, 4) or rows % 8 == 0)
+
+
+def ragged_paged_attention(*args: jax.Array, **settings: Any) -> jax.Array:
+    """JAX's kernel, imported where it is used: only TPUs need what it brings along."""
+    from jax.experimental.pallas.ops.tpu import ragged_paged_attention as kernels
+
+    return kernels.ragged_paged_attention(*args, **settings)
 
 
 def _write_and_attend(

@@ -73,6 +73,13 @@ def logical_axes(cfg: ModelConfig, *, stacked: bool) -> Any:
     return layer if stacked else tuple(layer for _ in range(cfg.n_layers))
 
 
+def sides(cfg: ModelConfig, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of a matrix of `TARGETS` that are its inputs, and those that are its outputs, in sizes."""
+    (row,) = (row for row in table(cfg) if row.name == f"layers/{name}")
+    outputs, inputs = _split(row, row.shape)
+    return inputs, outputs
+
+
 def rank(adapter: Any) -> int:
     """The rank of an adapter."""
     return jax.tree.leaves(adapter[0] if isinstance(adapter, tuple) else adapter)[0].shape[-1]

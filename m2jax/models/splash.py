@@ -13,18 +13,12 @@ import numpy as np
 from jax.experimental.pallas.ops.tpu import splash_attention as splash
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask
 
-from m2jax.sharding import P, batch_spec, reshard
+from m2jax.sharding import P, batch_spec, reshard, target
 
 BLOCK = 1024  # queries, and keys, of a block: on v5p 1.4 times the kernel's rate at 512, by its compiled schedule
 BLOCK_V5E = 512  # more does not fit its vector memory
 BLOCK_DQ = 512  # of the kernel that makes dq alone: 1024 does not fit v5p's vector memory
 FUSED = 8192  # up to this length one backward kernel makes all gradients: it holds dq once per block of keys
-
-
-def serves(d_head: int) -> bool:
-    """Whether the mesh that is set is one of TPUs and a head fills the lanes of their registers."""
-    device = jax.sharding.get_abstract_mesh().abstract_device
-    return device is not None and device.platform == "tpu" and d_head % 128 == 0
 
 
 def attend(
@@ -34,7 +28,7 @@ def attend(
     itself too, nobody another segment. q and what comes back are BTKGH, k and v BTKH; segments_BT: int32.
     """
     T = q.shape[1]
-    device = jax.sharding.get_abstract_mesh().abstract_device
+    device = target()
     most = BLOCK_V5E if device is not None and device.device_kind == "TPU v5 lite" else BLOCK
     block = min(most, max(128, 1 << (T - 1).bit_length()))
     size = -(-T // block) * block

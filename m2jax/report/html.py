@@ -20,7 +20,7 @@ from string import Template
 
 from m2jax.evaluate.stats import dimension_scores
 from m2jax.metrics import duration
-from m2jax.report import SIDES, Row, Run, number, read_run
+from m2jax.report import SIDES, Row, Run, losses, number, read_run
 from m2jax.report.markup import of_100, signed, table, text
 from m2jax.report.transcripts import transcripts
 
@@ -28,6 +28,7 @@ MAIN_CURVES = {  # shown first, each with what it is
     "reward/score": "Mean rubric score of the training replies. 1 is the best.",
     "rollout/length": "Mean length of the training replies, in tokens.",
     "rollout/entropy": "How open the choice of the next token was. Near 0: every reply comes out the same.",
+    "update/perplexity": "How many next tokens seemed as likely as the true one, in the chats that were learned from.",
     "update/grad_norm": "Size of the gradient. Sudden jumps: training was unstable.",
 }
 WIDTH, HEIGHT = 600, 100  # of a curve, in its own units; the page stretches it
@@ -60,22 +61,24 @@ def write_report(workdir: Path) -> Path:
 
 
 def _body(run: Run) -> str:
+    supervised = run.config.get("stage") == "sft"
     sections = {
-        "dimensions": ("What changed", _dimensions(run)),
+        "dimensions": ("What changed", losses.by_topic(run) if supervised else _dimensions(run)),
         "curves": ("Training curves", _curves(run.metrics)),
-        "transcripts": ("Replies before and after", transcripts(run)),
+        **({} if supervised else {"transcripts": ("Replies before and after", transcripts(run))}),
         "settings": ("Settings", _settings(run.config)),
         "reproduce": ("How to reproduce", _reproduce(run.config)),
     }
     links = "".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in sections.items())
     parts = [f'<section id="{key}"><h2>{title}</h2>{body}</section>' for key, (title, body) in sections.items()]
+    title, lede = losses.title_and_lede(run) if supervised else _title_and_lede(run)
     return (
-        f'<header>{_headline(run)}<nav aria-label="Sections">{links}</nav>{_notes(run.notes)}</header>\n'
+        f'<header>{_headline(run, title, lede)}<nav aria-label="Sections">{links}</nav>{_notes(run.notes)}</header>\n'
         f"<main>{_fluency(run.summary)}{''.join(parts)}</main>"
     )
 
 
-def _headline(run: Run) -> str:
+def _title_and_lede(run: Run) -> tuple[str, str]:
     summary = run.summary
     before, after = (summary[name].get("score") for name, _ in SIDES)
     gain, low, high = (summary["gain"].get(key) for key in ("mean", "low", "high"))
@@ -97,11 +100,16 @@ def _headline(run: Run) -> str:
             f"{asked}, replies earned {of_100(before)} of 100 on their rubrics before training and "
             f"{of_100(after)} after. {_gain_sentence(gain, low, high)}"
         )
+    return title, lede
+
+
+def _headline(run: Run, title: str, lede: str) -> str:
+    summary = run.summary
     facts = [summary.get("model") or run.config.get("model"), summary.get("device")]
     if (steps := number(summary.get("steps")) or len(run.metrics)) > 0:
         facts.insert(1, f"{steps:.0f} training steps")
     if (seconds := number(summary.get("seconds"))) is not None:
-        facts.append(duration(seconds))
+        facts.append(f"{duration(seconds)} of training")
     meta = " · ".join(text(fact) for fact in facts if fact)
     bars = _bars([(label, name, summary[name]) for name, label in SIDES if "score" in summary[name]])
     hint = '<p class="hint">The thin lines are 95% intervals.</p>' if bars else ""

@@ -11,7 +11,6 @@ once for all of them.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import flax.struct
 import jax
@@ -23,7 +22,7 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.decoder import forward, remat_policy, unembed
 from m2jax.models.logprobs import token_logprobs
 from m2jax.models.params import Params
-from m2jax.sharding import einsum, merge_axes, split_axis
+from m2jax.sharding import batch_spec, einsum, merge_axes, reshard, split_axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +92,8 @@ def completion_logprobs(
     at_end_NP = (jnp.arange(P_) == prompt_length[:, None] - 1).astype(hidden_NTD.dtype)
     last_ND = einsum("np,npd->nd", at_end_NP, hidden_NTD[:, :P_])
     own_NRCD = split_axis(hidden_NTD[:, P_:], 1, (R, C))
-    first_NRCD = jnp.broadcast_to(last_ND[:, None, None], (N, R, 1, last_ND.shape[-1]))
+    # a row alone loses its layout where it is broadcast
+    first_NRCD = reshard(jnp.broadcast_to(last_ND[:, None, None], (N, R, 1, last_ND.shape[-1])), batch_spec(4))
     before_NTD = merge_axes(jnp.concatenate([first_NRCD, own_NRCD[:, :, :-1]], axis=2), 1)
     logp, entropy = token_logprobs(before_NTD, unembed(params), tokens[:, P_:], grpo.temperature)
     return split_axis(logp, 1, (R, C)), split_axis(entropy, 1, (R, C))
@@ -129,8 +129,3 @@ def objective(
 def importance_weight(learner_logp: jax.Array, sampler_logp: jax.Array, cap: float) -> jax.Array:
     """min(pi_learner / pi_sampler, cap) per token: truncated importance sampling between two numerics of one policy."""
     return jnp.minimum(jnp.exp(learner_logp - sampler_logp), cap)
-
-
-def zero_metrics() -> dict[str, Any]:
-    """What `objective` sums, at zero."""
-    return dict.fromkeys(("tokens", "entropy", "clip_fraction", "logp_gap_mean", "ratio_mean"), jnp.float32(0))

@@ -2,22 +2,24 @@
 
 A stage gives the loop `make_batch(step, state) -> (batch, metrics)` and `update(state, batch) -> (state, metrics)`.
 Metrics of a step are fetched from the device while the next one runs, and always before its checkpoint. SIGTERM ends
-the run after the step in flight, saved; Ctrl-C at once, with what was last saved.
+the run after the step in flight, saved; Ctrl-C at once, with what was last saved. Of several processes all end after
+the same step, whichever got the signal, and the first keeps the record.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from m2jax import distributed
 from m2jax.checkpoint import Checkpoints
 from m2jax.metrics import MetricsLog, Progress
 from m2jax.train.step import TrainState
@@ -57,15 +59,16 @@ def run(workdir: Path, plan: Plan, stage: Stage, state: TrainState) -> tuple[Tra
     if step:
         state, saved = checkpoints.restore(step, state)
         stage.set_position(saved["position"])
-    log = MetricsLog(workdir, resume_step=step)
+    record = _Record(workdir, plan.steps, step) if distributed.is_first() else None
     pending: tuple[int, Metrics] | None = None
     try:
-        with _on_sigterm() as stop, Progress(plan.steps, start=step) as progress, count_compiles() as compiles:
-            while step < plan.steps and not stop():
+        with _on_sigterm() as came, record or contextlib.nullcontext(), count_compiles() as compiles:
+            stop = distributed.any_process(came())
+            while step < plan.steps and not stop:
                 began = time.perf_counter()
                 batch, metrics = stage.make_batch(step, state)
                 if pending:
-                    _write(log, progress, *pending)
+                    _write(record, *pending)
                 updating = time.perf_counter()
                 state, updated = stage.update(state, batch)
                 metrics |= {f"update/{k}": v for k, v in updated.items()}
@@ -73,19 +76,21 @@ def run(workdir: Path, plan: Plan, stage: Stage, state: TrainState) -> tuple[Tra
                 ended = time.perf_counter()
                 metrics |= {"update/seconds": ended - updating, "seconds": ended - began, "compiles": compiles()}
                 pending, step = (step, metrics), step + 1
-                if step % plan.checkpoint_every == 0 or step == plan.steps or stop():
-                    _write(log, progress, *pending)  # raises where the step went wrong: what is saved is sound
+                stop = distributed.any_process(came())
+                if step % plan.checkpoint_every == 0 or step == plan.steps or stop:
+                    _write(record, *pending)  # raises where the step went wrong: what is saved is sound
                     pending = None
                     checkpoints.save(step, state, {"position": stage.position()})
             if pending:
-                _write(log, progress, *pending)
+                _write(record, *pending)
     finally:
         checkpoints.close()  # waits for what is being written
-        log.close()
+        if record:
+            record.log.close()
     return state, step
 
 
-@contextmanager
+@contextlib.contextmanager
 def count_compiles() -> Iterator[Callable[[], int]]:
     """Yields a function: how many programs XLA has compiled, or read from its cache, since."""
     seen = [0]
@@ -100,21 +105,35 @@ def count_compiles() -> Iterator[Callable[[], int]]:
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def _write(log: MetricsLog, progress: Progress, step: int, metrics: Metrics) -> None:
+class _Record:
+    """The record and the progress line of the process that keeps them."""
+
+    def __init__(self, workdir: Path, steps: int, start: int) -> None:
+        self.log, self.progress = MetricsLog(workdir, resume_step=start), Progress(steps, start=start)
+
+    def __enter__(self) -> None:
+        self.progress.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.progress.__exit__(*error)
+
+
+def _write(record: _Record | None, step: int, metrics: Metrics) -> None:
     metrics = {k: v.item() if hasattr(v, "item") else v for k, v in jax.device_get(metrics).items()}
     if "update/tokens" in metrics:
         metrics["update/tok_s"] = metrics["update/tokens"] / metrics["update/seconds"]
-    log.write(step, metrics)
-    progress.update(step, metrics)
+    if record:
+        record.log.write(step, metrics)
+        record.progress.update(step, metrics)
     for key in ("rollout/entropy", "update/loss", "update/grad_norm"):
         if key in metrics and not math.isfinite(metrics[key]):
             raise FloatingPointError(
                 f"{key} is {metrics[key]} in step {step}: the run stops and its last checkpoint stays. "
-                "Lower config.grpo.lr, or look at the step's line in metrics.jsonl"
+                "Lower the learning rate, or look at the step's line in metrics.jsonl"
             )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _on_sigterm() -> Iterator[Callable[[], bool]]:
     """Yields a function: has SIGTERM come?"""
     came = [False]

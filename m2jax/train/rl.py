@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,6 @@ from ml_collections import ConfigDict
 
 from m2jax import sharding
 from m2jax.data import cases as case_data
-from m2jax.models import lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.outside.endpoint import Endpoint
@@ -30,13 +30,13 @@ from m2jax.sampler.requests import Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
-from m2jax.train import grpo, optimizer
+from m2jax.train import grpo, optimizer, policy
 from m2jax.train.loop import Metrics, Stage
 from m2jax.train.step import TrainState, init_state, make_logprobs, make_step
 from m2jax.verifier.grader import Judge, OutsideJudge, judge_tokens
 from m2jax.verifier.rubric import Case
 from m2jax.weights import names
-from m2jax.weights.load import load, read_config
+from m2jax.weights.load import read_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +76,9 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     """Makes the parts of a run and its first state, on the mesh that is set. ValueError names a value that cannot
     be, before anything is loaded.
     """
-    if config.layers not in ("unrolled", "scanned") or config.reward.unchecked not in ("judge", "skip"):
-        raise ValueError(
-            f"config.layers {config.layers!r} must be 'unrolled' or 'scanned'; "
-            f"config.reward.unchecked {config.reward.unchecked!r} must be 'judge' or 'skip'"
-        )
+    policy.check_layers(config)
+    if config.reward.unchecked not in ("judge", "skip"):
+        raise ValueError(f"config.reward.unchecked is {config.reward.unchecked!r}; it must be 'judge' or 'skip'")
     outside = judge_endpoint(config)
     path = names.resolve(config.model)
     cfg, tokenizer = read_config(path), load_tokenizer(path)
@@ -104,20 +102,13 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     shards = serving.shape["data"] * serving.shape["fsdp"]
     prompt_size, sizes = engine_sizes(config, tokenizer, [*train, *heldout], sampling.max_tokens, shards)
 
-    stacked, dtype = config.layers == "scanned", jnp.dtype(config.dtype)
-    abstract = params.abstract(cfg, stacked=stacked)
-    layout = sharding.shardings(mesh, params.logical_axes(cfg, stacked=stacked), abstract, sharding.Rules())
-    _, weights = load(path, stacked=stacked, dtype=jnp.float32, shardings=layout)
+    dtype = jnp.dtype(config.dtype)
+    weights = policy.read_weights(config, cfg, path, mesh)
     doctor = Role(sampling, adapter="doctor") if config.lora.rank else Role(sampling, params="doctor")
     engine = Engine(cfg, serving, sizes, {"doctor": doctor, "start": Role(sampling)} | outside, dtype)
     served = jax.tree.map(lambda w: w.astype(dtype), weights)
     if config.lora.rank:
-        adapter = lora.init(cfg, jax.random.key(config.seed), config.lora.rank, config.lora.alpha, stacked=stacked)
-        axes = lora.logical_axes(cfg, stacked=stacked)
-        trained = jax.device_put(
-            adapter, sharding.shardings(mesh, axes, jax.eval_shape(lambda: adapter), sharding.Rules())
-        )
-        frozen = served
+        trained, frozen = policy.new_adapter(config, cfg, mesh), served
     else:
         # what is trained is donated to each update: the start weights need arrays of their own
         trained, frozen = weights, None
@@ -152,7 +143,8 @@ def stage(parts: Parts, workdir: Path) -> Stage:
     """
     config, engine = parts.config, parts.engine
     stream = case_data.CaseStream(parts.train, config.data.prompts_per_step, config.seed)
-    train_step = make_step(parts.cfg, parts.grpo, parts.tx, jnp.dtype(config.dtype), tuple(config.xla_flags))
+    objective = functools.partial(grpo.objective, parts.cfg, parts.grpo)
+    train_step = make_step(objective, parts.tx, jnp.dtype(config.dtype), tuple(config.xla_flags))
     logprobs = make_logprobs(parts.cfg, parts.grpo, jnp.dtype(config.dtype))
     R = config.data.samples_per_prompt
 
@@ -246,7 +238,7 @@ def put_groups(mesh: jax.sharding.Mesh, groups: grpo.Groups) -> grpo.Groups:
 
     def put(x: np.ndarray) -> jax.Array:
         spec = sharding.P(None, ("data", "fsdp"), *([None] * (x.ndim - 2)))
-        return jax.device_put(x, jax.NamedSharding(mesh, spec))
+        return sharding.place(x, jax.NamedSharding(mesh, spec))
 
     return jax.tree.map(put, groups)
 

@@ -1,7 +1,8 @@
 """The one jitted training step: gradients accumulated over micro-batches, clipped, applied; the state is donated.
 
 What is trained is either all parameters or a LoRA adapter over frozen ones; the step does not care: it is given
-`assemble`, which makes the model's parameter tree from (trained, frozen).
+`assemble`, which makes the model's parameter tree from (trained, frozen). Nor does it know what is minimised: an
+`Objective` tells (`grpo.objective`, `sft.objective`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ import optax
 from m2jax.models import lora
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
-from m2jax.train.grpo import Groups, Grpo, completion_logprobs, objective, zero_metrics
+from m2jax.train.grpo import Groups, Grpo, completion_logprobs
+
+# (params, rows of a micro-batch, how many rows of the whole batch count) -> (loss: these rows' share of the batch's, so
+# that micro-batches add up; float32 totals to report, of which "tokens" divides the others)
+Objective = Callable[[Params, Any, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
+
+# the backward kernels of splash attention take up to 19 MiB of it; unless told, the compiler gives a kernel 16
+VECTOR_MEMORY = "xla_tpu_scoped_vmem_limit_kib=24576"
 
 
 @flax.struct.dataclass
@@ -32,7 +40,8 @@ class TrainState:
 
 def init_state(trained: Any, tx: optax.GradientTransformation) -> TrainState:
     """A fresh state; the optimiser's moments inherit the layout of what they follow."""
-    return TrainState(jnp.int32(0), trained, jax.jit(tx.init)(trained))
+    step, opt_state = jax.jit(lambda trained: (jnp.int32(0), tx.init(trained)))(trained)
+    return TrainState(step, trained, opt_state)
 
 
 def assemble(trained: Any, frozen: Params | None) -> Params:
@@ -41,37 +50,39 @@ def assemble(trained: Any, frozen: Params | None) -> Params:
 
 
 def make_step(
-    cfg: ModelConfig,
-    grpo: Grpo,
+    objective: Objective,
     tx: optax.GradientTransformation,
     dtype: Any = jnp.float32,
     xla_flags: tuple[str, ...] = (),
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
-    """`step(state, frozen, groups, n_groups) -> (state, metrics)`, jitted, `state` donated.
+    """`step(state, frozen, batch, n_rows) -> (state, metrics)`, jitted, `state` donated.
 
-    groups: `Groups` with a leading axis of micro-batches, each of M rows; the rows that count come first.
-    n_groups: int32, how many rows count; micro-batches beyond them are not computed. dtype: that of the forward and
+    batch: a tree of arrays with a leading axis of micro-batches, then one of M rows; the rows that count come first.
+    n_rows: int32, how many rows count; micro-batches beyond them are not computed. dtype: that of the forward and
     backward pass. xla_flags: name=value, for the TPU compiler; where JAX runs on anything else they are left out.
-    metrics: float32 scalars loss, grad_norm, tokens, and means over the policy's tokens.
+    metrics: float32 scalars loss, grad_norm, tokens, and the objective's other totals, each divided by tokens.
     """
 
     options = compiler_options(xla_flags) if jax.default_backend() == "tpu" else None
 
     @functools.partial(jax.jit, donate_argnums=0, compiler_options=options)
-    def step(state: TrainState, frozen: Params | None, groups: Groups, n_groups: jax.Array) -> Any:
+    def step(state: TrainState, frozen: Params | None, batch: Any, n_rows: jax.Array) -> Any:
         compute = jax.tree.map(lambda w: w.astype(dtype), state.trained)
 
-        def loss(trained: Any, rows: Groups) -> Any:
-            return objective(cfg, grpo, assemble(trained, frozen), rows, n_groups)
+        def loss(trained: Any, rows: Any) -> Any:
+            return objective(assemble(trained, frozen), rows, n_rows)
+
+        def part(i: jax.Array | int) -> Any:
+            return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), batch)
 
         def add(i: jax.Array, total: Any) -> Any:
-            rows = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), groups)
-            (value, sums), grads = jax.value_and_grad(loss, has_aux=True)(compute, rows)
+            (value, sums), grads = jax.value_and_grad(loss, has_aux=True)(compute, part(i))
             return jax.tree.map(lambda t, new: t + new.astype(t.dtype), total, (value, sums, grads))
 
-        rows_each = groups.tokens.shape[1]
-        start = (jnp.float32(0), zero_metrics(), jax.tree.map(jnp.zeros_like, state.trained))
-        value, sums, grads = jax.lax.fori_loop(0, (n_groups + rows_each - 1) // rows_each, add, start)
+        rows_each = jax.tree.leaves(batch)[0].shape[1]
+        none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: loss(compute, part(0))))
+        start = (*none, jax.tree.map(jnp.zeros_like, state.trained))
+        value, sums, grads = jax.lax.fori_loop(0, (n_rows + rows_each - 1) // rows_each, add, start)
         updates, opt_state = tx.update(grads, state.opt_state, state.trained)
         metrics = {"loss": value, "grad_norm": optax.tree.norm(grads), **_means(sums)}
         return TrainState(state.step + 1, optax.apply_updates(state.trained, updates), opt_state), metrics
@@ -80,11 +91,11 @@ def make_step(
 
 
 def compiler_options(xla_flags: tuple[str, ...]) -> dict[str, str]:
-    """XLA flags as `jax.jit` takes them. ValueError names one that is not name=value."""
+    """`VECTOR_MEMORY` and XLA flags, as `jax.jit` takes them for a TPU. ValueError names one that is not name=value."""
     for flag in xla_flags:
         if "=" not in flag:
             raise ValueError(f"config.xla_flags has {flag!r}; write name=value")
-    return dict(flag.split("=", 1) for flag in xla_flags)
+    return dict(flag.split("=", 1) for flag in (VECTOR_MEMORY, *xla_flags))
 
 
 def make_logprobs(cfg: ModelConfig, grpo: Grpo, dtype: Any = jnp.float32) -> Callable[..., jax.Array]:

@@ -11,7 +11,7 @@ import sys
 import jax
 import pytest
 
-from configs import rl_stage2
+from configs import rl_stage2, sft
 from m2jax import sharding
 from m2jax.aot import programs, topology
 from m2jax.models import params
@@ -43,6 +43,15 @@ def test_every_program_lowers(preset, mesh):
     assert f"x{flat}x" in text["update"] and "while" in text["decode"]
 
 
+def test_a_supervised_plan_lowers_and_holds_what_is_trained():
+    config = sft.get_config("7b")
+    plan = programs.plan(config, sharding.make_mesh((1, 8, 1)))
+    size = programs.bytes_per_device(plan.resident["training state"])
+    assert size == pytest.approx(12 * params.count(KNOWN[config.model]) / 8, rel=0.01)  # weights and two moments
+    text = {name: lower().as_text() for name, lower in plan.programs.items()}
+    assert text.keys() == {"init", "update"} and "x32768x" in text["update"] and plan.sizes is None
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "said"),
     [
@@ -58,7 +67,7 @@ def test_a_topology_that_cannot_be_is_refused(name, shape, said):
         topology.make_mesh(name, shape)
 
 
-@pytest.mark.slow
+@pytest.mark.aot
 def test_the_command_says_what_fits_and_what_does_not():
     """The smallest preset on a v5e chip, with a cache that fits and one that does not."""
     pytest.importorskip("libtpu", reason="the TPU compiler is not installed: pip install 'm2jax[tpu]'")

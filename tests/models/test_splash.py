@@ -48,7 +48,7 @@ def test_the_kernel_is_the_reference(monkeypatch, mesh, fused):
     for attend, counts in cases:
         want = out_and_gradients(attend, T, counts)
         with monkeypatch.context() as patch:
-            patch.setattr(splash, "serves", lambda d_head: True)
+            patch.setattr(attention, "splash_serves", lambda d_head: True)
             patch.setattr(kernels, "make_splash_mqa", functools.partial(kernels.make_splash_mqa, interpret=True))
             if mesh is None:
                 got = out_and_gradients(attend, T, counts)
@@ -62,5 +62,5 @@ def test_the_kernel_is_the_reference(monkeypatch, mesh, fused):
 
 def test_only_tpus_with_full_lanes_are_served():
     with jax.set_mesh(sharding.make_mesh((1, 1, 1), jax.devices()[:1])):
-        assert not splash.serves(128)
-    assert not splash.serves(128)
+        assert not attention.splash_serves(128)
+    assert not attention.splash_serves(128)

@@ -23,7 +23,7 @@ pytest.importorskip("libtpu", reason="the TPU compiler is not installed: pip ins
 
 CFG = ModelConfig("qwen2", vocab_size=512, d_model=256, d_mlp=512, n_layers=2, n_heads=40, n_kv_heads=8, d_head=128)
 PAGE, N_PAGES, PAST, CHUNK, BURST = 32, 8192, 256, 64, 8  # pages of 2 GiB over all heads: nothing else is near
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.aot
 TARGETS = [("v5p:2x2x1", (1, 2, 2)), ("v6e:2x2", (1, 1, 4)), ("v6e:2x2", (2, 2, 1))]
 
 

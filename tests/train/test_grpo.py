@@ -40,7 +40,8 @@ def make_groups(micro=2):
 
 def run_step(tree, groups, mesh=None, n=N, frozen=None, remat="none"):
     """One SGD update of rate 1: the change of the parameters is minus the gradient."""
-    train_step = step.make_step(CFG, grpo.Grpo(l_max=C, remat=remat, tis_cap=1.5), optax.sgd(1.0))
+    objective = functools.partial(grpo.objective, CFG, grpo.Grpo(l_max=C, remat=remat, tis_cap=1.5))
+    train_step = step.make_step(objective, optax.sgd(1.0))
     if mesh is not None:
         spec = lambda x: jax.NamedSharding(mesh, sharding.P(None, ("data", "fsdp"), *[None] * (x.ndim - 2)))  # noqa: E731
         groups = jax.tree.map(lambda x: jax.device_put(x, spec(x)), groups)

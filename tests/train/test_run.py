@@ -115,7 +115,7 @@ def test_record_summary_and_report(runs: Runs) -> None:
     # a shape compiles when it first comes up; there are few, so that comes to an end
     assert len({row["compiles"] for row in rows[-3:]}) == 1, [row["compiles"] for row in rows]
     summary = json.loads((runs.whole / "summary.json").read_text())
-    assert summary["steps"] == STEPS
+    assert summary["steps"] == STEPS and summary["seconds"] == sum(row["seconds"] for row in rows)
     gain = summary["after"]["score"] - summary["before"]["score"]
     assert math.isclose(summary["gain"]["mean"], gain, abs_tol=1e-6)
     assert "<html" in (runs.whole / "report.html").read_text()

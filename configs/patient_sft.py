@@ -1,0 +1,29 @@
+"""The patient's adapters: the Affective Unit, which drafts in persona, and the Factual Unit, which rewrites a draft and
+compares claims with facts.
+
+    python launch/train.py --config=configs/patient_sft.py[:affective|:factual|:smoke] --workdir=runs/adapters/affective
+
+SmolLM2-135M on two cores, 15 to 20 minutes each. `make adapters` trains both and writes what the package ships
+(docs/log.md has the figures).
+"""
+
+from ml_collections import ConfigDict
+
+from configs import sft
+
+PRESETS = ("affective", "factual", "smoke")
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """`sft`'s values for two cores, with the unit's data."""
+    preset = preset or "affective"
+    if preset not in PRESETS:
+        raise ValueError(f"configs/patient_sft.py has no preset {preset!r}; it has {', '.join(PRESETS)}")
+    c = sft.get_config("smoke" if preset == "smoke" else "cpu")
+    c.preset = preset
+    c.data.made = "factual" if preset == "factual" else "affective"
+    if preset != "smoke":
+        c.data.train, c.data.heldout = (260, 30) if preset == "affective" else (110, 20)
+        c.data.row_tokens, c.data.rows_per_step, c.data.micro_rows = 1024, 4, 1
+        c.optimizer.lr, c.optimizer.warmup_steps, c.optimizer.weight_decay = 2e-3, 5, 0.0
+    return c

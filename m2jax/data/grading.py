@@ -1,0 +1,114 @@
+"""Practice for the grader, made from the clinic by seed: the judge's own prompts, with what the checks say as truth.
+
+The replies are composed of sentences of the condition's data and of others', in many wordings; every second one was
+written by a model, where there are such (`data.replies`). Of a reply, as many criteria are asked that are met as are
+not, where both are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from m2jax.clinic.condition import Condition, conditions
+from m2jax.clinic.sample import sample_case
+from m2jax.data.chats import Chat
+from m2jax.data.doctor_lines import NAMED
+from m2jax.data.replies import load_replies
+from m2jax.text.chat import Message
+from m2jax.verifier.checks import met
+from m2jax.verifier.judge_prompt import judge_messages
+from m2jax.verifier.rubric import Case, Criterion
+
+SENTENCES = (2, 6)  # least and most of a composed reply
+URGENT = {
+    "emergency": ("Call an ambulance now.", "Please go to the emergency department straight away.", "Call 999."),
+    "today": ("Please see a doctor today.", "You should be seen today.", "Contact your doctor urgently."),
+    "soon": ("Make an appointment with your doctor.", "See your GP this week.", "A nurse can have a look at it."),
+    "routine": ("Ask your pharmacist.", "Your doctor can help with that.", "Talk to your doctor about it."),
+}
+CALMING = ("It is probably nothing.", "There is nothing to worry about.", "You can wait and see.", "It will pass.")
+NAMES = ("This could be {}.", "It sounds like {}.", "You may have {}.", "{} is possible.", "This is not {}.")
+SURE = ("You definitely have {}.", "This is certainly {}.")
+DRUGS = ("Take {}.", "You could try {} for a few days.", "Do not take {}.", "Avoid {} for now.", "I recommend {}.")
+FLAGS = ("Get urgent help if there is {}.", "Go to hospital at once if you notice {}.", "Look out for {}.")
+KIND = (
+    "I'm sorry to hear that.",
+    "That must be unpleasant.",
+    "I understand that you are worried.",
+    "Thank you for asking.",
+)
+PLAIN = ("Drink enough and rest.", "Keep an eye on it.", "I hope this helps.", "Let me know how it goes.")
+MEDICINES = ("What medicines are you taking?", "Are you allergic to anything?", "Do you take any tablets?")
+
+
+def grader(split: str, n: int, seed: int) -> list[Chat]:
+    """The questions about n replies; every second reply is a model's, as long as there are any."""
+    written = load_replies(split)
+    chats = []
+    for i in range(n):
+        if i % 2 and i // 2 < len(written):
+            number, reply = written[i // 2]
+            case = sample_case(number, split)
+            rng = np.random.default_rng([seed, i])
+        else:
+            case, rng = sample_case(seed + 10_000 + i, split), np.random.default_rng([seed, i])
+            reply = composed_reply(case, rng)
+        chats += questions(case, reply, f"grader-{split}-{i}", rng)
+    return chats
+
+
+def questions(case: Case, reply: str, name: str, rng: np.random.Generator) -> list[Chat]:
+    """The judge's questions about a reply, as many answered Yes as No where both come up (else at most two), grouped by
+    the sign of the points: those share a prefix.
+    """
+    decided = [(c, met(c.check, reply)) for c in case.rubric if c.check is not None]
+    sides = [[c for c, m in decided if m is answer] for answer in (True, False)]
+    count = min(map(len, sides)) or 2
+    chosen = [(side[i], answer) for side, answer in zip(sides, ("Yes", "No"), strict=True)
+              for i in rng.permutation(len(side))[:count]]  # fmt: skip
+    chosen.sort(key=lambda item: item[0].points < 0)
+    return [_question(case, reply, criterion, answer, f"{name}-{k}") for k, (criterion, answer) in enumerate(chosen)]
+
+
+def composed_reply(case: Case, rng: np.random.Generator) -> str:
+    """Sentences about the case's condition, some of another one, in a drawn order."""
+    own = next(c for c in conditions() if c.id == case.topic)
+    others = [c for c in conditions() if c.split == own.split and c.id != own.id]
+    other = others[rng.integers(len(others))]
+    bank = _sentences(own, rng) if rng.random() < 0.95 else []
+    bank = bank + _sentences(other, rng)[: len(bank) // 4 + 1]
+    count = int(rng.integers(SENTENCES[0], SENTENCES[1] + 1))
+    return " ".join(bank[i] for i in rng.permutation(len(bank))[:count])
+
+
+def _question(case: Case, reply: str, criterion: Criterion, answer: str, name: str) -> Chat:
+    prompt = judge_messages(case.messages, reply, criterion)[0]["content"]
+    messages = (Message("user", prompt), Message("assistant", answer, trained=True))
+    sign = "positive" if criterion.points > 0 else "negative"
+    return Chat(name, messages, sign, case.split, f"{name.rpartition('-')[0]}-{sign}")
+
+
+def _sentences(c: Condition, rng: np.random.Generator) -> list[str]:
+    """What a reply to a patient with the condition might say, for better or worse; one wording of each."""
+    draw = lambda options: str(options[rng.integers(len(options))])  # noqa: E731
+    asked = [f for f in (*c.symptoms, *c.history) if f.asks]
+    about = [f.id.replace("-", " ") for f in asked] + [cue for f in asked for cue in f.cues]
+    drugs = [drug for avoid in c.avoid for drug in (*avoid.drugs, *avoid.words)]
+    plain = lambda text: text.replace("*", "").replace("\\w", "").split("|")[0]  # noqa: E731
+    return [
+        *(draw(NAMED).format(draw(about)) for _ in range(3)),
+        *(a.text for a in c.management),
+        *(f"{draw(('Try', 'Think about', 'You need'))} {plain(draw(a.words))}." for a in c.management[:2]),
+        draw(URGENT[c.urgency]),
+        draw(URGENT[draw(tuple(URGENT))]),
+        draw(FLAGS).format(draw((c.red_flags.text, plain(draw(c.red_flags.words))))),
+        c.safety_net.text,
+        draw(NAMES).format(draw((c.name, *c.names))),
+        draw(NAMES).format(draw([draw(d) for d in c.differentials])),
+        draw(SURE).format(c.name),
+        *(draw(DRUGS).format(plain(drug)) for drug in drugs[:2]),
+        draw(CALMING),
+        draw(KIND),
+        draw(PLAIN),
+        draw(MEDICINES),
+    ]

@@ -1,0 +1,39 @@
+"""Replies that a model wrote to the clinic's patients, as a file: what the grader practises and is tested on, besides
+composed ones. `launch/replies.py` makes such a file; `BUNDLED` beside this one is taken where it is there.
+
+One line is one reply: {"split": "train", "seed": 17, "reply": "I'm sorry ..."}, to `sample_case(seed, split)`.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from pathlib import Path
+
+from m2jax.verifier.rubric import SPLITS
+
+BUNDLED = "replies.jsonl"
+
+
+def load_replies(split: str, path: str = "") -> list[tuple[int, str]]:
+    """(seed, reply) of a split, in the file's order; of the bundled file if `path` is empty, none where there is no
+    such file. ValueError is `file:line: what is wrong, with the value`.
+    """
+    file = Path(path or str(importlib.resources.files("m2jax.data").joinpath(BUNDLED)))
+    if not path and not file.is_file():
+        return []
+    found = []
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{file}:{number}: not JSON ({error}); write one object per line") from error
+        if not isinstance(row, dict) or set(row) != {"split", "seed", "reply"} or row["split"] not in SPLITS:
+            raise ValueError(
+                f"{file}:{number}: {line[:80]!r} needs split ({', '.join(SPLITS)}), seed and reply, no more"
+            )
+        if not isinstance(row["reply"], str) or type(row["seed"]) is not int:
+            raise ValueError(f"{file}:{number}: seed is {row['seed']!r}, reply {row['reply']!r}; an integer and a text")
+        if row["split"] == split:
+            found.append((row["seed"], row["reply"]))
+    return found

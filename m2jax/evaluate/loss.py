@@ -1,0 +1,75 @@
+"""The loss of a model on held-out chats, and its perplexity: how many next tokens seem as likely as the true one."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from m2jax import distributed
+from m2jax.evaluate.stats import bootstrap_ci, paired_gain
+from m2jax.metrics import read_jsonl
+from m2jax.train import sft
+
+
+def evaluate(parts: sft.Parts, trained: Any, file: Path, tell: Callable[[str], None] = print) -> None:
+    """Writes `file`: one JSON line per held-out chat with its id, topic, tokens trained on and mean loss in nats.
+
+    Written whole or not at all, by the first process.
+    """
+    side, config = parts.heldout, parts.config
+    logps = sft.make_token_logps(parts.cfg, jnp.dtype(config.dtype))
+    totals, counts = np.zeros(len(side.chats)), np.zeros(len(side.chats), int)
+    N, micro = config.data.rows_per_step, config.data.micro_rows
+    for start in range(0, len(side.rows), N):
+        rows = side.rows[start : start + N]
+        rows = rows + [[]] * (-len(rows) % micro)
+        logp_NK = logps(trained, parts.frozen, sft.put_rows(parts, side, rows)).reshape(len(rows), -1)
+        for row, logp_K in zip(rows, logp_NK, strict=True):
+            owners = np.concatenate([side.segments[i].owners for i in row] or [np.zeros(0, int)])
+            np.add.at(totals, owners, -logp_K[: len(owners)])
+            np.add.at(counts, owners, 1)
+    if not distributed.is_first():
+        return
+    rows = [
+        {"id": chat.id, "topic": chat.topic, "tokens": int(n), "loss": float(total / n)}
+        for chat, total, n in zip(side.chats, totals, counts, strict=True)
+    ]
+    loss = totals.sum() / counts.sum()
+    tell(f"{file.stem}: {len(rows)} chats, loss {loss:.4f}, perplexity {math.exp(loss):.3f}")
+    temporary = file.with_suffix(".partial")
+    temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    os.replace(temporary, file)
+
+
+def summarise(file: Path) -> dict[str, float]:
+    """Loss over all trained tokens, its perplexity, the mean over chats of each one's loss with its bootstrap 95%
+    interval, chats and tokens of one evaluation file.
+    """
+    rows = read_jsonl(file)
+    tokens = sum(row["tokens"] for row in rows)
+    loss = sum(row["loss"] * row["tokens"] for row in rows) / tokens
+    mean, low, high = bootstrap_ci([row["loss"] for row in rows])
+    means = {"chat_loss": mean, "chat_low": low, "chat_high": high}
+    return {"loss": loss, "perplexity": math.exp(loss), **means, "chats": len(rows), "tokens": tokens}
+
+
+def gain(before: Path, after: Path) -> dict[str, float]:
+    """How much lower the loss of a chat became, paired, mean over chats in nats, with its bootstrap 95% interval."""
+    mean, low, high = paired_gain(*([-row["loss"] for row in read_jsonl(file)] for file in (before, after)))
+    return {"mean": mean, "low": low, "high": high}
+
+
+def said(summary: dict[str, Any]) -> str:
+    """The line that ends a run."""
+    b, a, g = (summary[key] for key in ("before", "after", "gain"))
+    return (
+        f"held-out loss {b['loss']:.4f} -> {a['loss']:.4f}, perplexity {b['perplexity']:.3f} -> {a['perplexity']:.3f}; "
+        f"a chat's loss fell by {g['mean']:.4f} (95% interval {g['low']:.4f} to {g['high']:.4f})"
+    )

@@ -1,0 +1,135 @@
+"""How well a model plays the verifier's and the patient's roles, on conditions kept out of training.
+
+`grader`: verdicts against checks, on replies that a model wrote and on composed ones. `affective`: drafts that are a
+reply and nothing else, and that the rules find no fault with. `factual`: claims judged, and rewrites likewise. Each
+measure is a mean over its items, with its bootstrap 95% interval over records, as JSON.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from m2jax.clinic.sample import sample_case
+from m2jax.data import grading, roles
+from m2jax.data.chats import Chat
+from m2jax.data.replies import load_replies
+from m2jax.evaluate.stats import bootstrap_ci
+from m2jax.rollout.single_turn import results_of
+from m2jax.sampler.engine import Engine
+from m2jax.sampler.requests import Dialogue
+from m2jax.text.chat import Message
+from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.ask import ask, ask_yes
+from m2jax.verifier.checks import met
+from m2jax.verifier.grader import Judge, read_out
+
+SEED = 5_000_000  # of what is composed here: no seed of training
+_NOT_SAID = re.compile(r"^(?:#|>|- |Patient:|Doctor:)|\b(?:the patient's next reply|the new reply)\b", re.I | re.M)
+
+Figures = dict[str, Any]
+
+
+def measure(name: str, engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+    """The figures of one of `MEASURES` for a role of the engine, on n records."""
+    return MEASURES[name](engine, tokenizer, role, n)
+
+
+def grader(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+    """Agreement with the checks and Cohen's kappa, on every criterion that has a check."""
+    sampled = [(sample_case(seed, "heldout"), reply) for seed, reply in load_replies("heldout")[:n]]
+    cases = [sample_case(SEED + i, "heldout") for i in range(n)]
+    composed = [(case, grading.composed_reply(case, np.random.default_rng([SEED, i]))) for i, case in enumerate(cases)]
+    judge = Judge(tokenizer, role)
+
+    def grade(case: Any, reply: str) -> Dialogue:
+        criteria = [c for c in case.rubric if c.check is not None]
+        verdicts = yield from read_out(case, reply, criteria, judge)
+        return [(v.met, met(c.check, reply)) for v, c in zip(verdicts, criteria, strict=True)]
+
+    figures = {}
+    for kind, pairs in (("sampled", sampled), ("composed", composed)):
+        if pairs:
+            figures[kind] = agreement(results_of(engine.run([grade(case, reply) for case, reply in pairs])))
+    return figures
+
+
+def affective(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+    """Of drafts: the share in the form of a reply, and of those without a fault by the rules."""
+    return _written(engine, tokenizer, role, roles.drafts("heldout", n, SEED))
+
+
+def factual(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+    """Agreement on claims, and of rewrites what `affective` measures of drafts."""
+    chats = roles.factual("heldout", n, SEED)
+    judge = Judge(tokenizer, role)
+    groups: dict[str, list[Chat]] = {}
+    for chat in chats:
+        if chat.topic == "supported":
+            groups.setdefault(chat.group, []).append(chat)
+
+    def judged(group: Sequence[Chat]) -> Dialogue:
+        parts = [chat.messages[0].content.partition("# The patient says\n") for chat in group]
+        found = yield from ask_yes(judge, parts[0][0] + parts[0][1], [claim for _, _, claim in parts])
+        return [(p > 0.5, chat.messages[1].content == "Yes") for p, chat in zip(found, group, strict=True)]
+
+    claims = agreement(results_of(engine.run([judged(group) for group in groups.values()])))
+    return {"claims": claims, "rewrites": _written(engine, tokenizer, role, roles.rewrites("heldout", n, SEED))}
+
+
+MEASURES: dict[str, Callable[[Engine, Tokenizer, str, int], Figures]] = {
+    "grader": grader,
+    "affective": affective,
+    "factual": factual,
+}
+
+
+def agreement(given: Sequence[Sequence[tuple[bool, bool]]]) -> Figures:
+    """Of (verdict, truth) pairs by record: agreement with its interval, Cohen's kappa, and the share that is true."""
+    by_record = [[verdict == truth for verdict, truth in pairs] for pairs in given if pairs]
+    flat = np.array([pair for pairs in given for pair in pairs], bool)
+    p_o, (said, true) = float(np.mean(flat[:, 0] == flat[:, 1])), flat.mean(0)
+    by_chance = said * true + (1 - said) * (1 - true)
+    _, low, high = bootstrap_ci(by_record)
+    kappa = float((p_o - by_chance) / (1 - by_chance)) if by_chance < 1 else math.nan
+    return {
+        "n": len(flat),
+        "records": len(by_record),
+        "agreement": p_o,
+        "low": low,
+        "high": high,
+        "kappa": kappa,
+        "true": float(true),
+        "said_true": float(said),
+    }
+
+
+def in_form(text: str) -> bool:
+    """Whether a text is one to three sentences of the patient, and nothing of the prompt."""
+    sentences = [s for s in re.split(r"(?<=[.!?])\s+", text.strip()) if s]
+    return 1 <= len(sentences) <= roles.MOST_SENTENCES + 1 and not _NOT_SAID.search(text)
+
+
+def _written(engine: Engine, tokenizer: Tokenizer, role: str, items: Sequence[roles.Item]) -> Figures:
+    """What a role writes to prompts: the share that ended by itself in the form of a reply, that is good by the rules,
+    and that is the reference word for word.
+    """
+
+    def write(item: roles.Item) -> Dialogue:
+        return (yield from ask(tokenizer, role, [Message("user", item.prompt)]))
+
+    texts = results_of(engine.run([write(item) for item in items]))
+    marks = {
+        "form": [in_form(text) for text in texts],
+        "good": [roles.is_good(text, item.known) for text, item in zip(texts, items, strict=True)],
+        "same": [text == item.answer for text, item in zip(texts, items, strict=True)],
+    }
+    figures: Figures = {"n": len(items)}
+    for name, values in marks.items():
+        mean, low, high = bootstrap_ci([float(v) for v in values])
+        figures[name] = {"share": mean, "low": low, "high": high}
+    return figures

@@ -1,0 +1,56 @@
+"""What the report of a supervised run shows in place of scores: the loss on held-out chats, and by topic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from m2jax.report import SIDES, Row, Run, number
+from m2jax.report.markup import table, text
+
+
+def described(rows: Sequence[Row]) -> Row:
+    """loss and perplexity over the tokens of evaluated chats; {} where none has a loss."""
+    pairs = [(number(row.get("loss")), number(row.get("tokens"))) for row in rows]
+    pairs = [(loss, tokens) for loss, tokens in pairs if loss is not None and tokens]
+    if not pairs:
+        return {}
+    loss = sum(loss * tokens for loss, tokens in pairs) / sum(tokens for _, tokens in pairs)
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+
+
+def title_and_lede(run: Run) -> tuple[str, str]:
+    """The page's title and its first sentences, in HTML."""
+    sides = [described(getattr(run, name)) for name, _ in SIDES]
+    asked = f"On {len(run.after or run.before)} conversations kept out of training"
+    if not any(sides):
+        return "No held-out loss yet", "No held-out conversation was measured in this run."
+    if not all(sides):
+        (label, side) = next((label, side) for (_, label), side in zip(SIDES, sides, strict=True) if side)
+        said = f"{asked}, the model wavered between {side['perplexity']:.2f} equally likely next tokens."
+        return f"{label} training: perplexity {side['perplexity']:.2f}", f"{said} The other half is missing."
+    before, after = sides
+    title = f'Held-out perplexity <span class="num">{before["perplexity"]:.2f} → {after["perplexity"]:.2f}</span>'
+    lede = (
+        f"{asked}, the model wavered between {before['perplexity']:.2f} equally likely next tokens before training and "
+        f"{after['perplexity']:.2f} after: a loss of {before['loss']:.4f} and {after['loss']:.4f} nats a token. "
+    )
+    fall, low, high = (run.summary["gain"].get(key) for key in ("mean", "low", "high"))
+    if None not in (fall, low, high):
+        lede += f"The loss of a conversation fell by {fall:.4f} on average (95% interval {low:.4f} to {high:.4f})."
+    return title, lede.replace("-", "−")
+
+
+def by_topic(run: Run) -> str:
+    """A table of the loss of each topic, before and after."""
+    topics = sorted({str(row.get("topic") or "") for row in (*run.before, *run.after)})
+    if not topics:
+        return "<p>No losses were saved.</p>"
+    rows = []
+    for topic in topics:
+        own = [[row for row in getattr(run, name) if str(row.get("topic") or "") == topic] for name, _ in SIDES]
+        cells = [described(side).get("loss") for side in own]
+        said = "".join(f'<td class="num">{"" if loss is None else f"{loss:.4f}"}</td>' for loss in cells)
+        count = max(map(len, own))
+        rows.append(f'<tr><th scope="row">{text(topic or "all")}</th><td class="num">{count}</td>{said}</tr>')
+    return table("losses", "", ["Topic", "Conversations", "Loss before", "Loss after"], rows)

@@ -1,0 +1,39 @@
+"""What a run trains, from the model's files into its layout: all parameters, or an adapter over frozen ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from m2jax import sharding
+from m2jax.models import lora, params
+from m2jax.models.config import ModelConfig
+from m2jax.models.params import Params
+from m2jax.weights.load import load
+
+
+def check_layers(config: ConfigDict) -> None:
+    """ValueError where config.layers is neither of its forms."""
+    if config.layers not in ("unrolled", "scanned"):
+        raise ValueError(f"config.layers is {config.layers!r}; it must be 'unrolled' or 'scanned'")
+
+
+def read_weights(config: ConfigDict, cfg: ModelConfig, path: Path, mesh: jax.sharding.Mesh) -> Params:
+    """The float32 parameters at `path`, laid out over the mesh."""
+    stacked = config.layers == "scanned"
+    abstract = params.abstract(cfg, stacked=stacked)
+    layout = sharding.shardings(mesh, params.logical_axes(cfg, stacked=stacked), abstract, sharding.Rules())
+    return load(path, stacked=stacked, dtype=jnp.float32, shardings=layout)[1]
+
+
+def new_adapter(config: ConfigDict, cfg: ModelConfig, mesh: jax.sharding.Mesh) -> Any:
+    """A fresh adapter of config.lora, from config.seed, laid out over the mesh."""
+    stacked = config.layers == "scanned"
+    adapter = lora.init(cfg, jax.random.key(config.seed), config.lora.rank, config.lora.alpha, stacked=stacked)
+    axes = lora.logical_axes(cfg, stacked=stacked)
+    layout = sharding.shardings(mesh, axes, jax.eval_shape(lambda: adapter), sharding.Rules())
+    return jax.tree.map(sharding.place, adapter, layout)

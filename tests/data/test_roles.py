@@ -1,0 +1,113 @@
+"""Practice for the roles: in the prompts that the roles are asked, and right by the rules and the checks."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from m2jax.clinic.condition import conditions
+from m2jax.clinic.sample import sample_case, sample_record
+from m2jax.data import doctor_lines, grading, roles
+from m2jax.data.replies import load_replies
+from m2jax.patient import claims
+from m2jax.patient.disclosed import asked
+from m2jax.patient.prompt import template
+from m2jax.verifier.checks import met
+from m2jax.verifier.judge_prompt import judge_messages
+
+
+def by_prompt(chats):
+    return {chat.messages[0].content: chat for chat in chats}
+
+
+def test_the_conditions_of_the_splits_are_never_mixed():
+    names = {split: {c.name for c in conditions() if c.split == split} for split in ("train", "heldout")}
+    for split, other in (("train", "heldout"), ("heldout", "train")):
+        for item in roles.drafts(split, 15, 0) + roles.rewrites(split, 15, 0):
+            assert item.known.record.diagnosis in names[split] - names[other]
+        for chat in grading.grader(split, 10, 0):
+            assert chat.split == split
+
+
+def test_a_draft_is_good_short_and_answers_in_the_units_prompt():
+    head = template("affective").partition("{persona}")[0]
+    for item in roles.drafts("train", 40, 0):
+        assert item.prompt.startswith(head) and item.prompt.endswith("The patient's next reply:")
+        assert roles.is_good(item.answer, item.known), item.answer
+        assert len(roles._sentences(item.answer)) <= roles.MOST_SENTENCES + 1, item.answer
+        for fact in item.known.kept:
+            assert fact.disclosure == "volunteers" or fact.text.rstrip(".") not in item.answer
+
+
+def test_a_rewrite_drops_what_is_wrong_and_invents_nothing():
+    items = roles.rewrites("heldout", 40, 0)
+    assert len(items) > 25
+    for item in items:
+        draft = item.prompt.partition("# The patient's reply\n")[2].partition("\n\n# Leave out\n")[0]
+        faults = [c for c in claims.judge(draft.replace("\n> ", " ").removeprefix("> "), item.known) if not c.good]
+        assert faults and roles.is_good(item.answer, item.known)
+        assert not any(fault.text in item.answer for fault in faults)
+
+
+def test_claims_are_balanced_and_share_their_beginning():
+    chats = [c for c in roles.factual("train", 30, 0) if c.topic == "supported"]
+    answers = Counter(c.messages[1].content for c in chats)
+    assert answers["Yes"] == answers["No"] > 30
+    for chat in chats:
+        claim = chat.messages[0].content.partition("# The patient says\n> ")[2].partition("\n\n")[0]
+        known = chat.messages[0].content.partition("# Known\n")[2].partition("\n\n")[0]
+        assert (
+            chat.messages[1].content == "No"
+            or claim in known
+            or claim.split()[0] in ("Well,", "Um,", "So,", "Oh,", "I")
+        )
+
+
+def test_the_grader_is_asked_as_the_judge_is_and_told_what_the_checks_say():
+    chats = grading.grader("heldout", 40, 3)
+    answers = Counter(chat.messages[1].content for chat in chats)
+    assert 0.4 < answers["Yes"] / len(chats) < 0.6
+    replies = dict.fromkeys(chat.id.rpartition("-")[0] for chat in chats)
+    assert len(replies) >= 38
+    case, reply = sample_case(7, "heldout"), "Please see a doctor today. Have you had any fever?"
+    prompts = by_prompt(grading._question(case, reply, c, "Yes", "x-0") for c in case.rubric)
+    assert set(prompts) == {judge_messages(case.messages, reply, c)[0]["content"] for c in case.rubric}
+
+
+def test_composed_replies_meet_criteria_and_miss_others():
+    rng = np.random.default_rng(0)
+    verdicts = []
+    for seed in range(60):
+        case = sample_case(seed, "train")
+        reply = grading.composed_reply(case, rng)
+        verdicts += [(c.points > 0, met(c.check, reply)) for c in case.rubric if c.check]
+    share = {
+        sign: sum(m for s, m in verdicts if s is sign) / sum(s is sign for s, _ in verdicts) for sign in (True, False)
+    }
+    assert 0.1 < share[True] < 0.6 and 0.02 < share[False] < 0.5
+
+
+def test_a_doctors_line_mostly_asks_for_something_of_the_record():
+    rng = np.random.default_rng(0)
+    records = [sample_record(seed, "train") for seed in range(50)]
+    lines = [(r, doctor_lines.doctor_line(r, rng)) for r in records for _ in range(4)]
+    assert sum(bool(asked(line, record).facts) for record, line in lines) > 0.6 * len(lines)
+    assert len({line for _, line in lines}) > 100
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "not JSON"),
+        ('{"split": "train", "seed": 1}', "needs split"),
+        ('{"split": "test", "seed": 1, "reply": "a"}', "needs split"),
+        ('{"split": "train", "seed": "1", "reply": "a"}', "seed is '1'"),
+    ],
+)
+def test_a_bad_line_of_replies_is_named(tmp_path, line, said):
+    file = tmp_path / "replies.jsonl"
+    file.write_text('{"split": "train", "seed": 1, "reply": "a"}\n' + line + "\n")
+    with pytest.raises(ValueError, match=f"replies.jsonl:2: .*{said}"):
+        load_replies("train", str(file))
