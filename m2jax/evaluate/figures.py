@@ -1,0 +1,34 @@
+"""One measured figure, as an evaluation reports it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from m2jax.evaluate.stats import Scores, bootstrap_ci
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A mean over n records, with its 95% interval (bootstrap over records). wanted: the least that is asked of it,
+    None where it is only reported. note: what else bears on it, for the reader.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    n: int
+    wanted: float | None = None
+    note: str = ""
+
+    @property
+    def reached(self) -> bool | None:
+        """None where nothing is asked of it."""
+        return None if self.wanted is None else self.value >= self.wanted
+
+
+def figure(name: str, values: Scores, wanted: float | None = None, note: str = "") -> Figure:
+    """The figure of one number, or of several, per record."""
+    mean, low, high = bootstrap_ci(values)
+    return Figure(name, mean, low, high, len(values), wanted, note)
