@@ -263,7 +263,11 @@ def _middle(measured: list[dict[str, float]], name: str) -> float:
 
 
 def _tokens(cfg: Any, n: int, size: int) -> list[list[int]]:
-    return np.random.default_rng(0).integers(100, cfg.vocab_size, (n, size)).tolist()
+    """Prompts of which no two begin alike: they share no page, nor a part of one."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(100, cfg.vocab_size, (n, size))
+    tokens[:, 0] = rng.permutation(np.arange(100, cfg.vocab_size))[:n]
+    return tokens.tolist()
 
 
 def _groups(prompts: list[list[int]], completions: Any, advantage: np.ndarray) -> grpo.Groups:

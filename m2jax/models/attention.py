@@ -46,6 +46,17 @@ class Pages:
     layer: jax.Array
 
 
+@flax.struct.dataclass
+class Stack:
+    """The keys and values of all layers while tokens are decoded, where layers are scanned: k [L, B, K, H, S] and v [L,
+    B, K, S, H]. Like `Pages` it goes from layer to layer, so that a step writes one column and copies nothing else.
+    """
+
+    k: jax.Array
+    v: jax.Array
+    layer: jax.Array
+
+
 def packed(segments_BT: jax.Array, branches_BT: jax.Array | None = None) -> Attend:
     """Causal attention within segments (int32; 0 is padding and sees only padding). branches_BT: int32; of a segment a
     token sees branch 0 and its own.
@@ -119,26 +130,25 @@ def extend(past_length_B: jax.Array, n_branches: int = 1) -> Attend:
     return attend
 
 
-def decode(past_length_B: jax.Array, step: jax.Array) -> Attend:
+def decode(past_length_B: jax.Array, past_size: int, step: jax.Array) -> Attend:
     """One token per row, T = 1, after a past and the tokens since.
 
-    The cache of a layer is the past as {"k_past", "v_past"} and the new tokens' {"k": [B, K, H, C], "v": [B, K, C,
-    H]}. The token's keys and values are written at column `step` (int32 scalar: all rows began this decode together);
-    a row sees its past and the columns up to `step`.
+    The cache is a `Stack`, or of one layer {"k": [B, K, H, S + C], "v": [B, K, S + C, H]}: S = `past_size` columns of
+    the past (static), then room for C new tokens. The token's keys and values are written at column S + `step` (int32
+    scalar: all rows began this decode together); a row sees its past and the new columns up to that one.
+
+    One array, and a sum for a mask: so XLA's CPU makes one fusion of scores, mask and softmax, which it runs on all
+    cores. A product of matrices by itself goes through rows and heads on one.
     """
 
-    def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        q_BKGH, k_BKH, v_BKH = q[:, 0], k[:, 0], v[:, 0]
-        k_c = jax.lax.dynamic_update_slice_in_dim(cache["k"], k_BKH[..., None], step, axis=3)
-        v_c = jax.lax.dynamic_update_slice_in_dim(cache["v"], v_BKH[:, :, None], step, axis=2)
-        to_past = _scores("bkgh,bkhs->bkgs", q_BKGH, cache["k_past"])
-        to_self = _scores("bkgh,bkhs->bkgs", q_BKGH, k_c)
-        in_past_BS = jnp.arange(to_past.shape[-1]) < past_length_B[:, None]
-        to_past = jnp.where(in_past_BS[:, None, None], to_past, NEVER)
-        to_self = jnp.where(jnp.arange(to_self.shape[-1]) <= step, to_self, NEVER)
-        probs_p, probs_c = _softmax_pair(to_past, to_self, v.dtype)
-        out = einsum("bkgs,bksh->bkgh", probs_p, cache["v_past"]) + einsum("bkgs,bksh->bkgh", probs_c, v_c)
-        return out[:, None], cache | {"k": k_c, "v": v_c}
+    def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Cache | Stack) -> tuple[jax.Array, Cache | Stack]:
+        now = past_size + step
+        cache, k_BKHS, v_BKSH = _write_column(cache, k[:, 0, ..., None], v[:, 0, :, None], now)
+        at = jnp.arange(v_BKSH.shape[2])
+        seen_BS = (at < past_length_B[:, None]) | ((at >= past_size) & (at <= now))
+        scores = _scores("bkgh,bkhs->bkgs", q[:, 0], k_BKHS) + jnp.where(seen_BS, 0.0, NEVER)[:, None, None]
+        out = einsum("bkgs,bksh->bkgh", jax.nn.softmax(scores).astype(v.dtype), v_BKSH)
+        return out[:, None], cache
 
     return attend
 
@@ -267,14 +277,21 @@ def _branches(
     return merge_axes(out_BKnGCH.transpose(0, 2, 4, 1, 3, 5), 1)
 
 
+def _write_column(
+    cache: Cache | Stack, k_BKH1: jax.Array, v_BK1H: jax.Array, now: jax.Array
+) -> tuple[Cache | Stack, jax.Array, jax.Array]:
+    """(cache, and this layer's keys BKHS and values BKSH), with a token's at column `now`."""
+    write, zero = jax.lax.dynamic_update_slice, jnp.int32(0)
+    if not isinstance(cache, Stack):
+        k = write(cache["k"], k_BKH1, (zero, zero, zero, now))
+        v = write(cache["v"], v_BK1H, (zero, zero, now, zero))
+        return {"k": k, "v": v}, k, v
+    k = write(cache.k, k_BKH1[None], (cache.layer, zero, zero, zero, now))
+    v = write(cache.v, v_BK1H[None], (cache.layer, zero, zero, now, zero))
+    own = (jax.lax.dynamic_index_in_dim(x, cache.layer, keepdims=False) for x in (k, v))
+    return Stack(k, v, cache.layer + 1), *own
+
+
 def _scores(equation: str, q: jax.Array, k: jax.Array) -> jax.Array:
     """Scaled scores in float32."""
     return einsum(equation, q * q.shape[-1] ** -0.5, k, dtype=jnp.float32)
-
-
-def _softmax_pair(a: jax.Array, b: jax.Array, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
-    """The softmax over the concatenation of two score arrays' last axes, in two parts: no copy is made to join them."""
-    top = jax.lax.stop_gradient(jnp.maximum(a.max(-1, keepdims=True), b.max(-1, keepdims=True)))
-    a, b = jnp.exp(a - top), jnp.exp(b - top)
-    scale = 1.0 / (a.sum(-1, keepdims=True) + b.sum(-1, keepdims=True))
-    return (a * scale).astype(dtype), (b * scale).astype(dtype)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from m2jax.models.attention import Attend, Pages
+from m2jax.models.attention import Attend, Pages, Stack
 from m2jax.models.config import ModelConfig, RopeScaling
 from m2jax.models.lora import project
 from m2jax.models.params import Params
@@ -61,10 +61,10 @@ def forward(
         block = jax.checkpoint(block, policy=remat_policy(remat), prevent_cse=isinstance(layers, tuple))
     if isinstance(layers, tuple):
         block = jax.jit(block)  # traced once for all layers
-    if isinstance(cache, Pages) and isinstance(layers, tuple):
+    if isinstance(cache, Pages | Stack) and isinstance(layers, tuple):
         for layer in layers:
             x_BTD, cache = block(layer, x_BTD, cache)
-    elif isinstance(cache, Pages):
+    elif isinstance(cache, Pages | Stack):
         (x_BTD, cache), _ = jax.lax.scan(lambda xc, layer: (block(layer, *xc), None), (x_BTD, cache), layers)
     elif isinstance(layers, tuple):
         new = []

@@ -24,7 +24,7 @@ from m2jax.models.params import Params
 from m2jax.sampler import cache as paged
 from m2jax.sampler.cache import Cache
 from m2jax.sampler.sampling import Knobs, sample, uniforms
-from m2jax.sharding import P, batch_spec, einsum, reshard, spec_of, split_axis, times
+from m2jax.sharding import P, batch_spec, einsum, reshard, split_axis, times
 
 
 @flax.struct.dataclass
@@ -128,7 +128,7 @@ def decode(
     if paged.is_ragged(cache):
         state, read_token, pages_of = _steps_in_pages(cfg, params, cache, rows)
     else:
-        state, read_token, pages_of = _steps_beside_past(cfg, params, cache, past_size, C, rows)
+        state, read_token, pages_of = _steps_after_past(cfg, params, cache, past_size, C, rows)
     row_BC = reshard(jnp.zeros((B, C)), batch_spec(2))
 
     def unfinished(carry: Any) -> jax.Array:
@@ -208,23 +208,34 @@ def score_tokens(
 copy_pages = jax.jit(paged.copy, donate_argnums=0)
 
 
-def _steps_beside_past(
+def _steps_after_past(
     cfg: ModelConfig, params: Params, cache: Cache, past_size: int, n_steps: int, rows: Rows
 ) -> Steps:
-    """The past is gathered once; the keys and values of the steps stand beside it, and go into the pages at the end."""
-    past = paged.per_layer(lambda c: paged.read(c, _first_pages(rows, cache, past_size)), cache)
+    """The past is gathered once, with room behind it for the keys and values of the steps, which go into the pages at
+    the end.
+    """
+    room = -(-n_steps // paged.page_size(cache))  # pages, of which page 0 takes the place
+    table_BN = jnp.pad(_first_pages(rows, cache, past_size), ((0, 0), (0, room)))
+    layers = paged.per_layer(lambda c: paged.read(c, table_BN), cache)
 
-    def read_token(own: Any, token_B1: jax.Array, step: jax.Array, done_B: jax.Array) -> tuple[jax.Array, Any]:
-        layers = paged.per_layer(lambda p, o: {"k_past": p["k"], "v_past": p["v"], **o}, past, own)
+    def read_token(layers: Any, token_B1: jax.Array, step: jax.Array, done_B: jax.Array) -> tuple[jax.Array, Any]:
         positions_B1 = (rows.length_B + step)[:, None]
-        attend = attention.decode(rows.length_B, step)
-        hidden_B1D, layers = forward(cfg, params, token_B1, positions_B1, attend, layers, ranks_BR=rows.ranks_BR)
-        return hidden_B1D, paged.per_layer(lambda layer: {"k": layer["k"], "v": layer["v"]}, layers)
+        attend = attention.decode(rows.length_B, past_size, step)
+        state = attention.Stack(**layers, layer=jnp.int32(0)) if isinstance(layers, dict) else layers
+        hidden_B1D, state = forward(cfg, params, token_B1, positions_B1, attend, state, ranks_BR=rows.ranks_BR)
+        return hidden_B1D, {"k": state.k, "v": state.v} if isinstance(layers, dict) else state
 
-    def pages_of(own: Any, made_B: jax.Array) -> Cache:
-        return paged.per_layer(lambda c, n: paged.write(c, n, rows.table_BN, rows.length_B, made_B), cache, own)
+    def pages_of(layers: Any, made_B: jax.Array) -> Cache:
+        def put(pages: Cache, layer: Cache) -> Cache:
+            new = {
+                "k": layer["k"][..., past_size : past_size + n_steps],
+                "v": layer["v"][..., past_size : past_size + n_steps, :],
+            }
+            return paged.write(pages, new, rows.table_BN, rows.length_B, made_B)
 
-    return paged.per_layer(lambda p: _columns(p, n_steps), past), read_token, pages_of
+        return paged.per_layer(put, cache, layers)
+
+    return layers, read_token, pages_of
 
 
 def _steps_in_pages(cfg: ModelConfig, params: Params, cache: Cache, rows: Rows) -> Steps:
@@ -292,10 +303,3 @@ def _logits(params: Params, hidden: jax.Array) -> jax.Array:
 
 def _first_pages(rows: Rows, cache: Cache, past_size: int) -> jax.Array:
     return rows.table_BN[:, : past_size // paged.page_size(cache)]
-
-
-def _columns(past: dict[str, jax.Array], n: int) -> dict[str, jax.Array]:
-    """Room for `n` new tokens beside a past."""
-    (B, K, H, _), spec = past["k"].shape, spec_of(past["k"])
-    shapes = {"k": (B, K, H, n), "v": (B, K, n, H)}
-    return {name: reshard(jnp.zeros(shape, past["k"].dtype), spec) for name, shape in shapes.items()}

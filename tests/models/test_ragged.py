@@ -75,9 +75,11 @@ def test_a_chunk_sees_what_extend_lets_it_see(kernel):
 def test_one_token_is_a_step_of_decode(kernel):
     for seed in range(3):
         c, past = case(seed, T=1), past_of(case(seed, T=1))
-        own = {"k": jnp.zeros((B, K, H, 1)), "v": jnp.zeros((B, K, 1, H))}
-        layer = {"k_past": past["k"], "v_past": past["v"], **own}
-        expected, _ = attention.decode(c.start, jnp.int32(0))(c.q, c.k, c.v, layer)
+        layer = {
+            "k": jnp.pad(past["k"], ((0, 0), (0, 0), (0, 0), (0, 1))),
+            "v": jnp.pad(past["v"], ((0, 0), (0, 0), (0, 1), (0, 0))),
+        }
+        expected, _ = attention.decode(c.start, past["k"].shape[-1], jnp.int32(0))(c.q, c.k, c.v, layer)
         out, _ = run_ragged(c, kernel)
         np.testing.assert_allclose(out[:-1], expected[:-1], atol=1e-5)
 

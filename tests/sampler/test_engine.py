@@ -36,7 +36,7 @@ SEED = 11
 
 
 def weights(layers: str, number: int = 0) -> params.Params:
-    tree = jax.tree.map(lambda w: 2 * w, params.init(CFG, jax.random.key(number), stacked=False))
+    tree = jax.tree.map(lambda w: 1.5 * w, params.init(CFG, jax.random.key(number), stacked=False))
     return params.stack_layers(tree) if layers == "scanned" else tree
 
 
