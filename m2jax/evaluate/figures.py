@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from m2jax.evaluate.stats import Scores, bootstrap_ci
 
