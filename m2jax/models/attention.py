@@ -285,6 +285,7 @@ def _write_column(
     if not isinstance(cache, Stack):
         k = write(cache["k"], k_BKH1, (zero, zero, zero, now))
         v = write(cache["v"], v_BK1H, (zero, zero, now, zero))
+        k, v = jax.lax.optimization_barrier((k, v))  # without it, XLA's CPU copies the arrays of a single row each step
         return {"k": k, "v": v}, k, v
     k = write(cache.k, k_BKH1[None], (cache.layer, zero, zero, zero, now))
     v = write(cache.v, v_BK1H[None], (cache.layer, zero, zero, now, zero))
