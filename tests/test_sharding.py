@@ -44,6 +44,8 @@ def placed(mesh: jax.sharding.Mesh, x: np.ndarray, *spec: str | tuple[str, ...] 
         ("bd,df->bf", (BATCH, "model"), ("model", "fsdp"), (BATCH, None)),
         ("bd,df->bf", (None, "model"), ("model", "fsdp"), (None, "fsdp")),
         ("bd,fd->bf", (BATCH, None), ("model", "fsdp"), (BATCH, "model")),
+        # a weight is gathered off both axes of its columns where the batch has one of them
+        ("bd,df->bf", (BATCH, None), (None, ("fsdp", "context")), (BATCH, None)),
         ("bd,df->bf", (None, None), (None, None), (None, None)),
     ],
 )

@@ -83,7 +83,6 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     path = names.resolve(config.model)
     cfg, tokenizer = read_config(path), load_tokenizer(path)
     s, g = config.sampling, config.grpo
-    policy.check_context(cfg, mesh, s.max_tokens, "config.sampling.max_tokens")
     sampling = Sampling(s.temperature, s.top_k, s.top_p, s.max_tokens, tuple(tokenizer.eos_ids))
     settings = grpo.Grpo(
         l_max=g.l_max or s.max_tokens,
@@ -99,6 +98,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
     heldout = heldout[: config.eval.cases or None]
     _check_batches(config, mesh)
+    policy.check_context(cfg, mesh, s.max_tokens, "config.sampling.max_tokens")
     serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
     shards = serving.shape["data"] * serving.shape["fsdp"]
     prompt_size, sizes = engine_sizes(config, tokenizer, [*train, *heldout], sampling.max_tokens, shards)

@@ -14,7 +14,7 @@ from m2jax import sharding
 from m2jax.data.packing import Packed
 from m2jax.models import params
 from m2jax.models.config import ModelConfig
-from m2jax.train import grpo, sft
+from m2jax.train import grpo, policy, sft
 
 CFG = ModelConfig("qwen2", vocab_size=64, d_model=32, d_mlp=48, n_layers=2, n_heads=8, n_kv_heads=4, d_head=8)
 N, T = 4, 48
@@ -77,3 +77,17 @@ def test_a_split_row_gives_the_numbers_of_one_device(shape: tuple[int, ...], kin
     with jax.set_mesh(mesh):
         got = loss_and_gradients(objective, jax.device_put(model(), layout), sharding.put_batch(mesh, make()))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), got, of_one_device(kind))
+
+
+@pytest.mark.parametrize(
+    ("context", "tokens", "said"),
+    [
+        (2, 4095, r"context 2 .* divide config\.data\.row_tokens 4095, and 16"),
+        (3, 4095, "context 3 .* and 16"),
+        (4, 4096, "4 key-value heads do not divide over model x context = 2 x 4 of config.mesh"),
+    ],
+)
+def test_what_cannot_be_split_is_named(context: int, tokens: int, said: str):
+    mesh = sharding.make_mesh((1, 1, 2, context), jax.devices()[: 2 * context])
+    with pytest.raises(ValueError, match=said):
+        policy.check_context(CFG, mesh, tokens, "config.data.row_tokens")
