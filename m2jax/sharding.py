@@ -1,8 +1,9 @@
 """The mesh and the layouts: logical axis -> mesh axis in one dataclass, and the one einsum that states its output's
 layout.
 
-The mesh has three axes, all explicit (`jax.sharding.AxisType.Explicit`): `data` (replicas), `fsdp` (parameters and
-batch split), `model` (heads, mlp and vocabulary split). A laptop has the mesh (1, 1, 1).
+The mesh has four axes, all explicit (`jax.sharding.AxisType.Explicit`): `data` (replicas), `fsdp` (parameters and
+batch split), `model` (heads, mlp and vocabulary split), `context` (parameters and the learner's rows split, these along
+their tokens). A laptop has the mesh (1, 1, 1); a fourth size that is not given is 1.
 
 Layouts flow with the arrays: a caller places parameters by `Rules` and the batch by `batch_spec`; inside the model
 `einsum` reads the layouts of its operands from their types and states that of its result, so the forward never names
@@ -24,17 +25,17 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 P = PartitionSpec
-AXES = ("data", "fsdp", "model")
+AXES = ("data", "fsdp", "model", "context")
 FEW_ROWS = 64  # what `times` takes for few
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """Logical axis of a parameter -> mesh axis (None: replicated). The defaults train with FSDP and tensor
+    """Logical axis of a parameter -> mesh axis, or several (None: replicated). The defaults train with FSDP and tensor
     parallelism.
     """
 
-    embed: str | None = "fsdp"
+    embed: str | tuple[str, ...] | None = ("fsdp", "context")
     vocab: str | None = "model"
     kv: str | None = "model"
     mlp: str | None = "model"
@@ -45,28 +46,35 @@ class Rules:
         return P(*(None if axis is None else getattr(self, axis) for axis in axes))
 
 
-def make_mesh(shape: tuple[int, int, int], devices: list[jax.Device] | None = None) -> Mesh:
-    """A mesh (data, fsdp, model) over all devices. ValueError where the product is not the number of devices.
+def full_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(data, fsdp, model) with a context of 1, or all four as they are. ValueError where there are more or fewer."""
+    if len(shape) not in (3, 4):
+        raise ValueError(f"mesh {tuple(shape)} must be the sizes of data, fsdp, model and, if wanted, context")
+    return (*shape, 1)[:4]
+
+
+def make_mesh(shape: tuple[int, ...], devices: list[jax.Device] | None = None) -> Mesh:
+    """A mesh (data, fsdp, model[, context]) over all devices. ValueError where the product is not their number.
 
     Over the CPUs of several processes, these must call it within 30 seconds of each other, see `_meet`.
     """
     devices = devices if devices is not None else jax.devices()
     if math.prod(shape) != len(devices):
         raise ValueError(
-            f"mesh {tuple(shape)} (data, fsdp, model) wants {math.prod(shape)} devices; there are {len(devices)}. "
-            "Set config.mesh so that the product of its three sizes is the number of devices."
+            f"mesh {tuple(shape)} (data, fsdp, model, context) wants {math.prod(shape)} devices; there are "
+            f"{len(devices)}. Set config.mesh so that the product of its sizes is the number of devices."
         )
-    mesh = jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Explicit,) * 3, devices=devices)
+    mesh = jax.make_mesh(full_shape(shape), AXES, axis_types=(AxisType.Explicit,) * len(AXES), devices=devices)
     if devices[0].platform == "cpu" and mesh.is_multi_process:
         _meet(mesh)
     return mesh
 
 
-def rearrange(mesh: Mesh, shape: tuple[int, int, int]) -> Mesh:
+def rearrange(mesh: Mesh, shape: tuple[int, ...]) -> Mesh:
     """Another mesh over the same devices in the same order, so that arrays go between them without a detour."""
     if math.prod(shape) != mesh.size:
         raise ValueError(f"a mesh {tuple(shape)} does not hold the {mesh.size} devices of {dict(mesh.shape)}")
-    return Mesh(mesh.devices.reshape(shape), AXES, axis_types=(AxisType.Explicit,) * 3)
+    return Mesh(mesh.devices.reshape(full_shape(shape)), AXES, axis_types=(AxisType.Explicit,) * len(AXES))
 
 
 def shardings(mesh: Mesh, logical_axes: Any, abstract: Any, rules: Rules) -> Any:
@@ -75,10 +83,11 @@ def shardings(mesh: Mesh, logical_axes: Any, abstract: Any, rules: Rules) -> Any
     def one(axes: tuple[str | None, ...], array: jax.ShapeDtypeStruct) -> NamedSharding:
         spec = rules.spec(axes)
         for axis, size, name in zip(axes, array.shape, spec, strict=True):
-            if name is not None and size % mesh.shape[name]:
+            parts = math.prod(mesh.shape[n] for n in _names(name))
+            if size % parts:
                 raise ValueError(
-                    f"the {axis!r} axis of size {size} does not divide over mesh axis {name!r} of size "
-                    f"{mesh.shape[name]}; choose another config.mesh"
+                    f"the {axis!r} axis of size {size} does not divide over mesh axis {name!r} of size {parts}; "
+                    "choose another config.mesh"
                 )
         return NamedSharding(mesh, spec)
 
@@ -93,6 +102,16 @@ def target() -> jax.sharding.AbstractDevice | None:
 def batch_spec(ndim: int) -> PartitionSpec:
     """The layout of a batch: its first axis over (data, fsdp), the rest replicated."""
     return P(("data", "fsdp"), *([None] * (ndim - 1)))
+
+
+def row_spec(ndim: int) -> PartitionSpec:
+    """The layout of a learner's rows [B, T, ...]: `batch_spec`, and T over context."""
+    return P(("data", "fsdp"), "context", *([None] * (ndim - 2)))
+
+
+def heads_spec(ndim: int) -> PartitionSpec:
+    """The layout of a learner's queries, keys and values [B, T, K, ...] in attention: rows whole, heads split."""
+    return P(("data", "fsdp"), None, ("model", "context"), *([None] * (ndim - 3)))
 
 
 def put_batch(mesh: Mesh, batch: Any) -> Any:
@@ -143,8 +162,8 @@ def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.
     """`jnp.einsum` of two arrays whose result keeps each dimension's layout, `x` first.
 
     A mesh axis that both operands use (the batch over `fsdp` and a weight's columns over `fsdp`) stays with `x`: the
-    weight is gathered, its gradient reduce-scattered. A contraction over an axis sharded on both sides is an
-    all-reduce. `dtype`: accumulate and return in it.
+    weight is gathered, off all axes of that dimension, and its gradient reduce-scattered. A contraction over an axis
+    sharded on both sides is an all-reduce. `dtype`: accumulate and return in it.
     """
     inputs, out = equation.split("->")
     left, right = inputs.split(",")
@@ -154,10 +173,8 @@ def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.
         for dim, names in zip(dims, spec_of(array), strict=True):
             if dim not in out or dim in layout:
                 continue
-            names = () if names is None else names if isinstance(names, tuple) else (names,)
-            kept = tuple(name for name in names if name not in taken)
-            taken.update(kept)
-            layout[dim] = kept if len(kept) > 1 else kept[0] if kept else None
+            layout[dim] = None if taken & {*_names(names)} else names
+            taken.update(_names(layout[dim]))
     return einsum_to(P(*(layout[dim] for dim in out)), equation, x, w, dtype)
 
 
@@ -238,15 +255,17 @@ def take_rows(table_VD: jax.Array, index: jax.Array) -> jax.Array:
 
 
 def take_positions(x_BTD: jax.Array, at_BK: jax.Array) -> jax.Array:
-    """`x` at some positions of each row: [B, K, D], laid out like `x`, whose T is not sharded."""
+    """`x` at some positions of each row: [B, K, D], laid out like `at_BK`. Rows that are split are gathered first."""
 
     def local(x: jax.Array, at: jax.Array) -> jax.Array:
         return jnp.take_along_axis(x, at[..., None], axis=1)
 
     if jax.sharding.get_abstract_mesh().empty:
         return local(x_BTD, at_BK)
-    spec = spec_of(x_BTD)
-    return jax.shard_map(local, in_specs=(spec, spec_of(at_BK)), out_specs=spec)(x_BTD, at_BK)
+    batch, _, model_dim = spec_of(x_BTD)
+    whole, at = P(batch, None, model_dim), spec_of(at_BK)
+    picked = jax.shard_map(local, in_specs=(whole, at), out_specs=P(*at, model_dim))
+    return picked(jax.reshard(x_BTD, whole), at_BK)
 
 
 def _meet(mesh: Mesh) -> None:
@@ -265,6 +284,11 @@ def _meet(mesh: Mesh) -> None:
     )
     ones = place(np.ones(mesh.size, np.float32), NamedSharding(mesh, P(AXES)))
     jax.block_until_ready(jax.jit(sums)(ones))
+
+
+def _names(axes: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The mesh axes of one dimension of a partition."""
+    return () if axes is None else axes if isinstance(axes, tuple) else (axes,)
 
 
 def _turn(x: jax.Array, dims: str, to: str) -> jax.Array:

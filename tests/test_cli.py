@@ -54,6 +54,7 @@ def test_command_that_cannot_be_says_why(
         ({"reward.normalisation": "zscore"}, ["'zscore'", "minmax"]),
         ({"reward.unchecked": "guess"}, ["'guess'", "'judge'", "'skip'"]),
         ({"mesh": (3, 5, 7)}, ["(3, 5, 7)", "config.mesh"]),
+        ({"mesh": (1, 1, 1, 8)}, ["(1, 1, 1, 8)", "context", "config.sampling.mesh"]),
         ({"steps": 0}, ["config.steps 0"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

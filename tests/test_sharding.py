@@ -44,6 +44,8 @@ def placed(mesh: jax.sharding.Mesh, x: np.ndarray, *spec: str | tuple[str, ...] 
         ("bd,df->bf", (BATCH, "model"), ("model", "fsdp"), (BATCH, None)),
         ("bd,df->bf", (None, "model"), ("model", "fsdp"), (None, "fsdp")),
         ("bd,fd->bf", (BATCH, None), ("model", "fsdp"), (BATCH, "model")),
+        # a weight is gathered off both axes of its columns where the batch has one of them
+        ("bd,df->bf", (BATCH, None), (None, ("fsdp", "context")), (BATCH, None)),
         ("bd,df->bf", (None, None), (None, None), (None, None)),
     ],
 )
@@ -147,9 +149,9 @@ def test_rules_lay_out_parameters(mesh):
         lambda s: jax.ShapeDtypeStruct(s, jnp.float32), shapes, is_leaf=lambda x: type(x) is tuple and type(x[0]) is int
     )
     got = sharding.shardings(mesh, axes, abstract, sharding.Rules())
-    assert got["embed"].spec == P("model", "fsdp")
+    assert got["embed"].spec == P("model", ("fsdp", "context"))
     assert got["layers"][0]["norm"].spec == P(None)
-    assert got["layers"][0]["out"].spec == P("model", None, "fsdp")
+    assert got["layers"][0]["out"].spec == P("model", None, ("fsdp", "context"))
     replicated = sharding.shardings(mesh, axes, abstract, sharding.Rules(None, None, None, None))
     assert all(set(s.spec) == {None} for s in jax.tree.leaves(replicated))
 
@@ -163,7 +165,8 @@ def test_an_axis_that_does_not_divide_is_named(mesh):
 def test_a_mesh_of_another_size_than_the_devices_is_refused():
     with pytest.raises(ValueError, match=r"\(3, 1, 1\).* wants 3 devices; there are 8.*config.mesh"):
         sharding.make_mesh((3, 1, 1), jax.devices()[:8])
-    assert dict(sharding.make_mesh((1, 2, 1), jax.devices()[:2]).shape) == {"data": 1, "fsdp": 2, "model": 1}
+    made = sharding.make_mesh((1, 2, 1), jax.devices()[:2])
+    assert dict(made.shape) == {"data": 1, "fsdp": 2, "model": 1, "context": 1}
 
 
 def test_batches_are_split_by_rows_and_scalars_are_whole(cube):

@@ -20,7 +20,7 @@ from m2jax.models.known import KNOWN
 from m2jax.sampler import cache, programs
 from m2jax.sampler.sampling import Knobs
 from m2jax.sampler.scheduler import Sizes
-from m2jax.train import grpo, optimizer, sft, step
+from m2jax.train import grpo, optimizer, policy, sft, step
 from m2jax.weights import names
 from m2jax.weights.load import read_config
 
@@ -57,6 +57,7 @@ def _plan_sft(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> 
     """Rows without a gap in which every token is trained on: a run's are no larger."""
     d, shards = config.data, mesh.shape["data"] * mesh.shape["fsdp"]
     n, M, T = d.rows_per_step // d.micro_rows, d.micro_rows, d.row_tokens
+    policy.check_context(cfg, mesh, T, "config.data.row_tokens")
     state, frozen, _ = _learner(cfg, config, mesh)
 
     def array(dtype: Any) -> jax.ShapeDtypeStruct:
@@ -97,6 +98,7 @@ def _learner(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> t
 
 
 def _plan_rl(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
+    policy.check_context(cfg, mesh, config.sampling.max_tokens, "config.sampling.max_tokens")
     serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
     shards = serving.shape["data"] * serving.shape["fsdp"]
     sizes = _sizes(config, shards)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import mesh_utils, topologies
 
-from m2jax.sharding import AXES
+from m2jax.sharding import AXES, full_shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +73,10 @@ class Torus:
         return len({self.slices[device] for device in group}) > 1
 
 
-def make_mesh(topology: str, shape: tuple[int, int, int], slices: int = 1) -> tuple[jax.sharding.Mesh, Torus, Chip]:
-    """The mesh (data, fsdp, model) over the chips of `slices` times `topology`, in which a -1 takes the chips that the
-    others leave. `shape` is that of one slice; `data` grows by the slices, outermost, so that only gradients cross.
+def make_mesh(topology: str, shape: tuple[int, ...], slices: int = 1) -> tuple[jax.sharding.Mesh, Torus, Chip]:
+    """The mesh (data, fsdp, model[, context]) over the chips of `slices` times `topology`, in which a -1 takes the
+    chips that the others leave. `shape` is that of one slice; `data` grows by the slices, outermost, so that only
+    gradients cross.
 
     ValueError where the topology is not known, the shape does not hold its chips, or libtpu is missing.
     """
@@ -88,9 +89,11 @@ def make_mesh(topology: str, shape: tuple[int, int, int], slices: int = 1) -> tu
         )
     sizes = tuple(int(side) for side in sides)
     known = -math.prod(shape) if -1 in shape else math.prod(shape)
-    shape = tuple(math.prod(sizes) // known if n == -1 else n for n in shape)
+    shape = tuple(math.prod(sizes) // known if n == -1 else n for n in full_shape(shape))
     if math.prod(shape) != math.prod(sizes):
-        raise ValueError(f"mesh {shape} (data, fsdp, model) does not hold the {math.prod(sizes)} chips of {topology}")
+        raise ValueError(
+            f"mesh {shape} (data, fsdp, model, context) does not hold the {math.prod(sizes)} chips of {topology}"
+        )
     wraps = _wraps(generation, sizes)
     devices = _devices(generation, sizes, wraps, slices)
     each = [

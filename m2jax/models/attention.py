@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from m2jax import sharding
 from m2jax.models import cudnn
-from m2jax.sharding import P, batch_spec, einsum, merge_axes, reshard, split_axis
+from m2jax.sharding import P, batch_spec, einsum, heads_spec, merge_axes, reshard, spec_of, split_axis
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 Cache = dict[str, jax.Array]
@@ -78,7 +78,7 @@ def packed(segments_BT: jax.Array, branches_BT: jax.Array | None = None) -> Atte
         probs = jax.nn.softmax(jnp.where(mask_BTS[:, None, None], scores, NEVER)).astype(v.dtype)
         return einsum("bkgts,bskh->btkgh", probs, v), cache
 
-    return attend
+    return _of_whole_rows(attend)
 
 
 def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Attend:
@@ -103,7 +103,7 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
         out_c = _branches(q[:, P:], _layout(k[:, P:], v[:, P:]), n_samples, prompt, prompt_length_B)
         return jnp.concatenate([out_p, out_c], axis=1), cache
 
-    return attend
+    return _of_whole_rows(attend)
 
 
 def group_positions(prompt_length_B: jax.Array, prompt_size: int, n_samples: int, size: int) -> jax.Array:
@@ -199,6 +199,20 @@ def ragged_paged_attention(*args: jax.Array, **settings: Any) -> jax.Array:
     from jax.experimental.pallas.ops.tpu import ragged_paged_attention as kernels
 
     return kernels.ragged_paged_attention(*args, **settings)
+
+
+def _of_whole_rows(attend: Attend) -> Attend:
+    """`attend` where rows may come split along T: devices exchange a part of the tokens of all heads for all tokens of
+    a part of the heads, and what comes out back again (DeepSpeed-Ulysses, arXiv 2309.14509).
+    """
+
+    def exchange(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
+        if spec_of(q)[1] is None:
+            return attend(q, k, v, cache)
+        out, cache = attend(*(reshard(x, heads_spec(x.ndim)) for x in (q, k, v)), cache)
+        return reshard(out, spec_of(q)), cache
+
+    return exchange
 
 
 def _write_and_attend(

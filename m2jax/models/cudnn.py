@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from m2jax import sharding
-from m2jax.sharding import P, batch_spec, reshard
+from m2jax.sharding import batch_spec, heads_spec, reshard
 
 
 def serves(d_head: int, dtype: Any) -> bool:
@@ -88,7 +88,7 @@ def _on_each_device(local: Callable[..., jax.Array], q: jax.Array, k: jax.Array,
     if jax.sharding.get_abstract_mesh().empty:
         return local(q, k, v, rows)
     args = q, k, v, rows
-    heads = [P(("data", "fsdp"), None, "model", *(None,) * (x.ndim - 3)) for x in (q, k, v)]
+    heads = [heads_spec(x.ndim) for x in (q, k, v)]
     specs = (*heads, batch_spec(rows.ndim))
     # check_vma: the kernel does not say over which mesh axes its result varies
     f = jax.shard_map(local, in_specs=specs, out_specs=heads[0], check_vma=False)

@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental.pallas.ops.tpu import splash_attention as splash
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask
 
-from m2jax.sharding import P, batch_spec, reshard, target
+from m2jax.sharding import batch_spec, heads_spec, reshard, target
 
 BLOCK = 1024  # queries, and keys, of a block: on v5p 1.4 times the kernel's rate at 512, by its compiled schedule
 BLOCK_V5E = 512  # more does not fit its vector memory
@@ -57,7 +57,7 @@ def attend(
     args = q, k, v, segments_BT
     if jax.sharding.get_abstract_mesh().empty:
         return local(*args)
-    heads = [P(("data", "fsdp"), None, "model", *(None,) * (x.ndim - 3)) for x in (q, k, v)]
+    heads = [heads_spec(x.ndim) for x in (q, k, v)]
     specs = (*heads, batch_spec(2))
     # check_vma: the kernel does not say over which mesh axes its result varies
     f = jax.shard_map(local, in_specs=specs, out_specs=heads[0], check_vma=False)

@@ -22,7 +22,7 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.decoder import forward, remat_policy, unembed
 from m2jax.models.logprobs import token_logprobs
 from m2jax.models.params import Params
-from m2jax.sharding import batch_spec, einsum, merge_axes, reshard, split_axis
+from m2jax.sharding import batch_spec, einsum, merge_axes, reshard, row_spec, split_axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,9 @@ def completion_logprobs(
     P_ = T - R * C
     positions = attention.group_positions(prompt_length, P_, R, C)
     attend = attention.group(prompt_length, P_, R)
-    hidden_NTD, _ = forward(cfg, params, tokens, positions, attend, remat=grpo.remat)
+    split = (reshard(x, row_spec(2)) for x in (tokens, positions))
+    hidden_NTD, _ = forward(cfg, params, *split, attend, remat=grpo.remat)
+    hidden_NTD = reshard(hidden_NTD, batch_spec(3))
     # a completion's first token is predicted by the prompt's last, the others by the one before
     at_end_NP = (jnp.arange(P_) == prompt_length[:, None] - 1).astype(hidden_NTD.dtype)
     last_ND = einsum("np,npd->nd", at_end_NP, hidden_NTD[:, :P_])
@@ -95,8 +97,10 @@ def completion_logprobs(
     # a row alone loses its layout where it is broadcast
     first_NRCD = reshard(jnp.broadcast_to(last_ND[:, None, None], (N, R, 1, last_ND.shape[-1])), batch_spec(4))
     before_NTD = merge_axes(jnp.concatenate([first_NRCD, own_NRCD[:, :, :-1]], axis=2), 1)
-    logp, entropy = token_logprobs(before_NTD, unembed(params), tokens[:, P_:], grpo.temperature)
-    return split_axis(logp, 1, (R, C)), split_axis(entropy, 1, (R, C))
+    before_NTD, targets = reshard(before_NTD, row_spec(3)), reshard(tokens[:, P_:], row_spec(2))
+    each = token_logprobs(before_NTD, unembed(params), targets, grpo.temperature)
+    logp, entropy = (split_axis(reshard(x, batch_spec(2)), 1, (R, C)) for x in each)
+    return logp, entropy
 
 
 def objective(

@@ -22,6 +22,20 @@ def check_layers(config: ConfigDict) -> None:
         raise ValueError(f"config.layers is {config.layers!r}; it must be 'unrolled' or 'scanned'")
 
 
+def check_context(cfg: ModelConfig, mesh: jax.sharding.Mesh, tokens: int, key: str) -> None:
+    """ValueError where rows made of parts of `tokens` (the value of `key`) cannot be split over the mesh's context. The
+    other parts of a row, prompts and trained tokens, are padded to multiples of 16.
+    """
+    context, model, K = mesh.shape["context"], mesh.shape["model"], cfg.n_kv_heads
+    if tokens % context or 16 % context:
+        raise ValueError(f"the context {context} of config.mesh must divide {key} {tokens}, and 16")
+    if K % (model * context):
+        raise ValueError(
+            f"the model's {K} key-value heads do not divide over model x context = {model} x {context} of config.mesh; "
+            "lower one of the two"
+        )
+
+
 def read_weights(config: ConfigDict, cfg: ModelConfig, path: Path, mesh: jax.sharding.Mesh) -> Params:
     """The float32 parameters at `path`, laid out over the mesh."""
     stacked = config.layers == "scanned"

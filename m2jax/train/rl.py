@@ -64,7 +64,7 @@ class Parts:
 
 
 def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
-    """The mesh of config.mesh = (data, fsdp, model); a -1 takes the devices the others leave."""
+    """The mesh of config.mesh = (data, fsdp, model[, context]); a -1 takes the devices the others leave."""
     shape = list(config.mesh)
     if shape.count(-1) == 1:
         rest = -int(np.prod(shape))
@@ -98,6 +98,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
     heldout = heldout[: config.eval.cases or None]
     _check_batches(config, mesh)
+    policy.check_context(cfg, mesh, s.max_tokens, "config.sampling.max_tokens")
     serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
     shards = serving.shape["data"] * serving.shape["fsdp"]
     prompt_size, sizes = engine_sizes(config, tokenizer, [*train, *heldout], sampling.max_tokens, shards)
@@ -333,6 +334,11 @@ def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     ):
         if n < 1 or n % split:
             raise ValueError(f"config.{key} is {n}; it must be a multiple of data x fsdp = {split} of the mesh")
+    if mesh.shape["context"] > 1 and not config.sampling.mesh:
+        raise ValueError(
+            f"config.mesh {tuple(config.mesh)} splits rows over context, where the sampler has no work to split: give "
+            "config.sampling.mesh (data, fsdp, model)"
+        )
     if config.checkpoint.rollout_seconds < 0:
         raise ValueError(
             f"config.checkpoint.rollout_seconds is {config.checkpoint.rollout_seconds}; give seconds, or 0 for never"

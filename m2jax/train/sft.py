@@ -33,6 +33,7 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.decoder import forward, remat_policy, unembed
 from m2jax.models.logprobs import token_logprobs
 from m2jax.models.params import Params
+from m2jax.sharding import batch_spec, reshard, row_spec
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train import optimizer, policy
 from m2jax.train.loop import Metrics, Stage
@@ -74,8 +75,12 @@ class Parts:
 def token_logps(cfg: ModelConfig, remat: str, params: Params, rows: Packed) -> tuple[jax.Array, jax.Array]:
     """Log-probability of each target, and the entropy where it is predicted: float32 [N, K] in nats."""
     attend = attention.packed(rows.segments, rows.branches)
-    hidden_NTD, _ = forward(cfg, params, rows.tokens, rows.positions, attend, remat=remat)
-    return token_logprobs(sharding.take_positions(hidden_NTD, rows.at), unembed(params), rows.targets)
+    tokens, positions, at, targets = (
+        reshard(x, row_spec(2)) for x in (rows.tokens, rows.positions, rows.at, rows.targets)
+    )
+    hidden_NTD, _ = forward(cfg, params, tokens, positions, attend, remat=remat)
+    logp, entropy = token_logprobs(sharding.take_positions(hidden_NTD, at), unembed(params), targets)
+    return reshard(logp, batch_spec(2)), reshard(entropy, batch_spec(2))
 
 
 def objective(
@@ -111,6 +116,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     _check_rows(config, mesh)
     path = names.resolve(config.model)
     cfg, tokenizer = read_config(path), load_tokenizer(path)
+    policy.check_context(cfg, mesh, config.data.row_tokens, "config.data.row_tokens")
     train, heldout = (_side(tokenizer, chats, config.data.row_tokens) for chats in read_chats(config))
     N = config.data.rows_per_step
     if len(train.rows) < N:

@@ -58,7 +58,7 @@ def test_a_supervised_plan_lowers_and_holds_what_is_trained():
         ("v9:2x2", (1, -1, 1), "'v9:2x2' is not known"),
         ("v5p", (1, -1, 1), "'v5p' is not known"),
         ("v5e:2x0", (1, -1, 1), "'v5e:2x0' is not known"),
-        ("v5p:4x4x4", (1, 32, 1), r"mesh \(1, 32, 1\) .* the 64 chips of v5p:4x4x4"),
+        ("v5p:4x4x4", (1, 32, 1), r"mesh \(1, 32, 1, 1\) .* the 64 chips of v5p:4x4x4"),
         ("v5e:2x4", (3, -1, 1), "the 8 chips"),
     ],
 )

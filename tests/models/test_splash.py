@@ -23,6 +23,7 @@ def inputs(T: int) -> list[jax.Array]:
 
 def out_and_gradients(attend: attention.Attend, T: int, counts_BT: np.ndarray) -> tuple:
     *qkv, toward = inputs(T)
+    qkv = [sharding.reshard(x, sharding.row_spec(x.ndim)) for x in qkv]
     weights = toward * counts_BT[..., None, None, None]  # padding's own outputs have no meaning
 
     def value(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple:
@@ -33,7 +34,9 @@ def out_and_gradients(attend: attention.Attend, T: int, counts_BT: np.ndarray) -
     return out * counts_BT[..., None, None, None], gradients
 
 
-@pytest.mark.parametrize(("mesh", "fused"), [(None, False), ((2, 1, 2), True)], ids=["two kernels", "fused, on a mesh"])
+@pytest.mark.parametrize(
+    ("mesh", "fused"), [(None, False), ((2, 1, 1, 2), True)], ids=["two kernels", "fused, rows split"]
+)
 def test_the_kernel_is_the_reference(monkeypatch, mesh, fused):
     """A group of two completions of 70 tokens after prompts of 33 and 48, and packed segments."""
     P, R, C = 48, 2, 70

@@ -180,7 +180,9 @@ def test_a_step_without_any_signal_changes_nothing(tokenizer: Tokenizer, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("shape", "want"), [((1, -1, 1), (1, 8, 1)), ((-1, 2, 2), (2, 2, 2)), ((2, 2, 2), (2, 2, 2))], ids=str
+    ("shape", "want"),
+    [((1, -1, 1), (1, 8, 1, 1)), ((-1, 2, 2), (2, 2, 2, 1)), ((2, 2, 2), (2, 2, 2, 1)), ((1, -1, 1, 4), (1, 2, 1, 4))],
+    ids=str,
 )
 def test_a_mesh_size_of_minus_one_takes_the_devices_that_are_left(shape, want):
     assert tuple(rl.make_mesh(ConfigDict({"mesh": shape})).shape.values()) == want
