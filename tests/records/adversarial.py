@@ -53,6 +53,8 @@ if __name__ == "__main__":
     for kind, (right, n) in found.items():
         print(f"{'no identifier, kept' if kind == NOTHING else kind}: {right}/{n}")
     right, n = map(sum, zip(*(v for k, v in found.items() if k != NOTHING), strict=True))
-    print(f"recall {right / n:.3f} of {n}; false alarms {1 - found[NOTHING][0] / found[NOTHING][1]:.3f} of {found[NOTHING][1]}")
+    print(
+        f"recall {right / n:.3f} of {n}; false alarms {1 - found[NOTHING][0] / found[NOTHING][1]:.3f} of {found[NOTHING][1]}"
+    )
     if "--list" in sys.argv:
         print(*(f"{k} | {t}" for k, t in sentences(Path(sys.argv[1])) if not is_right(k, t)), sep="\n")
