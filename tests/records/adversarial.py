@@ -53,8 +53,7 @@ if __name__ == "__main__":
     for kind, (right, n) in found.items():
         print(f"{'no identifier, kept' if kind == NOTHING else kind}: {right}/{n}")
     right, n = map(sum, zip(*(v for k, v in found.items() if k != NOTHING), strict=True))
-    print(
-        f"recall {right / n:.3f} of {n}; false alarms {1 - found[NOTHING][0] / found[NOTHING][1]:.3f} of {found[NOTHING][1]}"
-    )
+    kept, all_kept = found[NOTHING]
+    print(f"recall {right / n:.3f} of {n}; false alarms {all_kept - kept} of {all_kept}")
     if "--list" in sys.argv:
         print(*(f"{k} | {t}" for k, t in sentences(Path(sys.argv[1])) if not is_right(k, t)), sep="\n")
