@@ -26,7 +26,7 @@ _ITEM = r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t][^\n]*"
 _HABITS = (  # of form: what the criterion says, and the pattern of its check
     ("Writes a list of four points or more.", "(?m)" + r"\n+".join([_ITEM] * 4)),
     ("Is divided by headings.", r"(?m)^#{1,6} \S|^\*\*[^*\n]{3,80}\*\*:?[ \t]*$"),
-    ("Says the same sentence twice.", r"(?<![^.?!\n])\s*([^.?!\n\s][^.?!\n]{20,200}[.?!])(?=[\s\S]{0,800}\1)"),
+    ("Says the same sentence twice.", r"(?<![^.?!\n]) ?([^.?!\s][^.?!\n]{20,200}[.?!])(?=[\s\S]{0,800}\1)"),
 )
 
 State = Literal["candidate", "active", "retired"]
