@@ -30,8 +30,8 @@ class Move:
 
 
 def moves(record: Record, seed: int, rounds: int) -> tuple[Move, ...]:
-    """The doctor's part of a consultation with a patient of the clinic: `rounds` messages, at least 2, of which the last
-    one ends it. Questions go from the open to the single, one in four about what is private. ValueError for fewer.
+    """The doctor's part of a consultation with a patient of the clinic: `rounds` messages, at least 2; the last
+    ends it. Questions go from the open to the single, one in four about what is private. ValueError for fewer.
     """
     if rounds < 2:
         raise ValueError(f"rounds is {rounds}; a consultation has an opening and an end, so at least 2")
