@@ -108,9 +108,11 @@ def _sign(text: str) -> bool:
 
 
 def _agree(fact: str, sentence: str) -> bool:
-    """The same sign, and no other side where the fact names one."""
+    """The same sign as a part of the fact that it shares words with, and no other side where the fact names one."""
+    words = _stems(sentence)
+    parts = [part for part in re.split(r"[;,]", fact) if _stems(part) & words] or [fact]
     sides = [set(re.findall(r"\b(?:left|right)\b", text.lower())) for text in (fact, sentence)]
-    return _sign(fact) == _sign(sentence) and (len(sides[0]) != 1 or not sides[1] - sides[0])
+    return any(_sign(part) == _sign(sentence) for part in parts) and (len(sides[0]) != 1 or not sides[1] - sides[0])
 
 
 def _figures(text: str) -> frozenset[str]:

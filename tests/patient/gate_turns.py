@@ -241,6 +241,7 @@ def templated() -> list[tuple[str, bool]]:
     over = [(f"{s.format(d=d)} {plan}", True) for d in DIAGNOSES for s in SAYS for plan in PLANS]
     return over + [(unsure.format(d=d), False) for d in DIAGNOSES for unsure in UNSURE]
 
+
 # Written before the rules were mended on the scripted doctor's wordings, and run twice: before (docs/log.md) and after.
 LAST_STOP = (
     "From all that I gather you are dealing with a kidney stone. Painkillers, plenty of fluid, and a urologist if it does not pass within two weeks.",
