@@ -125,7 +125,7 @@ def _runs(sentences: Sequence[str]) -> list[list[int]]:
     for i, sentence in enumerate(sentences):
         if len(sentence.split()) > SHORT:
             runs.append([])
-        elif re.search(r"[^\W\d_]", sentence) and (runs[-1] or not spoken[i]):  # begins with a fragment
+        elif re.search(r"\w(?![.)]?$)|[^\W\d]", sentence) and (runs[-1] or not spoken[i]):  # begins with a fragment
             runs[-1].append(i)
     return [run for run in runs if sum(spoken[i] for i in run) < 0.5 * len(run)]
 
