@@ -1,0 +1,27 @@
+"""The verifier's own figures: python launch/eval.py --config=configs/eval_verifier.py[:cpu|:smoke] [--json]
+
+Preset `cpu` (the default): SmolLM2-135M with the package's adapters on two cores. `smoke`: a minute.
+"""
+
+from ml_collections import ConfigDict
+
+PRESETS = ("cpu", "smoke")
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """See the module."""
+    preset = preset or "cpu"
+    if preset not in PRESETS:
+        raise ValueError(f"configs/eval_verifier.py has no preset {preset!r}; it has {', '.join(PRESETS)}")
+    c = ConfigDict()
+    c.preset = preset
+    c.model = "smollm2-135m-instruct"
+    c.parts = ("generator", "attacks", "grader", "physicians", "patient")
+    c.temperature, c.max_tokens = 0.7, 64  # of what the patient says
+    c.rounds = 4  # messages of the doctor
+    c.data = ConfigDict({"k_qa": ""})  # folder of K-QA (github.com/Itaymanes/K-QA); "" leaves its part out
+    # records of each part: consultations, replies, pairs (0: all), slices, replies of a class
+    c.n = ConfigDict({"patient": 200, "grader": 60, "physicians": 0, "generator": 100, "attacks": 30})
+    if preset == "smoke":
+        c.n = ConfigDict({"patient": 4, "grader": 4, "physicians": 8, "generator": 10, "attacks": 2})
+    return c
