@@ -18,6 +18,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c.model = "smollm2-135m-instruct"
     c.parts = ("generator", "attacks", "grader", "physicians", "patient")
     c.temperature, c.max_tokens = 0.7, 64  # of what the patient says
+    c.longest = 1536  # tokens of a prompt and what is made of it; a judge's question about a longer reply is cut
     c.rounds = 4  # messages of the doctor
     c.data = ConfigDict({"k_qa": ""})  # folder of K-QA (github.com/Itaymanes/K-QA); "" leaves its part out
     # records of each part: consultations, replies, pairs (0: all), slices, replies of a class

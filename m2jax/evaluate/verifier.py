@@ -33,7 +33,7 @@ from m2jax.weights import names
 from m2jax.weights.load import read_config
 
 SEED = 9_000_000  # of cases that are attacked
-LONGEST = 1536  # tokens of a judge's question about an overlong reply, which is cut to fit
+SUFFIX = 128  # tokens that a judge's question has after its prefix, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +54,11 @@ def start(config: ConfigDict) -> Verifier:
     cfg = read_config(names.resolve(config.model))
     served = [name for name in adapters.shipped() if adapters.card(name)["model"] == config.model]
     loaded = {name: adapters.load_adapter(name, cfg, stacked=False) for name in served}
-    engine, tokenizer = serving.serve(config.model, loaded, config.temperature, config.max_tokens, LONGEST, slots=16)
+    engine, tokenizer = serving.serve(
+        config.model, loaded, config.temperature, config.max_tokens, config.longest, slots=16
+    )
     who = {name: name if name in served else "start" for name in adapters.NAMES}
-    judge = Judge(tokenizer, who["grader"], max_prefix=LONGEST - 128)
+    judge = Judge(tokenizer, who["grader"], max_prefix=config.longest - SUFFIX)
     of_claims = Judge(tokenizer, "factual") if "factual" in served else None
     units = Units(tokenizer, who["affective"], who["factual"], of_claims, config.rounds + 1, config.max_tokens)
     return Verifier(engine, tokenizer, judge, units, config)
