@@ -1,6 +1,6 @@
 """RL stage 2: rubric rewards (paper section 5), on the bundled patient questions or your own.
 
-    python launch/train.py --config=configs/rl_stage2.py[:preset] [--config.grpo.lr=2e-6 ...] [--workdir=runs/mine]
+    python launch/train.py --config=configs/rl_stage2.py[:preset] [--config.optimizer.lr=2e-6 ...] [--workdir=runs/mine]
 
 Presets: `smoke` (a minute or two, for tests), `cpu` (the demo: SmolLM2-135M on two cores, about ten minutes), `chip`
 (one GPU or TPU chip), `0.5b` (Qwen2.5-0.5B on one chip of 16 GB), `7b` (Qwen2.5-7B with an adapter on eight v5e or v6e
@@ -34,7 +34,7 @@ def base() -> ConfigDict:
     c.steps = 100
     c.mesh = (1, -1, 1)  # data, fsdp, model; -1: the devices the others leave
     c.layers = "scanned"  # "unrolled" decodes faster on a CPU
-    c.dtype = "bfloat16"  # of compute; trained weights and moments are float32
+    c.dtype = "bfloat16"  # of compute; trained weights are float32
 
     c.data = ConfigDict()
     c.data.path = ""  # JSONL of cases (README); empty: the bundled questions
@@ -52,10 +52,6 @@ def base() -> ConfigDict:
     c.sampling.mesh = ()  # (data, fsdp, model) of the same devices for the sampler; (): as for the learner
 
     c.grpo = ConfigDict()
-    c.grpo.lr = 1e-6
-    c.grpo.warmup_steps = 10
-    c.grpo.weight_decay = 0.1
-    c.grpo.clip_norm = 1.0
     c.grpo.eps_low = 0.2
     c.grpo.eps_high = 0.28
     c.grpo.l_max = 0  # the constant divisor, in tokens; 0: sampling.max_tokens
@@ -64,6 +60,14 @@ def base() -> ConfigDict:
     c.grpo.row_samples = 0  # samples that share a row with one copy of their prompt; 0: all of a group
     c.grpo.micro_groups = 1  # rows whose gradients are computed at once
     c.grpo.remat = "none"  # or "full", or activations that are kept: see decoder.KEPT
+
+    c.optimizer = ConfigDict()
+    c.optimizer.lr = 1e-6
+    c.optimizer.warmup_steps = 10
+    c.optimizer.weight_decay = 0.1
+    c.optimizer.clip_norm = 1.0
+    c.optimizer.moments = "float32"  # of what they are kept: "bfloat16" halves them
+    c.optimizer.offload = False  # the moments wait in the host's memory between updates
 
     c.xla_flags = ()  # name=value, for the compilation of the update on TPUs
 
@@ -113,12 +117,12 @@ def cpu(c: ConfigDict) -> None:
     c.sampling.temperature = 0.8  # at 1.0 so small a model wanders off within a sentence
     c.lora.rank = 16  # a third less to compute than all parameters, and checkpoints of 60 MB
     c.lora.alpha = 32.0
-    c.grpo.lr = 2e-3  # of an adapter
-    c.grpo.warmup_steps = 2
+    c.optimizer.lr = 2e-3  # of an adapter
+    c.optimizer.warmup_steps = 2
 
 
 def chip(c: ConfigDict) -> None:
-    c.grpo.lr = 5e-6
+    c.optimizer.lr = 5e-6
     c.grpo.micro_groups = 2
     c.grpo.remat = "full"
 
@@ -126,7 +130,7 @@ def chip(c: ConfigDict) -> None:
 def chip_small(c: ConfigDict) -> None:
     chip(c)
     c.model = "hf:Qwen/Qwen2.5-0.5B-Instruct"
-    c.lora.rank, c.lora.alpha, c.grpo.lr = 32, 64.0, 1e-4
+    c.lora.rank, c.lora.alpha, c.optimizer.lr = 32, 64.0, 1e-4
     c.sampling.slots = 64
     c.grpo.micro_groups, c.grpo.row_samples = 1, 8
 
@@ -134,7 +138,7 @@ def chip_small(c: ConfigDict) -> None:
 def slice_7b(c: ConfigDict) -> None:
     chip(c)
     c.model = "hf:Qwen/Qwen2.5-7B-Instruct"
-    c.lora.rank, c.lora.alpha, c.grpo.lr = 32, 64.0, 1e-4
+    c.lora.rank, c.lora.alpha, c.optimizer.lr = 32, 64.0, 1e-4
     c.sampling.mesh = (2, 1, 4)  # a copy of the weights over four chips each
     c.sampling.slots, c.sampling.cache_tokens = 64, 64 * 2048
     c.sampling.max_tokens = 1024

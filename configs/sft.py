@@ -34,7 +34,7 @@ def base() -> ConfigDict:
     c.steps = 0  # 0: as many as the epochs take
     c.mesh = (1, -1, 1)  # data, fsdp, model and, where rows are split, context; -1: the devices the others leave
     c.layers = "scanned"  # "unrolled" is faster on a CPU
-    c.dtype = "bfloat16"  # of compute; trained weights and moments are float32
+    c.dtype = "bfloat16"  # of compute; trained weights are float32
     c.remat = "full"  # what of a layer is recomputed: "none", "full", or activations that are kept (decoder.KEPT)
     c.xla_flags = ()  # name=value, for the compilation of the update on TPUs
 
@@ -52,6 +52,8 @@ def base() -> ConfigDict:
     c.optimizer.warmup_steps = 20
     c.optimizer.weight_decay = 0.1
     c.optimizer.clip_norm = 1.0
+    c.optimizer.moments = "float32"  # of what they are kept: "bfloat16" halves them
+    c.optimizer.offload = False  # the moments wait in the host's memory between updates
 
     c.lora = ConfigDict()
     c.lora.rank = 0  # 0: all parameters are trained

@@ -19,7 +19,9 @@ from m2jax.outside.endpoint import EndpointDown
 from m2jax.report.html import write_report
 from m2jax.train import loop, rl, sft
 
-FREE = ("steps", "checkpoint", "command", "mesh", "sampling.mesh")  # what may change when a run goes on
+FREE = (  # what may change when a run goes on
+    "steps", "checkpoint", "command", "mesh", "sampling.mesh", "optimizer.moments", "optimizer.offload",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,27 @@ def test_state_comes_back_bit_by_bit_and_the_newest_stay(files: tuple[Path, Path
         load_params(tmp_path, 1)
 
 
+@pytest.mark.parametrize("there", [("float32", True), ("bfloat16", False), ("bfloat16", True)], ids=str)
+def test_moments_come_back_as_the_run_now_keeps_them(files: tuple[Path, Path], tmp_path: Path, there: tuple) -> None:
+    """From float32 on the device to something less, and back."""
+    weights = load(files[0], stacked=True, dtype="float32")[1]
+    ways = [TX, optimizer.make(optimizer.Optimizer(moments=there[0], offload=there[1])), TX]
+    like = [jax.tree.map(np.asarray, init_state(weights, tx)) for tx in ways]  # for the dtypes
+    state = _noise(init_state(weights, TX), seed=1)
+    want = jax.tree.map(lambda x, small: x.astype(small.dtype).astype(x.dtype), state, like[1])
+    checkpoints = Checkpoints(tmp_path)
+    for step, tx in enumerate(ways):
+        if step:
+            state, _ = checkpoints.restore(step, init_state(jax.tree.map(jax.numpy.copy, weights), tx))
+        moments = jax.tree.leaves(state.opt_state[1][0].nu)
+        assert {m.sharding.memory_kind for m in moments} == {"pinned_host" if step == 1 and there[1] else "device"}
+        assert {str(m.dtype) for m in moments} == {there[0] if step == 1 else "float32"}
+        checkpoints.save(step + 1, state, {})
+        checkpoints.wait()
+    checkpoints.close()
+    jax.tree.map(_assert_same_bits, want, state)
+
+
 @pytest.mark.parametrize("layers", ["unrolled", "scanned"])
 def test_load_params_gives_what_was_trained(files: tuple[Path, Path], tmp_path: Path, layers: str) -> None:
     weights = load(files[0], stacked=layers == "scanned", dtype="float32")[1]

@@ -22,7 +22,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     ("flags", "said"),
     [
         (["--config=configs/rl_stage2.py:huge"], ["'huge'", "smoke, cpu, chip"]),
-        ([SMOKE, "--config.grpo.lrr=1"], ["lrr", '"lr"']),
+        ([SMOKE, "--config.optimizer.lrr=1"], ["lrr", '"lr"']),
         ([SMOKE, "--config.steps=abc"], ["--config.steps", "'abc'"]),
         ([SMOKE, "steps=3"], ["'steps=3'", "--config.key=value"]),
         ([], ["--config"]),

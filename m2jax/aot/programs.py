@@ -196,7 +196,7 @@ def _lower_init(config: ConfigDict, mesh: jax.sharding.Mesh, state: step.TrainSt
     """The optimiser's moments, where the training state wants them."""
     where = jax.tree.map(lambda x: x.sharding, state.opt_state)
     with jax.set_mesh(mesh):
-        return jax.jit(_optimizer(config).init, out_shardings=where).lower(state.trained)
+        return jax.jit(optimizer.make(optimizer.read(config, mesh)).init, out_shardings=where).lower(state.trained)
 
 
 def _lower_update(
@@ -204,7 +204,8 @@ def _lower_update(
 ) -> jax.stages.Lowered:
     count = jax.ShapeDtypeStruct((), jnp.int32, sharding=jax.NamedSharding(mesh, sharding.P()))
     with jax.set_mesh(mesh):
-        train_step = step.make_step(objective, _optimizer(config), jnp.dtype(config.dtype))
+        tx = optimizer.make(optimizer.read(config, mesh))
+        train_step = step.make_step(objective, tx, jnp.dtype(config.dtype))
         return train_step.lower(state, frozen, batch, count)
 
 
@@ -264,19 +265,17 @@ def _lower_sampler(
         return programs.decode.lower(cfg, weights, kv, past, sizes.burst, rows, draws, seed, enough)
 
 
-def _optimizer(config: ConfigDict) -> Any:
-    g = config.optimizer if config.get("stage") == "sft" else config.grpo
-    return optimizer.make(optimizer.Optimizer(g.lr, g.warmup_steps, g.weight_decay, g.clip_norm))
-
-
 def _state(config: ConfigDict, trained: Any, mesh: jax.sharding.Mesh) -> step.TrainState:
     """The abstract training state; moments have the layout of what they follow."""
-    moments = jax.eval_shape(_optimizer(config).init, trained)
+    settings = optimizer.read(config, mesh)
+    moments = jax.eval_shape(optimizer.make(settings).init, trained)
     whole = jax.NamedSharding(mesh, sharding.P())
 
     def placed(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        where = x.sharding if x.ndim and x.sharding is not None else whole
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=jax.NamedSharding(mesh, where.spec))
+        if not x.ndim:
+            return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole)
+        where = jax.NamedSharding(mesh, x.sharding.spec, memory_kind=optimizer.HOST if settings.offload else None)
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
 
     count = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
     return step.TrainState(count, trained, jax.tree.map(placed, moments))
@@ -297,9 +296,11 @@ def options(config: ConfigDict, name: str) -> dict[str, str] | None:
 
 
 def bytes_per_device(tree: Any) -> int:
-    """What a tree of abstract arrays takes on one device."""
+    """What a tree of abstract arrays takes on one device; what waits in the host's memory takes nothing."""
     total = 0
     for x in jax.tree.leaves(tree):
+        if x.sharding.memory_kind == optimizer.HOST:
+            continue
         size = x.dtype.itemsize
         for n in x.sharding.shard_shape(x.shape):
             size *= n

@@ -92,7 +92,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         tis_cap=g.tis_cap or None,
         remat=g.remat,
     )
-    tx = optimizer.make(optimizer.Optimizer(g.lr, g.warmup_steps, g.weight_decay, g.clip_norm))
+    tx = optimizer.make(optimizer.read(config, mesh))
     reward = Reward(config.reward.normalisation, config.reward.length_threshold, config.reward.length_scale)
     skip = config.reward.unchecked == "skip"
     train, heldout = case_data.load(config.data.path, skip_unchecked=skip)

@@ -126,9 +126,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         )
     most = max(packing.trained_tokens(s.segments, row) for s in (train, heldout) for row in s.rows)
     steps = config.steps or math.ceil(config.epochs * len(train.rows) / N)
-    o = config.optimizer
-    settings = optimizer.Optimizer(o.lr, o.warmup_steps, o.weight_decay, o.clip_norm, fall_steps=steps)
-    tx = optimizer.make(settings)
+    tx = optimizer.make(optimizer.read(config, mesh, fall_steps=steps))
 
     weights, frozen = policy.read_weights(config, cfg, path, mesh), None
     trained = weights

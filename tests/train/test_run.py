@@ -90,11 +90,11 @@ def test_sigterm_saves_the_step_in_flight_and_says_so(runs: Runs) -> None:
 
 def test_other_values_are_refused_and_nothing_changes(files: tuple[Path, Path], runs: Runs) -> None:
     before = _contents(runs.whole)
-    config = tiny_run.config(*files, **{"steps": STEPS, "grpo.lr": 1e-3, "seed": 1})
+    config = tiny_run.config(*files, **{"steps": STEPS, "optimizer.lr": 1e-3, "seed": 1})
     with pytest.raises(SystemExit) as error:
         training.run(config, runs.whole)
     assert isinstance(error.value.code, str)  # what Python prints, and exits with 1
-    assert "grpo.lr, seed" in error.value.code and str(runs.whole) in error.value.code
+    assert "optimizer.lr, seed" in error.value.code and str(runs.whole) in error.value.code
     assert _contents(runs.whole) == before
 
 
@@ -124,7 +124,7 @@ def test_record_summary_and_report(runs: Runs) -> None:
 def test_step_that_is_not_finite_stops_the_run(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = tiny_run.config(*files, **{"steps": 4, "grpo.lr": 1e30})
+    config = tiny_run.config(*files, **{"steps": 4, "optimizer.lr": 1e30})
     with tiny_run.one_device(monkeypatch), pytest.raises((SystemExit, FloatingPointError), match="in step 1"):
         training.run(config, tmp_path / "run")
     assert [row["step"] for row in read_metrics(tmp_path / "run")] == [0, 1]  # the step's line is there to look at
@@ -136,7 +136,7 @@ def test_step_that_is_not_finite_stops_the_run(
 def test_adapter_with_minibatches_and_importance_weights_goes_on_too(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = {"lora.rank": 2, "grpo.minibatches": 2, "grpo.tis_cap": 2.0, "grpo.lr": 3e-2, "grpo.remat": "full"}
+    values = {"lora.rank": 2, "grpo.minibatches": 2, "grpo.tis_cap": 2.0, "optimizer.lr": 3e-2, "grpo.remat": "full"}
     values |= {"layers": "scanned", "checkpoint.every": 2}
     whole, longer = tmp_path / "whole", tmp_path / "longer"
     with tiny_run.one_device(monkeypatch):

@@ -47,8 +47,8 @@ VALUES = {
     "sampling.temperature": 1.0,
     "lora.rank": 0,
     "lora.alpha": 16.0,
-    "grpo.lr": 3e-3,
-    "grpo.warmup_steps": 1,
+    "optimizer.lr": 3e-3,
+    "optimizer.warmup_steps": 1,
     "eval.cases": 2,
 }
 PAYS = {"two vowels in a row": "[aeiou]{2}", "a digit": "[0-9]", "a letter t": "t", "a letter s": "s"}
