@@ -19,6 +19,7 @@ from m2jax.evaluate.agreement import agreement, agreement_figures, kappa
 from m2jax.evaluate.attacks import ATTACKS, honest_reply
 from m2jax.evaluate.figures import Figure, figure
 from m2jax.evaluate.generated import generator_figures
+from m2jax.evaluate.lures import lure_figures
 from m2jax.evaluate.patient import patient_figures
 from m2jax.evaluate.physicians import physician_figures
 from m2jax.patient.simulate import Units
@@ -77,6 +78,10 @@ def _patient(v: Verifier, tell: Callable[[str], None]) -> list[Figure]:
     return patient_figures(v.engine, v.units, v.config.n.patient, v.config.rounds)
 
 
+def _lures(v: Verifier, tell: Callable[[str], None]) -> list[Figure]:
+    return lure_figures(v.engine, v.units, v.config.n.lures)
+
+
 def _grader(v: Verifier, tell: Callable[[str], None]) -> list[Figure]:
     replies = roles.sampled_replies(v.config.n.grader)
     given = roles.against_checks(v.engine, v.tokenizer, v.judge.role, replies)
@@ -123,5 +128,6 @@ PARTS: dict[str, Callable[[Verifier, Callable[[str], None]], list[Figure]]] = {
     "attacks": _attacks,
     "grader": _grader,
     "physicians": _physicians,
+    "lures": _lures,
     "patient": _patient,
 }
