@@ -4,7 +4,8 @@ Reference: all that the clinic knows of the patient's condition and would reward
 (`reference_of`), written from the condition's data: which questions discriminate, how urgent it is, red flags,
 management, what to avoid. Generated: what `make_rubric` makes of the record alone (`knowledge_from`), which knows
 nothing of the condition but its name, as for a record from outside. The two read different sources, so agreement is not
-given; they share the wording of patterns (`phrases`) and, of a finding that both know, its cues.
+given; they share the wording of patterns (`phrases`), of a finding that both know its cues, and what is good manner in
+any reply. How much of it that makes, the rubric of another patient tells.
 
 The slices are played by code, which knows what was asked and told; the generator has to read that off the text. So the
 reference rewards a question that is still open and punishes one whose answer is known.
@@ -13,7 +14,7 @@ Same intent is decided by what criteria do, not by their words: on a pool of sin
 patients with this condition and with others, the verdicts of the two checks have a Cohen's kappa of at least `SAME`
 ("substantial", Landis and Koch 1977), at the same sign of points and in the same dimension. Paper, section 2: 92.7% on
 100 cases, by experts and a model as referee; its denominator is not given. Here it is the generated criteria in the
-dimensions that the reference has; others count how much agrees by chance, and how much of the reference is found.
+dimensions that the reference has; another counts how much of the reference is found.
 """
 
 from __future__ import annotations

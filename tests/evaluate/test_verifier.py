@@ -29,7 +29,10 @@ def test_every_part_gives_its_figures(tmp_path: Path) -> None:
     config.n.patient = config.n.attacks = config.n.grader = 1
     said: list[str] = []
     figures = {f.name: f for f in verifier.run(config, said.append)}
-    assert [name for name in figures if name.startswith("attack")] == [f"attack, {name}: loses" for name in ATTACKS]
+    attacked = [name for name in figures if name.startswith("attack,")]
+    assert attacked == [f"attack, {name}: honest minus attacked score" for name in ATTACKS]
+        f"attack, {name}: honest minus attacked score" for name in ATTACKS
+    ]
     for name in ("grader against checks: kappa", "physicians, judge: F1", "three: privacy", "single: fact"):
         assert -1 <= figures[name].value <= 1, name
     assert figures["three: privacy"].wanted == 0.98 and figures["single: privacy"].wanted is None
