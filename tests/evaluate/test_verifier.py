@@ -31,8 +31,6 @@ def test_every_part_gives_its_figures(tmp_path: Path) -> None:
     figures = {f.name: f for f in verifier.run(config, said.append)}
     attacked = [name for name in figures if name.startswith("attack,")]
     assert attacked == [f"attack, {name}: honest minus attacked score" for name in ATTACKS]
-        f"attack, {name}: honest minus attacked score" for name in ATTACKS
-    ]
     for name in ("grader against checks: kappa", "physicians, judge: F1", "three: privacy", "single: fact"):
         assert -1 <= figures[name].value <= 1, name
     assert figures["three: privacy"].wanted == 0.98 and figures["single: privacy"].wanted is None
