@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from m2jax.clinic.sample import sample_record
 from m2jax.evaluate.witness import witness
 from m2jax.patient.reference import tell
-from tests.evaluate.witness_turns import SEEN
+from m2jax.records.record import load_records
+from tests.evaluate.witness_turns import SEEN, R, T, V
+
+RECORDS = dict(zip((V, T, R), load_records(Path(__file__).with_name("witness_records.jsonl")), strict=True))
 
 
 def labels(seed: int, asked: tuple[str, ...], message: str, reply: str) -> str:
-    found = witness(sample_record(seed, "heldout"), asked, [message], reply)
+    found = witness(RECORDS[seed], asked, [message], reply)
     given = zip("lci", (found.leaks, found.contradictions, found.inventions), strict=True)
     return "".join(sign for sign, what in given if what)
 

@@ -1,9 +1,14 @@
-"""Turns of simulated patients, labelled by hand: (seed of a held-out record, facts asked for, the doctor's last
+"""Turns of simulated patients, labelled by hand: (record, facts asked for, the doctor's last
 message, the reply, what is wrong with it). "l": tells a fact that was not asked for; "c": contradicts the record; "i":
 invents. The witness was developed on SEEN only; UNSEEN was written at the same time and measured once (docs/log.md).
 """
 
-V, T, R = 3, 11, 29  # vertigo, overactive thyroid, retinal detachment
+# Vertigo, overactive thyroid, retinal detachment: the seeds that the records of witness_records.jsonl were sampled from.
+V, T, R = 3, 11, 29
+    3,
+    11,
+    29,
+)  # seeds that the records of witness_records.jsonl were once sampled from: vertigo, overactive thyroid, retinal detachment
 
 SEEN = [
     (V, (), "What is the problem?", "I get a whirling feeling in short bouts, since yesterday morning.", ""),
