@@ -3,12 +3,8 @@ message, the reply, what is wrong with it). "l": tells a fact that was not asked
 invents. The witness was developed on SEEN only; UNSEEN was written at the same time and measured once (docs/log.md).
 """
 
-# Vertigo, overactive thyroid, retinal detachment: the seeds that the records of witness_records.jsonl were sampled from.
+# Vertigo, overactive thyroid, retinal detachment: the seeds of the records in witness_records.jsonl.
 V, T, R = 3, 11, 29
-    3,
-    11,
-    29,
-)  # seeds that the records of witness_records.jsonl were once sampled from: vertigo, overactive thyroid, retinal detachment
 
 SEEN = [
     (V, (), "What is the problem?", "I get a whirling feeling in short bouts, since yesterday morning.", ""),
