@@ -12,9 +12,10 @@ from m2jax import distributed
 
 distributed.start()
 
+import copy
 import json
-import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> None:
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
 
-    from m2jax.aot import cost, programs, report, topology
+    from m2jax.aot import cost, fit, programs, report, topology
 
     jax.config.update("jax_enable_compilation_cache", False)  # a program for no device cannot be read back
     if _CALIBRATE.value:
@@ -54,19 +55,19 @@ def main(argv: list[str]) -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     resident = {name: programs.bytes_per_device(tree) / GIB for name, tree in plan.resident.items()}
-    rows = []
+    rows = {}
     for name, lower in plan.programs.items():
         beside = sum(size for other, size in resident.items() if other not in plan.holds[name])
         memory, text = _compile(name, lower, programs.options(config, name))
-        rows.append({"program": name, **memory, "beside": beside})
+        rows[name] = row = {"program": name, **memory, "beside": beside}
         if text:
             predicted = cost.estimate(text, chip, torus, plan.trips.get(name, 1))
-            rows[-1] |= report.figures(predicted, plan.work.get(name, 0) / mesh.size, chip)
-        need = rows[-1]["peak"] + beside
-        rows[-1] |= {"need": need, "margin": chip.hbm - need, "fits": need <= chip.hbm}
+            row |= report.figures(predicted, plan.work.get(name, 0) / mesh.size, chip)
+        need = row["peak"] + beside
+        row |= {"need": need, "margin": chip.hbm - need, "fits": need <= chip.hbm}
         if not _JSON.value:
-            print("\n".join([_line(rows[-1]), *(report.lines(rows[-1]) if text else ())]), flush=True)
-    margin = min(row["margin"] for row in rows)
+            print("\n".join([_line(row), *(report.lines(row) if text else ())]), flush=True)
+    margin = min(row["margin"] for row in rows.values())
     said = {
         "config": config.preset,
         "topology": _TOPOLOGY.value,
@@ -74,21 +75,43 @@ def main(argv: list[str]) -> None:
         "trust": report.TRUST,
         "hbm": chip.hbm,
         "resident": resident,
-        "programs": rows,
+        "programs": [*rows.values()],
         "margin": margin,
         "fits": margin >= 0,
+        **_micro(config, mesh, rows["update"], chip.hbm),
     }
     if plan.sizes:
         tokens = (plan.sizes.n_pages - 1) * plan.sizes.page
-        room = tokens * (1 + margin / resident["pages"]) * plan.shards
         said["cache_tokens"] = tokens * plan.shards
-        said["cache_tokens_that_fit"] = max(int(room), 0) if margin > -math.inf else 0
+        said["cache_tokens_that_fit"] = max(int(tokens * (1 + margin / resident["pages"]) * plan.shards), 0)
+    if not said["fits"]:
+        worst = min(rows, key=lambda name: rows[name]["margin"])
+        said["does_not_fit"] = worst
+        best = said["micro_key"], said["micro_rows_that_fit"]
+        remat = "remat" if config.get("stage") == "sft" else "grpo.remat"
+        said["remedy"] = fit.remedy(worst, resident, chip.hbm, best, remat)
     if _JSON.value:
         print(json.dumps(said), flush=True)
     else:
         _tell(said)
         print(report.TRUST)
     sys.exit(0 if said["fits"] else 1)
+
+
+def _micro(config: Any, mesh: Any, update: dict, hbm: float) -> dict[str, Any]:
+    """The micro-batch, and the largest that fits, for which the update is compiled once more, with another."""
+    from m2jax.aot import fit, programs
+
+    key, micro, rows = programs.micro(config)
+    sizes = fit.sizes(rows, mesh.shape["data"] * mesh.shape["fsdp"])
+    peaks = {micro: update["peak"]}
+    if other := fit.neighbour(sizes, micro, fits=update["fits"]):
+        tried = copy.deepcopy(config)
+        tried.update_from_flattened_dict({key: other})
+        lower = programs.plan(tried, mesh).programs["update"]
+        peaks[other] = _compile(f"update_{other}", lower, programs.options(tried, "update"))[0]["peak"]
+    best = fit.largest(sizes, peaks, hbm - update["beside"])
+    return {"micro_key": key, "micro_rows": micro, "micro_rows_that_fit": best, "micro_peaks": peaks}
 
 
 def _calibrate() -> None:
@@ -109,8 +132,8 @@ def _calibrate() -> None:
 
 
 def _compile(name: str, lower: Callable[[], Any], options: dict[str, str] | None) -> tuple[dict, str]:
-    """Memory of one program in GiB on a device, how long its compilation took in seconds, and its text; none where it
-    does not fit.
+    """Memory of one program in GiB on a device, and of its host for each device; how long its compilation took in
+    seconds, and its text. Where it does not fit there is no text, and of memory only what it would take at its peak.
     """
     began = time.perf_counter()
     try:
@@ -118,27 +141,32 @@ def _compile(name: str, lower: Callable[[], Any], options: dict[str, str] | None
     except Exception as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        # the compiler gives up on what does not fit, and says by how much
+        # the compiler gives up on what does not fit, and says how much it would take: the first size in its message
         print(f"{name}: {' '.join(str(error).split()[:60])}", file=sys.stderr, flush=True)
-        none = dict.fromkeys(("arguments", "temporaries", "output", "aliased"), float("nan"))
-        return {**none, "peak": float("inf"), "compile_seconds": time.perf_counter() - began}, ""
+        size, unit = re.search(r"([\d.]+)([MGT])\b", str(error)).groups()
+        peak = float(size) * 1024.0 ** ("MGT".index(unit) - 1)
+        return {"peak": peak, "compile_seconds": time.perf_counter() - began}, ""
     text = compiled.as_text()
     if _DUMP.value:
         Path(_DUMP.value).mkdir(parents=True, exist_ok=True)
         (Path(_DUMP.value) / f"{name}.hlo.txt").write_text(text)
     memory = compiled.memory_analysis()
+    host = memory.host_argument_size_in_bytes + memory.host_output_size_in_bytes - memory.host_alias_size_in_bytes
+    host += memory.host_temp_size_in_bytes
     return {
         "arguments": memory.argument_size_in_bytes / GIB,
         "temporaries": memory.temp_size_in_bytes / GIB,
         "output": memory.output_size_in_bytes / GIB,
         "aliased": memory.alias_size_in_bytes / GIB,
-        "peak": memory.peak_memory_in_bytes / GIB,
+        "peak": (memory.peak_memory_in_bytes - host) / GIB,  # the compiler counts the host's memory too
+        "host": host / GIB,
         "compile_seconds": time.perf_counter() - began,
     }, text
 
 
 def _line(row: dict) -> str:
-    parts = [f"{key} {row[key]:.2f}" for key in ("arguments", "temporaries", "output", "aliased", "peak", "beside")]
+    keys = ("arguments", "temporaries", "output", "aliased", "peak", "beside", "host")
+    parts = [f"{key} {row[key]:.2f}" for key in keys if key in row and (key != "host" or row[key])]
     verdict = f"{row['margin']:.2f} to spare" if row["fits"] else f"{-row['margin']:.2f} too much"
     return f"{row['program']:8s} {'  '.join(parts)}  {verdict}  (compiled in {row['compile_seconds']:.0f} s)"
 
@@ -147,16 +175,17 @@ def _tell(report: dict) -> None:
     print(f"\nGiB on each chip of {report['topology']}, which has {report['hbm']:.2f}, by the TPU compiler; never run.")
     print("always there: " + ", ".join(f"{name} {size:.2f}" for name, size in report["resident"].items()))
     if "cache_tokens" in report:
-        print(f"cache: {report['cache_tokens']} tokens; {report['cache_tokens_that_fit']} would fit")
+        print(
+            f"cache: {report['cache_tokens']} tokens; {report['cache_tokens_that_fit']} would fit, by their bytes and "
+            "the least that a program leaves"
+        )
+    peaks = ", ".join(f"{peak:.2f} with {m}" for m, peak in sorted(report["micro_peaks"].items()))
+    print(
+        f"{report['micro_key']}: {report['micro_rows']}; {report['micro_rows_that_fit']} would fit, by the line "
+        f"through the update's peaks: {peaks}"
+    )
     if not report["fits"]:
-        worst = min(report["programs"], key=lambda row: row["margin"])["program"]
-        keys = {
-            "update": "data.micro_rows, remat or data.row_tokens, or use more chips"
-            if "cache_tokens" not in report
-            else "grpo.micro_groups, grpo.remat, data.max_prompt_tokens or sampling.max_tokens, or use more chips",
-        }
-        less = keys.get(worst, "sampling.cache_tokens or sampling.slots, or a larger model size in sampling.mesh")
-        print(f"does not fit: {worst}; lower config.{less}")
+        print(f"does not fit: {report['does_not_fit']}; try {report['remedy']}")
 
 
 if __name__ == "__main__":

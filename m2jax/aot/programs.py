@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from m2jax import sharding
 from m2jax.aot import cost
 from m2jax.data import packing
-from m2jax.models import attention, lora, params
+from m2jax.models import attention, decoder, lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.models.known import KNOWN
 from m2jax.sampler import cache, programs
@@ -53,11 +53,22 @@ def plan(config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
     return _plan_sft(cfg, config, mesh) if config.get("stage") == "sft" else _plan_rl(cfg, config, mesh)
 
 
+def micro(config: ConfigDict) -> tuple[str, int, int]:
+    """The micro-batch of the update: its key, its rows, and the rows of an update."""
+    if config.get("stage") == "sft":
+        return "data.micro_rows", config.data.micro_rows, config.data.rows_per_step
+    R = config.grpo.row_samples or config.data.samples_per_prompt
+    rows = config.data.prompts_per_step * config.data.samples_per_prompt // R // config.grpo.minibatches
+    return "grpo.micro_groups", config.grpo.micro_groups, rows
+
+
 def _plan_sft(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
     """Rows without a gap in which every token is trained on: a run's are no larger."""
     d, shards = config.data, mesh.shape["data"] * mesh.shape["fsdp"]
-    n, M, T = d.rows_per_step // d.micro_rows, d.micro_rows, d.row_tokens
+    _, M, rows = micro(config)
+    n, T = rows // M, d.row_tokens
     policy.check_context(cfg, mesh, T, "config.data.row_tokens")
+    decoder.remat_policy(config.remat)
     state, frozen, _ = _learner(cfg, config, mesh)
 
     def array(dtype: Any) -> jax.ShapeDtypeStruct:
@@ -72,10 +83,11 @@ def _plan_sft(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> 
     return Plan(
         {
             "init": lambda: _lower_init(config, mesh, state),
+            "restore": lambda: _lower_restore(mesh, state),
             "update": lambda: _lower_update(objective, config, mesh, state, frozen, batch),
         },
         resident,
-        {"init": ("training state",), "update": held},
+        dict.fromkeys(("init", "restore"), ("training state",)) | {"update": held},
         {"update": cost.model_flops(cfg, n * M * T, T / 2, 3)},
         {"update": n},
         None,
@@ -118,6 +130,7 @@ def _plan_rl(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> P
     objective = functools.partial(grpo.objective, cfg, _settings(config))
     lowerings: dict[str, Callable[[], jax.stages.Lowered]] = {
         "init": lambda: _lower_init(config, mesh, state),
+        "restore": lambda: _lower_restore(mesh, state),
         "update": lambda: _lower_update(objective, config, mesh, state, frozen, _groups(config, mesh)),
         "logprobs": lambda: _lower_logprobs(cfg, config, mesh, state, frozen),
         "hand-over": lambda: _lower_hand_over(cfg, mesh, serving, trained, dtype, stacked=stacked),
@@ -128,7 +141,7 @@ def _plan_rl(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> P
     }
     resident = {"training state": state, "start weights": served, "pages": kv}
     learner = ("update", "logprobs")
-    holds = {name: ("training state",) for name in ("init", *learner, "hand-over")} | dict.fromkeys(
+    holds = dict.fromkeys(("init", "restore", *learner, "hand-over"), ("training state",)) | dict.fromkeys(
         ("prefill", "decode", "score"), ("start weights", "pages")
     )
     if frozen is None:
@@ -171,9 +184,9 @@ def _work(cfg: ModelConfig, config: ConfigDict, sizes: Sizes, shards: int) -> tu
 
 def _batch(config: ConfigDict) -> tuple[int, int, int, int, int]:
     """Micro-batches, rows in each, samples in a row, and the tokens of a prompt and of a reply."""
-    g, R = config.grpo, config.grpo.row_samples or config.data.samples_per_prompt
-    rows = config.data.prompts_per_step * config.data.samples_per_prompt // R // g.minibatches
-    return -(-rows // g.micro_groups), g.micro_groups, R, config.data.max_prompt_tokens, config.sampling.max_tokens
+    _, M, rows = micro(config)
+    R = config.grpo.row_samples or config.data.samples_per_prompt
+    return -(-rows // M), M, R, config.data.max_prompt_tokens, config.sampling.max_tokens
 
 
 def _groups(config: ConfigDict, mesh: jax.sharding.Mesh) -> grpo.Groups:
@@ -197,6 +210,20 @@ def _lower_init(config: ConfigDict, mesh: jax.sharding.Mesh, state: step.TrainSt
     where = jax.tree.map(lambda x: x.sharding, state.opt_state)
     with jax.set_mesh(mesh):
         return jax.jit(optimizer.make(optimizer.read(config, mesh)).init, out_shardings=where).lower(state.trained)
+
+
+def _lower_restore(mesh: jax.sharding.Mesh, state: step.TrainState) -> jax.stages.Lowered:
+    """The training state onto the devices: Orbax reads what each device holds into its host's memory, in the run's
+    layout, whatever mesh wrote the checkpoint.
+    """
+
+    def read(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding.with_memory_kind(optimizer.HOST))
+
+    where = jax.tree.map(lambda x: x.sharding, state)
+    with jax.set_mesh(mesh):
+        put = jax.jit(lambda state: jax.tree.map(jax.device_put, state, where))
+        return put.lower(jax.tree.map(read, state))
 
 
 def _lower_update(

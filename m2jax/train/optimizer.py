@@ -35,7 +35,7 @@ class Optimizer:
 
 
 def read(config: ConfigDict, mesh: jax.sharding.Mesh, fall_steps: int = 0) -> Optimizer:
-    """The settings of config.optimizer. ValueError where the mesh's devices cannot keep the moments as it says."""
+    """The settings of config.optimizer. ValueError where the mesh's devices cannot keep the moments so."""
     o = Optimizer(**config.optimizer, fall_steps=fall_steps)
     if o.moments not in ("float32", "bfloat16"):
         raise ValueError(f"config.optimizer.moments is {o.moments!r}; it must be 'float32' or 'bfloat16'")
@@ -101,7 +101,7 @@ def _kept(adam: optax.GradientTransformation, dtype: jnp.dtype, offload: bool) -
 
 
 def _round(x: jax.Array, key: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """`x`, float32, in `dtype`; in bfloat16 as one of its two neighbours, the nearer the likelier: their mean is x.
+    """`x`, float32, in `dtype`; in bfloat16 as one of its two neighbours, the nearer the likelier, so that `x` is the mean.
 
     To the nearest, a second moment could not fall: a step of b2 = 0.999 takes a thousandth off it, and half the
     distance between two numbers is at least two thousandths.
