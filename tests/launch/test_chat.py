@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,11 @@ def test_a_talk_in_a_process_survives_bytes_and_ends_with_ctrl_c(tmp_path: Path)
         line = process.stdout.readline()
         assert line, said.decode()
         said += line
+    said += process.stdout.read(len("you> "))
+    time.sleep(0.5)  # from the prompt to the wait for what is typed
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=tiny_run.SECONDS)
+    process.wait(tiny_run.SECONDS)  # the input stays open: nothing but the signal ends the talk
+    rest, _ = process.communicate()
     text = (said + rest).decode()
     assert process.returncode == 0 and "you pressed Ctrl-C" in text and "The diagnosis:" in text, text
     talk = json.loads(out.read_text("utf-8"))
