@@ -28,7 +28,7 @@ _ENDPOINT = flags.DEFINE_string("endpoint", None, "Base URL of an OpenAI-compati
 _KEY_ENV = flags.DEFINE_string("key_env", "", "Environment variable with the endpoint's key.")
 _SEED = flags.DEFINE_integer("seed", None, "Patient of the clinic; with --record the number of the record, from 0.", 0)
 _RECORD = flags.DEFINE_string("record", None, "File of records (see python -m m2jax.records), de-identified.")
-_SHOW_UNITS = flags.DEFINE_boolean("show_units", False, "Show what the patient's units decide, and the rubric's marks.")
+_SHOW_UNITS = flags.DEFINE_boolean("show-units", False, "Show what the patient's units decide, and the rubric's marks.")
 _TRANSCRIPT = flags.DEFINE_string("transcript", None, "File to write the talk to, as JSON.")
 
 TEMPERATURE, MAX_TOKENS, LONGEST, ROUNDS = 0.7, 192, 2048, 20

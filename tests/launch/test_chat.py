@@ -26,7 +26,7 @@ def start(*flags: str) -> subprocess.Popen[bytes]:
 def test_a_talk_in_a_process_survives_bytes_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     model = tiny_run.write_model(tmp_path / "model")
     out = tmp_path / "talk.json"
-    process = start("--role=doctor", f"--model={model}", "--seed=3", f"--transcript={out}")
+    process = start("--role=doctor", f"--model={model}", "--seed=3", "--show-units", f"--transcript={out}")
     process.stdin.write(b"\n\xff\xfe caf\xe9 hurts\n")
     process.stdin.flush()
     said = b""
@@ -40,7 +40,7 @@ def test_a_talk_in_a_process_survives_bytes_and_ends_with_ctrl_c(tmp_path: Path)
     process.wait(tiny_run.SECONDS)  # the input stays open: nothing but the signal ends the talk
     rest, _ = process.communicate()
     text = (said + rest).decode()
-    assert process.returncode == 0 and "you pressed Ctrl-C" in text and "The diagnosis:" in text, text
+    assert process.returncode == 0 and "rubric" in text and "you pressed Ctrl-C" in text and "The diagnosis:" in text, text
     talk = json.loads(out.read_text("utf-8"))
     assert (talk["ended"], talk["dialogue"][0]["text"]) == ("interrupt", "\ufffd\ufffd caf\ufffd hurts")
     assert talk["script"]["record"]["id"] == "clinic-heldout-3" and talk["marks"][0][0]["points"]
