@@ -39,7 +39,7 @@ def test_every_program_lowers(preset, mesh):
     plan = programs.plan(config, sharding.make_mesh(mesh, jax.devices()[: math.prod(mesh)]))
     flat = config.data.max_prompt_tokens + config.grpo.row_samples * config.sampling.max_tokens
     text = {name: lower().as_text() for name, lower in plan.programs.items()}
-    assert text.keys() == {"init", "update", "logprobs", "hand-over", "prefill", "decode", "score"}
+    assert text.keys() == {"init", "restore", "update", "logprobs", "hand-over", "prefill", "decode", "score"}
     assert f"x{flat}x" in text["update"] and "while" in text["decode"]
 
 
@@ -49,7 +49,24 @@ def test_a_supervised_plan_lowers_and_holds_what_is_trained():
     size = programs.bytes_per_device(plan.resident["training state"])
     assert size == pytest.approx(12 * params.count(KNOWN[config.model]) / 8, rel=0.01)  # weights and two moments
     text = {name: lower().as_text() for name, lower in plan.programs.items()}
-    assert text.keys() == {"init", "update"} and "x32768x" in text["update"] and plan.sizes is None
+    assert text.keys() == {"init", "restore", "update"} and "x32768x" in text["update"] and plan.sizes is None
+
+
+@pytest.mark.parametrize(("moments", "offload", "bytes_each"), [("bfloat16", False, 8), ("float32", True, 4)])
+def test_a_plan_counts_the_moments_where_they_are_kept(moments, offload, bytes_each):
+    config = sft.get_config("7b")
+    config.optimizer.moments, config.optimizer.offload = moments, offload
+    plan = programs.plan(config, sharding.make_mesh((1, 8, 1)))
+    size = programs.bytes_per_device(plan.resident["training state"])
+    assert size == pytest.approx(bytes_each * params.count(KNOWN[config.model]) / 8, rel=0.01)
+    for name in ("init", "restore", "update"):
+        text = plan.programs[name]().as_text()
+        assert ("pinned_host" in text) == (offload or name == "restore"), name
+
+
+def test_the_micro_batch_of_a_config_is_named():
+    assert programs.micro(sft.get_config("7b")) == ("data.micro_rows", 16, 16)
+    assert programs.micro(rl_stage2.get_config("32b")) == ("grpo.micro_groups", 64, 1024)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +100,9 @@ def test_the_command_says_what_fits_and_what_does_not():
         done = subprocess.run(argv, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True, timeout=600)
         assert done.returncode == code, done.stderr[-2000:]
         report = json.loads(done.stdout)
+        assert (report["micro_key"], report["micro_rows"]) == ("grpo.micro_groups", 1)
+        assert (report["micro_rows_that_fit"] >= 1) == (code == 0)
+        assert code == 0 or "config.sampling.cache_tokens" in report["remedy"]
         assert report["fits"] == (code == 0) and {row["program"] for row in report["programs"]} == {
-            "init", "update", "logprobs", "hand-over", "prefill", "decode", "score"
+            "init", "restore", "update", "logprobs", "hand-over", "prefill", "decode", "score"
         }  # fmt: skip
