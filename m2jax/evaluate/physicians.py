@@ -18,6 +18,7 @@ import numpy as np
 
 from m2jax.evaluate.agreement import Pairs, agreement, agreement_figures, f1, kappa
 from m2jax.evaluate.figures import Figure
+from m2jax.evaluate.words import cross_fitted
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue
@@ -28,8 +29,6 @@ from m2jax.verifier.rubric import Case, Criterion
 FILE = "NLI_medical_annotator.csv"
 LABELS = ("Entailment", "Neutral", "Contradiction")
 FOLDS = 10
-RIDGE = 1.0  # of the logistic regression
-STEPS = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,30 +140,6 @@ def bags(pairs: Sequence[Pair]) -> np.ndarray:
     stands = np.array([[word in claim for word in words] for claim in claims], np.float64)
     both = np.array([[word in claim & answer for word in words] for claim, answer in zip(claims, answers, strict=True)])
     return np.concatenate([overlap(pairs)[:, None], stands, both.astype(np.float64)], axis=1)
-
-
-def cross_fitted(features: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """[pairs] bool: logistic regression, fitted on the other folds; its threshold is theirs as well."""
-    said = np.zeros(len(truth), bool)
-    for fold in np.unique(folds):
-        rest = folds != fold
-        weights, bias = fit(features[rest], truth[rest])
-        said[~rest] = features[~rest] @ weights + bias > 0
-    return said
-
-
-def fit(features: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
-    """Logistic regression with a ridge, both classes weighing the same, by gradient descent: weights, bias."""
-    share = truth.mean()
-    balance = np.where(truth, 0.5 / max(share, 1e-9), 0.5 / max(1 - share, 1e-9)) / len(truth)
-    x = np.concatenate([features, np.ones((len(truth), 1))], axis=1)
-    step = 1 / (0.25 * np.linalg.norm(x * np.sqrt(balance)[:, None], 2) ** 2 + RIDGE / len(truth))  # 1 / smoothness
-    w = np.zeros(x.shape[1])
-    ridge = np.append(np.full(features.shape[1], RIDGE / len(truth)), 0.0)
-    for _ in range(STEPS):
-        p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
-        w -= step * (x.T @ (balance * (p - truth)) + ridge * w)
-    return w[:-1], float(w[-1])
 
 
 def by_question(pairs: Sequence[Pair]) -> np.ndarray:

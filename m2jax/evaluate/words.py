@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-FOLDS, STEPS, RATE, RIDGE = 5, 300, 0.5, 1e-2
+FOLDS = 5
+RIDGE = 1.0  # of the logistic regression
+STEPS = 300
 
 
 def balanced_guesses(texts: Sequence[str], labels: Sequence[str]) -> list[float]:
@@ -19,7 +21,8 @@ def balanced_guesses(texts: Sequence[str], labels: Sequence[str]) -> list[float]
     sizes = np.bincount(truth)
     if len(names) != 2 or sizes.min() < 2:
         raise ValueError(f"labels are {Counter(labels)}; give two labels, each at least twice")
-    guess = cross_fitted(features(texts), truth) > 0.5
+    folds = np.random.default_rng(0).permutation(len(truth)) % FOLDS
+    guess = cross_fitted(features(texts), truth == 1, folds)
     return [float(g == t) * len(truth) / (2 * sizes[t]) for g, t in zip(guess, truth, strict=True)]
 
 
@@ -32,23 +35,25 @@ def features(texts: Sequence[str]) -> np.ndarray:
     return x / np.maximum(1.0, np.sqrt(x.sum(1, keepdims=True)))
 
 
-def cross_fitted(x: np.ndarray, truth: np.ndarray, groups: Sequence[int] | None = None) -> np.ndarray:
-    """P(1) of each row, by a logistic regression on the rows of other folds; rows of a group share a fold."""
-    groups = np.arange(len(truth)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    fold = np.random.default_rng(0).permutation(groups.max() + 1)[groups] % FOLDS
-    p = np.zeros(len(truth))
-    for k in range(FOLDS):
-        inside, outside = fold != k, fold == k
-        if outside.any():
-            p[outside] = _fit(x[inside], truth[inside], x[outside])
-    return p
+def cross_fitted(features: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """[n] bool: logistic regression, fitted on the other folds. features: float64 [n, F]; folds: int [n]."""
+    said = np.zeros(len(truth), bool)
+    for fold in np.unique(folds):
+        rest = folds != fold
+        weights, bias = fit(features[rest], truth[rest])
+        said[~rest] = features[~rest] @ weights + bias > 0
+    return said
 
 
-def _fit(x: np.ndarray, truth: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Both labels weigh the same in the fit."""
-    weight = np.where(truth == 1, 0.5 / max(1, truth.sum()), 0.5 / max(1, (1 - truth).sum()))
-    w, b = np.zeros(x.shape[1]), 0.0
+def fit(features: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
+    """Logistic regression with a ridge, both classes weighing the same, by gradient descent: weights, bias."""
+    share = truth.mean()
+    balance = np.where(truth, 0.5 / max(share, 1e-9), 0.5 / max(1 - share, 1e-9)) / len(truth)
+    x = np.concatenate([features, np.ones((len(truth), 1))], axis=1)
+    step = 1 / (0.25 * np.linalg.norm(x * np.sqrt(balance)[:, None], 2) ** 2 + RIDGE / len(truth))  # 1 / smoothness
+    w = np.zeros(x.shape[1])
+    ridge = np.append(np.full(features.shape[1], RIDGE / len(truth)), 0.0)
     for _ in range(STEPS):
-        error = weight * (1 / (1 + np.exp(-(x @ w + b))) - truth)
-        w, b = w - RATE * len(truth) ** 0.5 * (x.T @ error + RIDGE * w), b - RATE * error.sum()
-    return 1 / (1 + np.exp(-(new @ w + b)))
+        p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
+        w -= step * (x.T @ (balance * (p - truth)) + ridge * w)
+    return w[:-1], float(w[-1])

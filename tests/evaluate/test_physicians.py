@@ -15,11 +15,10 @@ from m2jax.evaluate.physicians import (
     by_question,
     by_record,
     criterion,
-    cross_fitted,
-    fit,
     load_pairs,
     overlap,
 )
+from m2jax.evaluate.words import cross_fitted, fit
 
 HEAD = ",Question,llm_x,answer,claim,category_x,majority_label,label_0,label_1,label_2\n"
 ROW = '2,How?,m,"Rest, and drink water.",Rest helps,Must_have,{},Neutral,Neutral,Neutral\n'
