@@ -14,6 +14,7 @@ distributed.start()
 import contextlib
 import json
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is no flag")
     logging.set_verbosity(logging.WARNING)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
     sys.stdin.reconfigure(errors="replace")
     sys.stdout.reconfigure(errors="replace")
     try:
