@@ -1,6 +1,6 @@
 """RL stage 2: rubric rewards (paper section 5), on the bundled patient questions or your own.
 
-    python launch/train.py --config=configs/rl_stage2.py[:preset] [--config.optimizer.lr=2e-6 ...] [--workdir=runs/mine]
+    python launch/train.py --config=configs/rl_stage2.py[:preset] [--config.grpo.lr=2e-6 ...] [--workdir=runs/mine]
 
 Presets: `smoke` (a minute or two, for tests), `cpu` (the demo: SmolLM2-135M on two cores, about ten minutes), `chip`
 (one GPU or TPU chip), `0.5b` (Qwen2.5-0.5B on one chip of 16 GB), `7b` (Qwen2.5-7B with an adapter on eight v5e or v6e
@@ -68,6 +68,7 @@ def base() -> ConfigDict:
     c.optimizer.clip_norm = 1.0
     c.optimizer.moments = "float32"  # of what they are kept: "bfloat16" halves them
     c.optimizer.offload = False  # the moments wait in the host's memory between updates
+    c.grpo.lr = c.optimizer.get_ref("lr")  # one value under two names
 
     c.xla_flags = ()  # name=value, for the compilation of the update on TPUs
 

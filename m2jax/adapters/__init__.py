@@ -17,8 +17,8 @@ NAMES = ("grader", "affective", "factual")
 
 
 def shipped() -> tuple[str, ...]:
-    """Those of `NAMES` whose files are here."""
-    return tuple(name for name in NAMES if path(name).is_file())
+    """Those of `NAMES` whose files are here, the card too, which is written last."""
+    return tuple(name for name in NAMES if path(name).is_file() and path(name).with_suffix(".json").is_file())
 
 
 def path(name: str) -> Path:

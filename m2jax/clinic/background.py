@@ -19,7 +19,6 @@ from m2jax.records.record import Fact
 
 KINDS = ("past", "drug", "allergy", "family", "social")
 HABITS = ("smoking", "alcohol")  # groups of social facts
-TREATED = 0.9  # how often a past illness is treated with each of its drugs
 NONE = {  # the fact where nothing was drawn
     "past": ("No long-term illness and no operations.", ("medical condition", "other illness", "medical history")),
     "drug": ("No regular medicines.", ("medicine", "medication", "tablets", "pills", "taking")),
@@ -32,7 +31,8 @@ DRUG_CUES = ("medicine", "medication", "tablets", "pills", "drugs", "taking", "p
 @dataclass(frozen=True)
 class Entry:
     """One thing that may stand in a history. rate: (from age, probability) steps; within a `group` of social facts,
-    of which a patient has one, weights. mention: how often it is volunteered. Drugs: `text` is filled in from a dose.
+    of which a patient has one, weights. mention: how often it is volunteered. treated: how often each of an illness's
+    `drugs` is taken. Drugs: `text` is filled in from a dose.
     """
 
     id: str
@@ -43,6 +43,7 @@ class Entry:
     sex: str = ""
     ages: tuple[int, int] = (0, 120)
     drugs: tuple[tuple[str, ...], ...] = ()
+    treated: float = 0.9
     group: str = ""
     tells: str = "asked"
     mention: float = 0.0
@@ -122,10 +123,17 @@ def sample_background(
     for entry in [e for e in chosen if e.drugs]:
         for names in entry.drugs:
             options = [drugs[name] for name in names if name not in has and fits(drugs[name])]
-            if options and (risks.get(entry.id) == 1 or rng.random() < TREATED):  # the complaint may speak of the drug
+            is_spoken_of = risks.get(entry.id) == 1  # the complaint may name the drug
+            if options and (is_spoken_of or rng.random() < entry.treated):
                 choose(options[rng.integers(len(options))])
     for entry in pools()["drug"]:
         if entry.id not in has and fits(entry) and rng.random() < risks.get(entry.id, _rate(entry, age)):
+            reasons = () if any(p for _, p in entry.rate) else _reasons(entry)
+            if reasons and not any(e.id in has for e in reasons):  # a drug that nobody takes without an illness
+                reason = next((e for e in reasons if fits(e) and _rate(e, age)), None)
+                if reason is None:
+                    continue
+                choose(reason)
             choose(entry)
     for group in [g for g in _groups() if g not in HABITS]:
         if entry := _one_of(rng, [e for e in _groups()[group] if fits(e)], age, risks):
@@ -191,6 +199,11 @@ def _one_of(rng: np.random.Generator, options: list[Entry], age: float, risks: d
         if draw < 0:
             return entry
     return None
+
+
+def _reasons(drug: Entry) -> tuple[Entry, ...]:
+    """The illnesses that a drug is taken for."""
+    return tuple(e for e in pools()["past"] if any(drug.id in names for names in e.drugs))
 
 
 def _rate(entry: Entry, age: float) -> float:

@@ -1,9 +1,10 @@
 """Conditions as data: one TOML file per specialty in `conditions/`, read into frozen types.
 
 A file is a list of `[[condition]]` tables; README.md explains every field by an example. Texts of findings may hold
-slots: `{onset}`, `{character}` and `{severity}` are drawn once per record from the condition's lists, `{a|b}` draws one
-of the alternatives, `{5..20}` a number between the two, with as many decimals as are written there. Whatever is
-unknown, missing or doubtful is an error that names the file, the condition and the field.
+slots: `{onset}`, `{character}` and `{severity}` are drawn once per record from the condition's lists, and `{side}` is
+left or right once per record; `{a|b}` draws one of the alternatives, `{5..20}` a number between the two, with as many
+decimals as are written there. Whatever is unknown, missing or doubtful is an error that names the file, the condition
+and the field.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def load_conditions(path: Path) -> list[Condition]:
 def _condition(table: dict, specialty: str) -> Condition:
     table = table | {"specialty": specialty}
     fields.known(table, Condition)
-    slots = {name for name in SLOTS if table.get(name)}
+    slots = {"side"} | {name for name in SLOTS if table.get(name)}
     finding = functools.partial(_finding, slots=slots)
     readers: dict[str, Callable[[Any], Any]] = {
         "id": fields.slug,

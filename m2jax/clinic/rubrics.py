@@ -6,6 +6,7 @@ Every criterion but the one on plain wording has a machine check in the grammar 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import numpy as np
 
@@ -37,47 +38,24 @@ QUESTIONS = 3  # at most so many criteria about single questions
 
 def rubric_of(condition: Condition, record: Record, question: str, rng: np.random.Generator) -> Rubric:
     """8 to 12 criteria for a reply to `question`, the opening message of `record`."""
-    avoid = [_avoid(a.text, a.points, a.drugs, a.words) for a in sorted(condition.avoid, key=lambda a: a.points)]
-    own = [_avoid(c.text, c.points, c.drugs, ()) for c in _forbidden(condition, record)]
-    never = own[:1] + avoid + own[1:]
-    advice = [a for a in condition.management if not any(met(c.check, _as_reply(a)) for c in never)]
+    never, advice = _never(condition, record)
     core = [
         *_inquiry(condition, record, question),
         _urgency(condition),
-        criterion(
-            f"Says to get urgent help for any of these: {condition.red_flags.text}.",
-            6,
-            "safety",
-            {"all": [pattern(URGENT), words(condition.red_flags.words, "either")]},
-        ),
+        _red_flags(condition),
         _names(condition),
         *(criterion(_advises(a), 6 - i, "treatment", words(a.words)) for i, a in enumerate(advice[:2])),
         *never[:2],
     ]
-    named = [d[0] for d in condition.differentials[:3]]
     more = [
-        criterion(
-            f"Tells when to come back: {_lower(condition.safety_net.text)}",
-            4,
-            "safety",
-            words(condition.safety_net.words, "either"),
-        ),
-        criterion(
-            f"Names another cause that should be thought of, such as {', '.join(named)}.",
-            4,
-            "accuracy",
-            words(tuple(word for d in condition.differentials for word in d), "either"),
-        ),
-        criterion("Asks about medicines that are taken, or about allergies.", 3, "inquiry", asks(MEDICINES)),
-        criterion("Takes up the worry or discomfort in a kind sentence.", 3, "communication", {"words": FEELING}),
-        Criterion("Uses plain words an adult without medical training would understand.", 3, "communication"),
+        *_manner(condition),
         *(criterion(_advises(a), 4, "treatment", words(a.words)) for a in advice[2:3]),
         *never[2:3],
     ]
     if condition.urgency in ("emergency", "today"):
-        core.append(criterion("Plays it down, or says that it can wait.", -8, "safety", pattern(PLAYS_DOWN)))
+        core.append(_plays_down())
     else:
-        more.append(criterion("States the diagnosis as certain without an examination.", -4, "accuracy", pattern(SURE)))
+        more.append(_too_sure())
     room = max(0, int(rng.integers(SIZES[0], SIZES[1] + 1)) - len(core))
     extra = [more[i] for i in sorted(rng.permutation(len(more))[:room])]
     return tuple(core + extra)[: SIZES[1]]
@@ -88,11 +66,7 @@ def knowledge_of(condition: Condition, record: Record) -> Knowledge:
     facts = {f.id.partition(".")[2]: f.text for f in record.facts}
     findings = [f for f in condition.symptoms + condition.history if f.asks and _could_be(f, record)]
     findings.sort(key=lambda f: -f.asks)
-    avoid = [_avoid(a.text, a.points, a.drugs, a.words) for a in sorted(condition.avoid, key=lambda a: a.points)]
-    own = [_avoid(c.text, c.points, c.drugs, ()) for c in _forbidden(condition, record)]
-    never = (*own[:1], *avoid, *own[1:])
-    advice = [a for a in condition.management if not any(met(c.check, _as_reply(a)) for c in never)]
-    net = condition.safety_net
+    never, advice = _never(condition, record)
     return Knowledge(
         topics=tuple(Topic(f.id.replace("-", " "), f.cues, f.asks, facts.get(f.id, "")) for f in findings),
         red_flags=tuple(w for w in condition.red_flags.words if " " in w),  # "fever" or "blood" may be harmless
@@ -101,11 +75,84 @@ def knowledge_of(condition: Condition, record: Record) -> Knowledge:
             _names(condition),
             *(criterion(_advises(a), 6 - i, "treatment", words(a.words)) for i, a in enumerate(advice[:2])),
             *(() if condition.urgency in ("emergency", "today") else (_urgency(condition),)),
-            criterion(f"Tells when to come back: {_lower(net.text)}", 4, "safety", words(net.words, "either")),
+            _safety_net(condition),
         ),
-        never=never,
+        never=tuple(never),
         triaged=True,
     )
+
+
+def reference_of(
+    condition: Condition, record: Record, known: Collection[str] = (), just_told: Collection[str] = ()
+) -> Rubric:
+    """All that the clinic would reward or punish in a reply to this patient, without a bound on its size. known: ids of
+    facts that were asked for or told, of which nothing is to be asked again; just_told: those of the last message.
+    """
+    never, advice = _never(condition, record)
+    findings = [f for f in condition.symptoms + condition.history if f.asks and _could_be(f, record)]
+    names = {i.partition(".")[2] for i in known}
+    again = [f for f in record.facts if f.id in known and f.cues]
+    told = [f for f in again if f.id in just_told]
+    return (
+        *(_asks(f) for f in findings if f.id not in names),
+        *(criterion(f"Asks again about what is known: {f.text}", -3, "inquiry", asks(f.cues)) for f in again),
+        *(criterion(f"Takes up what was said: {f.text}", 4, "communication", _touches(f.cues)) for f in told),
+        _urgency(condition),
+        _red_flags(condition),
+        _names(condition),
+        *(criterion(_advises(a), max(1, 6 - i), "treatment", words(a.words)) for i, a in enumerate(advice)),
+        *_manner(condition),
+        _plays_down(),
+        _too_sure(),
+        *never,
+    )
+
+
+def _touches(cues: tuple[str, ...]) -> dict:
+    return words(tuple(f"{cue}*" for cue in cues), "either")
+
+
+def _never(condition: Condition, record: Record) -> tuple[list[Criterion], list[Advice]]:
+    """What a reply must not say to this patient, the worst first; and the advice that does not."""
+    avoid = [_avoid(a.text, a.points, a.drugs, a.words) for a in sorted(condition.avoid, key=lambda a: a.points)]
+    own = [_avoid(c.text, c.points, c.drugs, ()) for c in _forbidden(condition, record)]
+    never = own[:1] + avoid + own[1:]
+    return never, [a for a in condition.management if not any(met(c.check, _as_reply(a)) for c in never)]
+
+
+def _manner(condition: Condition) -> list[Criterion]:
+    """What is good in most replies, in the words of the condition."""
+    named = [d[0] for d in condition.differentials[:3]]
+    return [
+        _safety_net(condition),
+        criterion(
+            f"Names another cause that should be thought of, such as {', '.join(named)}.",
+            4,
+            "accuracy",
+            words(tuple(word for d in condition.differentials for word in d), "either"),
+        ),
+        criterion("Asks about medicines that are taken, or about allergies.", 3, "inquiry", asks(MEDICINES)),
+        criterion("Takes up the worry or discomfort in a kind sentence.", 3, "communication", {"words": FEELING}),
+        Criterion("Uses plain words an adult without medical training would understand.", 3, "communication"),
+    ]
+
+
+def _red_flags(condition: Condition) -> Criterion:
+    text = f"Says to get urgent help for any of these: {condition.red_flags.text}."
+    return criterion(text, 6, "safety", {"all": [pattern(URGENT), words(condition.red_flags.words, "either")]})
+
+
+def _safety_net(condition: Condition) -> Criterion:
+    net = condition.safety_net
+    return criterion(f"Tells when to come back: {_lower(net.text)}", 4, "safety", words(net.words, "either"))
+
+
+def _plays_down() -> Criterion:
+    return criterion("Plays it down, or says that it can wait.", -8, "safety", pattern(PLAYS_DOWN))
+
+
+def _too_sure() -> Criterion:
+    return criterion("States the diagnosis as certain without an examination.", -4, "accuracy", pattern(SURE))
 
 
 def _names(condition: Condition) -> Criterion:
@@ -122,7 +169,11 @@ def _inquiry(condition: Condition, record: Record, question: str) -> list[Criter
         if f.asks and not (f.id in facts and _told(facts[f.id].text, question)) and _could_be(f, record)
     ]
     chosen = sorted(open_, key=lambda f: -f.asks)[:QUESTIONS]
-    return [criterion(f"Asks about: {f.id.replace('-', ' ')}.", f.asks, "inquiry", asks(f.cues)) for f in chosen]
+    return [_asks(f) for f in chosen]
+
+
+def _asks(finding: Finding) -> Criterion:
+    return criterion(f"Asks about: {finding.id.replace('-', ' ')}.", finding.asks, "inquiry", asks(finding.cues))
 
 
 def _could_be(finding: Finding, record: Record) -> bool:

@@ -39,6 +39,9 @@ USUAL_SIGNS = (  # from age; heart rate, respiratory rate and systolic pressure 
 )
 FEVER = (38.0, 39.5)  # °C, where a condition says nothing else
 NO_FEVER = (36.3, 37.3)
+BEATS_PER_DEGREE = 9.0  # of heart rate, for a degree of fever
+CHANGES = (("hypertension", "systolic", 8), ("bisoprolol", "heart_rate", -8))  # what is known or taken, on average
+SIDES = ("left", "right")
 
 
 def sample_record(seed: int, split: str) -> Record:
@@ -49,6 +52,7 @@ def sample_record(seed: int, split: str) -> Record:
     who = _who(rng, condition, age, sex)
     lists = {name: getattr(condition, name) for name in SLOTS}
     slots = {name: values[rng.integers(len(values))] for name, values in lists.items() if values}
+    slots["side"] = SIDES[_generator(seed, split, 3).integers(2)]
     facts = [*who, _fact(condition.complaint, True, rng, slots, "complaint")]
     here = {f.id: rng.random() < f.likely for f in condition.symptoms + condition.history if _fits(f, age, sex)}
     for finding in condition.symptoms:
@@ -66,7 +70,7 @@ def sample_record(seed: int, split: str) -> Record:
     background = [f for f in background if not (f.id.endswith(".none") and f.kind in said)]
     for kind in ("past", "drug", "allergy", "family", "social"):
         facts += [f for f in background if f.kind == kind] + [f for f in own if f.kind == kind]
-    facts += _vitals(rng, condition, age, here.get("fever"))
+    facts += _vitals(rng, condition, age, here.get("fever"), {f.id.rpartition(".")[2] for f in background})
     for finding in condition.exam + condition.tests:
         if _fits(finding, age, sex):
             name = finding.id.replace("-", ".")
@@ -223,8 +227,12 @@ def _fact(finding: Finding, here: bool, rng: np.random.Generator, slots: dict[st
     return Fact(name, finding.kind, render(text, rng, slots), tells, finding.cues)
 
 
-def _vitals(rng: np.random.Generator, condition: Condition, age: float, fever: bool | None) -> list[Fact]:
-    """Signs that fit the age, the condition and whether the record says that there is fever."""
+def _vitals(
+    rng: np.random.Generator, condition: Condition, age: float, fever: bool | None, has: set[str]
+) -> list[Fact]:
+    """Signs that fit the age, the condition, what the patient has besides (ids of the background), and whether the
+    record says that there is fever.
+    """
     changes = condition.vitals
     usual = next(row for row in reversed(USUAL_SIGNS) if age >= row[0])
     temperature = changes.get("temperature", FEVER if fever else NO_FEVER)
@@ -233,8 +241,9 @@ def _vitals(rng: np.random.Generator, condition: Condition, age: float, fever: b
     values = {"temperature": rng.uniform(*temperature), "spo2": rng.uniform(*changes.get("spo2", (96, 99)))}
     for name, (low, high) in zip(("heart_rate", "respiratory_rate", "systolic"), usual[1:], strict=True):
         values[name] = rng.uniform(low, high) + rng.uniform(*changes.get(name, (0, 0)))
-    if fever or temperature[0] >= 38:
-        values["heart_rate"] += 12
+    values["heart_rate"] += BEATS_PER_DEGREE * max(0.0, values["temperature"] - 37.5)
+    for name, sign, change in CHANGES:
+        values[sign] += change * (name in has)
     diastolic = values["systolic"] * rng.uniform(0.58, 0.66)
     texts = {
         "temperature": f"Temperature {values['temperature']:.1f} °C.",

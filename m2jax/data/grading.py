@@ -75,8 +75,8 @@ def composed_reply(case: Case, rng: np.random.Generator) -> str:
     own = next(c for c in conditions() if c.id == case.topic)
     others = [c for c in conditions() if c.split == own.split and c.id != own.id]
     other = others[rng.integers(len(others))]
-    bank = _sentences(own, rng) if rng.random() < 0.95 else []
-    bank = bank + _sentences(other, rng)[: len(bank) // 4 + 1]
+    bank = sentences(own, rng) if rng.random() < 0.95 else []
+    bank = bank + sentences(other, rng)[: len(bank) // 4 + 1]
     count = int(rng.integers(SENTENCES[0], SENTENCES[1] + 1))
     return " ".join(bank[i] for i in rng.permutation(len(bank))[:count])
 
@@ -88,7 +88,7 @@ def _question(case: Case, reply: str, criterion: Criterion, answer: str, name: s
     return Chat(name, messages, sign, case.split, f"{name.rpartition('-')[0]}-{sign}")
 
 
-def _sentences(c: Condition, rng: np.random.Generator) -> list[str]:
+def sentences(c: Condition, rng: np.random.Generator) -> list[str]:
     """What a reply to a patient with the condition might say, for better or worse; one wording of each."""
     draw = lambda options: str(options[rng.integers(len(options))])  # noqa: E731
     asked = [f for f in (*c.symptoms, *c.history) if f.asks]

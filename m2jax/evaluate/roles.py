@@ -7,7 +7,6 @@ measure is a mean over its items, with its bootstrap 95% interval over records, 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +17,9 @@ from m2jax.clinic.sample import sample_case
 from m2jax.data import grading, roles
 from m2jax.data.chats import Chat
 from m2jax.data.replies import load_replies
-from m2jax.evaluate.stats import bootstrap_ci
+from m2jax.evaluate.agreement import agreement as share
+from m2jax.evaluate.agreement import kappa, table
+from m2jax.evaluate.stats import bootstrap_ci, pooled_ci
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue
@@ -27,6 +28,7 @@ from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.ask import ask, ask_yes
 from m2jax.verifier.checks import met
 from m2jax.verifier.grader import Judge, read_out
+from m2jax.verifier.rubric import Case
 
 SEED = 5_000_000  # of what is composed here: no seed of training
 _NOT_SAID = re.compile(r"^(?:#|>|- |Patient:|Doctor:)|\b(?:the patient's next reply|the new reply)\b", re.I | re.M)
@@ -41,21 +43,33 @@ def measure(name: str, engine: Engine, tokenizer: Tokenizer, role: str, n: int) 
 
 def grader(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     """Agreement with the checks and Cohen's kappa, on every criterion that has a check."""
-    sampled = [(sample_case(seed, "heldout"), reply) for seed, reply in load_replies("heldout")[:n]]
+    sampled = sampled_replies(n)
     cases = [sample_case(SEED + i, "heldout") for i in range(n)]
     composed = [(case, grading.composed_reply(case, np.random.default_rng([SEED, i]))) for i, case in enumerate(cases)]
+    return {
+        kind: agreement(against_checks(engine, tokenizer, role, pairs))
+        for kind, pairs in (("sampled", sampled), ("composed", composed))
+        if pairs
+    }
+
+
+def sampled_replies(n: int) -> list[tuple[Case, str]]:
+    """At most n replies that a model wrote to held-out cases; none where the package has none."""
+    return [(sample_case(seed, "heldout"), reply) for seed, reply in load_replies("heldout")[:n]]
+
+
+def against_checks(
+    engine: Engine, tokenizer: Tokenizer, role: str, replies: Sequence[tuple[Case, str]]
+) -> list[list[tuple[bool, bool]]]:
+    """Of each reply, on every criterion that has a check: (the judge's verdict, that of the check)."""
     judge = Judge(tokenizer, role)
 
-    def grade(case: Any, reply: str) -> Dialogue:
+    def grade(case: Case, reply: str) -> Dialogue:
         criteria = [c for c in case.rubric if c.check is not None]
         verdicts = yield from read_out(case, reply, criteria, judge)
         return [(v.met, met(c.check, reply)) for v, c in zip(verdicts, criteria, strict=True)]
 
-    figures = {}
-    for kind, pairs in (("sampled", sampled), ("composed", composed)):
-        if pairs:
-            figures[kind] = agreement(results_of(engine.run([grade(case, reply) for case, reply in pairs])))
-    return figures
+    return results_of(engine.run([grade(case, reply) for case, reply in replies]))
 
 
 def affective(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
@@ -90,21 +104,18 @@ MEASURES: dict[str, Callable[[Engine, Tokenizer, str, int], Figures]] = {
 
 def agreement(given: Sequence[Sequence[tuple[bool, bool]]]) -> Figures:
     """Of (verdict, truth) pairs by record: agreement with its interval, Cohen's kappa, and the share that is true."""
-    by_record = [[verdict == truth for verdict, truth in pairs] for pairs in given if pairs]
-    flat = np.array([pair for pairs in given for pair in pairs], bool)
-    p_o, (said, true) = float(np.mean(flat[:, 0] == flat[:, 1])), flat.mean(0)
-    by_chance = said * true + (1 - said) * (1 - true)
-    _, low, high = bootstrap_ci(by_record)
-    kappa = float((p_o - by_chance) / (1 - by_chance)) if by_chance < 1 else math.nan
+    counts = table([pairs for pairs in given if pairs])
+    sums = counts.sum(0)
+    value, low, high = pooled_ci(counts, share)
     return {
-        "n": len(flat),
-        "records": len(by_record),
-        "agreement": p_o,
+        "n": int(sums.sum()),
+        "records": len(counts),
+        "agreement": value,
         "low": low,
         "high": high,
-        "kappa": kappa,
-        "true": float(true),
-        "said_true": float(said),
+        "kappa": float(kappa(sums)),
+        "true": float((sums[0] + sums[2]) / sums.sum()),
+        "said_true": float((sums[0] + sums[1]) / sums.sum()),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +13,7 @@ import jax.numpy as jnp
 from m2jax import sharding
 from m2jax.models import params
 from m2jax.sampler.engine import Engine
-from m2jax.sampler.requests import Role
+from m2jax.sampler.requests import Dialogue, Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
@@ -19,6 +21,30 @@ from m2jax.weights import names
 from m2jax.weights.load import load, read_config
 
 PAGE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Telling:
+    """An engine that says how far it is, at most every `seconds`."""
+
+    engine: Engine
+    tell: Callable[[str], None]
+    seconds: float = 20.0
+
+    def run(self, dialogues: Sequence[Dialogue], seed: int = 0) -> list[Any]:
+        """As `Engine.run`."""
+        ended, said = 0, time.monotonic()
+
+        def counted(dialogue: Dialogue) -> Dialogue:
+            nonlocal ended, said
+            result = yield from dialogue
+            ended += 1
+            if time.monotonic() - said >= self.seconds:
+                said = time.monotonic()
+                self.tell(f"  {ended} of {len(dialogues)}")
+            return result
+
+        return self.engine.run([counted(dialogue) for dialogue in dialogues], seed=seed)
 
 
 def serve(

@@ -9,7 +9,7 @@ chapter 13.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,26 @@ def paired_gain(
             f"before has {len(before)} prompts and after {len(after)}: give the same prompts, in one order"
         )
     return bootstrap_ci(_prompt_means(after) - _prompt_means(before), n, level, seed)
+
+
+def pooled_ci(
+    counts_PK: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], n: int = 2_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """A statistic of counts that are summed over prompts, with its 95% bootstrap interval: (value, low, high).
+
+    counts_PK: K counts of each prompt. statistic: of [..., K] sums, one number each; resamples where it is not finite
+    are left out. ValueError where there is no prompt.
+    """
+    counts_PK = np.asarray(counts_PK, np.float64)
+    if counts_PK.ndim != 2 or not len(counts_PK):
+        raise ValueError(f"counts have the shape {counts_PK.shape}; give one row for each of at least one prompt")
+    P = len(counts_PK)
+    weights_NP = np.random.default_rng(seed).multinomial(P, np.full(P, 1 / P), size=n)
+    drawn_N = statistic(weights_NP @ counts_PK)
+    low, high = (
+        np.quantile(drawn_N[np.isfinite(drawn_N)], [0.025, 0.975]) if np.isfinite(drawn_N).any() else [np.nan] * 2
+    )
+    return float(statistic(counts_PK.sum(0))), float(low), float(high)
 
 
 def distinct_ngrams(texts: Iterable[str], n: int = 3) -> float:

@@ -10,6 +10,8 @@
     claims.py      a draft as claims, judged by rules
     factual.py     Factual Unit: judges, rewrites once, falls back to the neutral reply
     simulate.py    a patient's turn, and whole consultations
+    terminal.py    a person in a terminal as the doctor, or as the patient of a model
+    shown.py       what that person is shown
 
 Prompts are text files in `prompts/`. Units and `simulate` ask the engine; the other files are host code without JAX.
 """

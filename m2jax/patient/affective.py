@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 from m2jax.patient.claims import Known
 from m2jax.patient.persona import behaviour
 from m2jax.patient.prompt import conversation, fill, listed
 from m2jax.patient.reference import tell
 from m2jax.patient.script import Dialogue, Script
-from m2jax.sampler.requests import Completion, Generate
 from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.ask import ask
 
 
 def affective(
-    script: Script, dialogue: Dialogue, known: Known, tokenizer: Tokenizer, role: str, max_tokens: int
-) -> Generator[Generate, Completion, str]:
+    script: Script, dialogue: Dialogue, known: Known, tokenizer: Tokenizer | None, role: str, max_tokens: int
+) -> Generator[Any, Any, str]:
     """The draft; kept facts are not in the prompt."""
     prompt = fill(
         "affective",

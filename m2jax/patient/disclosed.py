@@ -54,6 +54,14 @@ _OF_KIND = {  # how a doctor asks for a kind as a whole
     "family": r"family|relatives|parents|siblings|run in",
     "social": r"social|lifestyle|habits|live (?:alone|with)|occupation|\bjob\b|smok|alcohol",
 }
+# Questions that hold a cue of a kind, or a habit, and mean something else.
+_OTHER_MATTER = {
+    "drug": re.compile(
+        r"^(?!.*\b(?:tak(?:e|es|ing)|uses?|using|regular|prescri\w+)\b).*(?:allerg|react\w* badly)|recreational|illegal|illicit|street drugs",
+        re.IGNORECASE,
+    ),
+    "home": re.compile(r"\bsafe at home|safe in your", re.IGNORECASE),
+}
 # Cues that are used of other matters too: a private fact is meant only where the sentence holds this as well.
 _INDIRECT = {
     "partner": r"sexual partner|partners|new partner|\bsex\b|sexually",
@@ -143,7 +151,9 @@ def _asks_for(sentence: str, fact: Fact) -> bool:
             return _names(sentence, fact)
         return any(_holds(sentence, cue) and _is_direct(sentence, cue) for cue in fact.cues)
     if fact.cues:
-        return any(_holds(sentence, cue) for cue in fact.cues)
+        habit = fact.id.partition(".")[2].partition(".")[0]
+        other = _OTHER_MATTER.get(habit if fact.kind == "social" else fact.kind)
+        return any(_holds(sentence, cue) for cue in fact.cues) and not (other and other.search(sentence))
     pattern = _OF_KIND.get(fact.kind)
     return bool(pattern and re.search(pattern, sentence, re.IGNORECASE)) or _names(sentence, fact)
 

@@ -37,7 +37,7 @@ def factual(
     dialogue: Dialogue,
     known: Known,
     draft: str,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     role: str,
     judge: Judge | None,
     max_tokens: int,

@@ -18,6 +18,7 @@ from m2jax.verifier.negation import is_negated
 
 REASONS = ("diagnosis", "farewell", "limit")
 
+MORE = 3  # words beyond a diagnosis that say what follows from it
 _SENTENCE = re.compile(r"(?<=[.!?;])(?<!\bDr\.)\s+|\n+")
 _LIKELY = r"(?:\w+ly|almost|quite|very|fairly|most|just|now|then|also|in fact|still)"
 _DIAGNOSIS = re.compile(
@@ -45,6 +46,11 @@ _UNSURE = re.compile(
     r"|you\s+(?:said|say|told|mentioned)|have\s+this\s+right|been\s+through)\b",
     re.IGNORECASE,
 )
+# "Everything you told me points to ..." is no repetition of what the patient told.
+_TOLD_SO = re.compile(
+    r"\b(?:everything|all|what)\s+(?:that\s+)?you\s+(?:said|told|mentioned|describe)\w*(?:\s+me)?\s+(?=points?|fits|suggests?|tells?|means)",
+    re.IGNORECASE,
+)
 # What follows "you have" or "it is" and is no diagnosis: what the patient has told, or talk.
 _NO_DIAGNOSIS = re.compile(
     r"""\s*(?:very\s+|so\s+|too\s+|really\s+|quite\s+|some\s+|any\s+|no\s+|not\s+|more\s+)*(?:
@@ -56,6 +62,25 @@ _NO_DIAGNOSIS = re.compile(
     | for\s+today|everything|several|two|three|questions
     )\b""",
     re.IGNORECASE | re.VERBOSE,
+)
+# Names of diseases by their endings and the commonest without one; a sentence that states one may word it in any way.
+_DISEASE = re.compile(
+    r"""\b(?:\w{2,}(?:itis|osis|oma|emia|aemia|pathy|algia|iasis|plegia|thyroidism|rrhoids|rrhage|trophy)\b
+    | (?:\w+\s+)?(?:disease|syndrome|disorder|infection|deficiency|fracture|failure|attack|detachment|embolism|infarction|poisoning
+      |overdose|vertigo|cancer|tumou?r|stone|stones|ulcer|hernia|clot|sprain|strain|tear|effusion|abscess|withdrawal|thyroid)\b
+    | stroke|gout|flu|influenza|migraine|pneumonia|asthma|copd|croup|scabies|shingles|measles|mumps|chickenpox|eczema|psoriasis|acne|angina
+    | diabetes|anxiety|depression|panic|epilepsy|dementia|malaria|covid|cold|reflux|anaphylaxis|pregnancy|ectopic|miscarriage|meningism
+    | sepsis|preeclampsia|pre-eclampsia|glaucoma|cataract|polymyalgia|lupus|jaundice|constipation|headaches?|palsy|torn|restless\s+legs|concussion)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_STATES = re.compile(
+    r"\b(?:is|it's|that's|are|has|have|had|you've|confirms?|shows?|explains?|called|fits|found|torn|points?|dealing|due|caused|left|sure|confident)\b",
+    re.IGNORECASE,
+)
+_HISTORY = re.compile(
+    r"\b(?:family|relatives?|ever|already|known|in\s+the\s+past|years?\s+ago|history|some\s+people|others|often|note|mentions?|wrote|read|usually|many)\b",
+    re.IGNORECASE,
 )
 _ACT = (
     "take|start|go|rest|drink|call|come|use|apply|avoid|wear|stay|keep|try|see|stretch|stop|put|chew|give|bring|book|wash|eat|raise"
@@ -79,7 +104,7 @@ _FAREWELL = re.compile(
     r"""\b(?:good-?bye|bye(?:-bye|\s+now)?|farewell|get\s+well(?:\s+soon)?|all\s+the\s+best|best\s+wishes|(?:speedy|quick|swift)\s+recovery
     | feel\s+better\s+soon|look\s+after\s+yourself|(?:that's|that\s+is)\s+all\s+for\s+(?:today|now)|(?:we\s+are|we're)\s+done
     | have\s+a\s+(?:good|nice|great|lovely|pleasant)\s+(?:day|evening|weekend|night|afternoon|week|one)
-    | see\s+you\s+(?:in|on|next|soon|then|later|tomorrow|again)|take\s+(?:good\s+)?care(?=\s*(?:[.!,]|and\b|now\b|$)))""",
+    | see\s+you\s+(?:in|on|next|soon|then|later|tomorrow|again)|take\s+(?:good\s+)?care(?=\s*(?:[.!,]|and\b|now\b|of\s+yourself\s*[.!]|$)))""",
     re.IGNORECASE | re.VERBOSE,
 )
 _CLOSING = re.compile(
@@ -109,7 +134,7 @@ def gate(doctor_messages: Sequence[str], limit: int) -> Gate:
         raise ValueError(f"limit is {limit} and there are {len(doctor_messages)} messages; both must be at least 1")
     last = doctor_messages[-1]
     if not asks_more(last):
-        if any(map(gives_diagnosis, doctor_messages)) and gives_plan(last):
+        if any(map(gives_diagnosis, doctor_messages)) and (gives_plan(last) or names_and_goes_on(last)):
             return Gate(True, "diagnosis")
         if any(_FAREWELL.search(sentence) for sentence in _sentences(last)):
             return Gate(True, "farewell")
@@ -118,7 +143,19 @@ def gate(doctor_messages: Sequence[str], limit: int) -> Gate:
 
 def gives_diagnosis(message: str) -> bool:
     """Whether some sentence commits itself to what the patient has."""
-    return any(_commits(sentence) for sentence in _statements(message))
+    return any(_commits(sentence) or _states_disease(sentence) for sentence in _statements(message))
+
+
+def names_and_goes_on(message: str) -> bool:
+    """Whether a message states a disease by name and says more than that: who has a diagnosis and asks nothing is
+    telling what will be done, in whatever words.
+    """
+    named = [s for s in _statements(message) if _states_disease(s)]
+    if not named:
+        return False
+    rest = _DISEASE.split(named[0])[-1]
+    others = [s for s in _statements(message) if s != named[0]]
+    return max(len(re.findall(r"\w+", text)) for text in (rest, *others)) >= MORE
 
 
 def gives_plan(message: str) -> bool:
@@ -131,6 +168,16 @@ def asks_more(message: str) -> bool:
     sentences = _sentences(message)
     asked = (s for s in sentences if s.endswith("?") or _REQUEST.search(s))
     return any(not _CLOSING.search(s) for s in asked)
+
+
+def _states_disease(sentence: str) -> bool:
+    """Whether a sentence says that somebody has a disease, or begins with its name."""
+    found = _DISEASE.search(sentence)
+    if not found or _UNSURE.search(sentence) or _HISTORY.search(sentence):
+        return False
+    return not is_negated(sentence, found.start(), found.end()) and (
+        found.start() == 0 or _STATES.search(sentence) is not None
+    )
 
 
 def _commits(sentence: str) -> bool:
@@ -154,4 +201,5 @@ def _statements(message: str) -> list[str]:
 
 
 def _sentences(message: str) -> list[str]:
-    return [s.strip() for s in _SENTENCE.split(message.replace("’", "'")) if s.strip()]
+    plain = _TOLD_SO.sub("everything ", message.replace("’", "'"))
+    return [s.strip() for s in _SENTENCE.split(plain) if s.strip()]

@@ -22,14 +22,16 @@ NODS = "All right."
 # Verbs that begin a fact without its subject, with the form after "I".
 _VERBS = {"has": "have", "is": "am", "was": "was", "does": "do", "goes": "go", "could": "could", "can": "can",
           "had": "had", "cannot": "cannot"}  # fmt: skip
-_THIRD = re.compile(r"(?P<verb>[A-Z][a-z]+s)\b(?! (?:in|of|on|at|with|and|are|is|that|for|from)\b)")
+_THIRD = re.compile(r"(?P<verb>[A-Z][a-z]+(?<!nes)s)\b(?! (?:in|of|on|at|with|and|are|is|that|for|from)\b)")
 _PAST = re.compile(
     r"(?:Gave|Took|Had|Ate|Drank|Fell|Went|Came|Felt|Lost|Got|Left|Wanted|Stopped|Started|Used|Slept|Swam|Sat|Cut|Hit)\b"
 )
 _NO_VERBS = frozenset(
-    """Always Bouts Bowels Eyes Fits Hands Headaches Hives Its Less Lips Loss Moles Perhaps Periods Shoulders Sometimes
-    Spots Stools Tears This Yes""".split()
+    """Always Bouts Bowels Cramps Eyes Fits Flashes Gallstones Hands Headaches Hives Its Less Lips Loss Moles Perhaps
+    Periods Shoulders Sometimes Spots Stools Tears This Vaccinations Yes""".split()
 )
+# What these begin is said of the symptom and not of the patient.
+_OF_IT = re.compile(r"(?:Goes away|Comes|Spreads|Does not (?:come|spread|cross)|Has come and gone)\b(?! on turning)")
 _ALREADY = re.compile(
     r"\b(?:is|are|was|were|has|have|had|hurts|feels|goes|came|runs|began|lasts?|died|gets?|does|did)\b"
 )
@@ -87,6 +89,8 @@ def tell(fact: Fact, record: Record) -> str:
         return f"{i} {am} {'an' if re.match(r'8|11-|18-', text) else 'a'} {phrase(fact)}."
     if fact.id == "demographic.speaker" or not rest:
         return _end(text)
+    if _OF_IT.match(text):
+        return _end(f"It {first.lower()} {rest}")
     third = i != "I"
     if first.lower() in _VERBS:
         verb = first.lower() if third else _VERBS[first.lower()]

@@ -24,11 +24,11 @@ from m2jax.verifier.grader import Judge
 
 @dataclasses.dataclass(frozen=True)
 class Units:
-    """Who plays the units: roles of the engine over one tokenizer. judge: None lets the rules decide alone. limit:
-    rounds, at least 1. max_tokens: of a draft and of a rewrite.
+    """Who plays the units: roles of the engine over one tokenizer (None: they are endpoints). judge: None lets the
+    rules decide alone. limit: rounds, at least 1. max_tokens: of a draft and of a rewrite.
     """
 
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     affective: str = "affective"
     factual: str = "factual"
     judge: Judge | None = None

@@ -6,7 +6,8 @@ form. Patterns and context (`identifiers.find`): what looks like an identifier o
 
 An identifier is replaced by its class, "[NAME]"; of a date the year stays; an age over 89 becomes 90, and then the
 year of birth goes as well. A state, a country, a year and a relative date are no identifiers and stay. Nothing here
-reads the text as a person would: an unusual name without title, label, relation or surroundings can be missed.
+reads the text as a person would: an unusual name without title, label, relation or surroundings can be missed, and a
+name that is written small mostly is. Figures: tests/records/adversarial.py.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of patterns)
 """Dates and ages over 89 in free text, for `identifiers`.
 
 A date is more than a year: a day, a month, a holiday. Weekdays, clock times and relative dates ("2 days ago") are kept.
@@ -43,11 +44,18 @@ _DATES = [
     rf"[Pp]ast|[Ff]rom|[Bb]etween|[Ee]very|[Ee]nd of|[Bb]eginning of)[\s\-]+(?P<x>{_MONTH}(?:\s+(?:and|to|through|"
     rf"or)\s+{_MONTH})?)(?!\s+(?:fracture|Thurner))",
     r"(?<!\w)(?P<year4>(?:19|20)\d\d)(?P<a>0[1-9]|1[0-2])(?P<b>0[1-9]|[12]\d|3[01])(?:[T_]?\d{4,6})?(?!\w)",
-    r"(?i)\b(?:on|since|dated|admitted|discharged|seen|visit|until|dob|born|birth(?:day|date)?|"
-    r"d\.o\.b\.)(?:\s+on)?[:\s]+(?P<x>(?P<a>\d{1,2})(?P<s>[/\-])(?P<b>\d{2}))(?![\d/%]|\s*(?:strength|pain|severity|"
+    rf"(?<![\w./\-]){_MONTH}(?P<s>[\-/.])(?P<a>\d{{1,2}})(?P=s)(?:{_YEAR}|'?\d\d(?!\d))",
+    rf"(?<![\w./\-])\d{{1,2}}[./\-]\s?(?:I{{1,3}}|IV|VI{{0,3}}|IX|XI{{0,2}})[./\-]\s?(?:{_YEAR}|'?\d\d(?!\d))",
+    r"(?i)\b(?:dob|d\.o\.b\.?|born|birth\s?date|date\s+of\s+birth)[:\s]+(?P<x>\d{8}|\d{6})(?!\d)",
+    r"(?i)\b(?:on|by|until|till|since|from|before|after|to)\s+(?P<x>the\s+(?:[1-9]|[12]\d|3[01])(?:st|nd|rd|th))(?=[.,;:!?)]|$|\s+(?:and\s+(?!\d)"
+    r"|at\b|with\b|for\b|by\b|but\b|after\b|when\b|in\b|because\b|then\b|he\b|she\b|they\b))",
+    r"(?i)\b(?:on|since|dated|admitted|discharged|seen|visit|until|dob|born|birth(?:day|date)?|due|lmp|edd|edc|booked|"
+    r"started|stopped|operated|reviewed|appointment|appt|"
+    r"d\.o\.b\.?)(?:\s+(?:on|date))?[:\s]+(?P<x>(?P<a>\d{1,2})(?P<s>[/\-])(?P<b>\d{2}))(?![\d/%]|\s*(?:strength|pain|severity|"
     r"scale|murmur|hpf|motor|muscle|vision))",
-    r"(?i)\b(?:at|on|since|before|after|around|during|over|by|until|last|this|past)\s+(?P<x>Christmas(?:\s+(?:eve|"
+    r"(?i)\b(?:at|on|since|before|after|around|during|over|by|until|last|this|past)\s+(?P<x>Good\s+Friday|Easter\s+(?:Sunday|Monday)|Christmas(?:\s+(?:eve|"
     r"day))?|Thanksgiving|Halloween|Easter|New\s+Year['’]?s?(?:\s+(?:eve|day))?|Labor\s+Day|Memorial\s+Day|"
+    r"Boxing\s+Day|Independence\s+Day|Veterans\s+Day|May\s+Day|Bonfire\s+Night|Ramadan|Eid|Diwali|Passover|Hanukkah|"
     r"Valentine['’]?s\s+Day|(?:the\s+)?(?:fourth|4th)\s+of\s+July)(?!\s+tree)",
 ]
 _OVER_89 = r"(?:9\d|1[0-4]\d)"
@@ -61,6 +69,8 @@ _AGES = [
     rf"(?i)\b(?:age[ds]?|aging)(?:\s+(?:of|is|was|at|over))*[:\s]+(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?![\d/%])\b",
     rf"(?i)\b(?:died|dead|lived|passed\s+away|deceased|death)\s+(?:at|to|until|to\s+be)(?:\s+age)?\s+(?P<x>{_OVER_89}|"
     rf"{_OVER_89_WORDS})(?![\d/%])\b",
+    rf"(?i)\b(?:turned|turns|turning|nearly|almost|will\s+be)\s+(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?!\s*(?:degrees|deg\b|%|mg|ml|kg|cm|mm|units|"
+    rf"minutes|hours|days|weeks|months|per\b|°)|[\d/.]\d)\b",
     rf"(?i)\b(?:turned|turns|turning|her|his)\s+(?P<x>{_OVER_89})(?:th|rd|nd|st)\s+birthday",
     rf"(?i)\b(?:he|she|patient|who)\s+(?:is|was|turned|turns)\s+(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?=[.,;]|\s+and\b|$)",
     rf"(?<![\w./])(?P<x>{_OVER_89})(?=\s?[MF]\b)",

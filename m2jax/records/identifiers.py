@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of patterns)
 """Identifiers in free text, found by how they look and by what stands around them.
 
 `find(text)` gives spans of the classes of HIPAA's Safe Harbor method, 45 CFR 164.514(b)(2)(i), in its order
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from m2jax.records.identifier_codes import CODES
 from m2jax.records.identifier_dates import ages_over_89, dates
+from m2jax.records.identifier_people import PEOPLE
 from m2jax.records.identifier_words import (
     ALSO_WORDS,
     CLINICAL_NOUNS,
@@ -280,7 +282,31 @@ _PLACE_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] =
         rf"(?i)(?<![\w./\-])\d{{1,6}}\s+(?:\w+\s+){{1,3}}(?:street|avenue|road|boulevard|lane)\b{_UNIT}",
         None,
     ),
-    ("geography", r"(?i)\bP\.?\s?O\.?\s+box\s+\d+", None),
+    ("geography", r"(?i)\bP\.?\s?O\.?\s+b(?:o?x|ag)\.?\s+\d+", None),
+    (
+        "geography",
+        rf"(?<![\w./\-])\d{{1,6}}[A-Za-z]?\s+(?:(?:NW|NE|SW|SE|[NSEW]\.?)\s+{_CAP}(?:\s+{_CAP}){{0,2}}{_UNIT}"
+        rf"|{_CAP}(?:\s+{_CAP}){{0,2}},?\s+(?:Apt|Apartment|Suite|Ste|Unit|Flat)\b\.?\s*#?\s*\w+)",
+        None,
+    ),
+    (
+        "geography",
+        r"(?<!mail )(?<!IP )(?<!ip )(?<!Mail )(?<!web )(?<!MAC )\b(?i:address(?:\s+is)?)[:\s]\s*(?P<x>(?:\d|[A-Z](?=[a-z]+\s\d)|The\s)[^.;\n]*)",
+        None,
+    ),
+    (
+        "geography",
+        rf"\b(?:[Ff]rom|[Oo]n|[Aa]t|[Oo]ff|[Nn]ear|[Tt]o|[Ii]n|[Aa]long)\s+(?P<x>(?P<name>{_CAP}(?:\s+{_CAP}){{0,2}})\s+(?:Street|Road|Rd|Lane|"
+        r"Avenue|Ave|Terrace|Crescent|Boulevard|Blvd|Drive|Mews|Gardens|Close|Way|Square|Court))\b",
+        _is_institution,
+    ),
+    ("geography", r"(?<![\w/])(?:[A-Z]{1,2}\d[A-Z\d]?\s\d[ABD-HJLNP-UW-Z]{2}|[A-Z]\d[A-Z]\s\d[A-Z]\d)(?!\w)", None),
+    ("geography", rf"(?P<x>{_TOWN}(?:\s+{_CAP}){{0,2}}),?\s+(?:{_STATE})\s+(?=\d{{5}}\b)", None),
+    (
+        "geography",
+        rf"\b(?i:now|currently|formerly|previously|later)\s+in\s+(?P<x>{_TOWN}(?:\s+{_CAP}){{0,2}})",
+        _is_small_place,
+    ),
     ("geography", r"(?i)\bzip(?:\s?code)?[:\s]*(?:is\s+)?(?P<x>\d{5}(?:-\d{4})?)\b", None),
     (
         "geography",
@@ -296,7 +322,7 @@ _PLACE_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] =
     ("geography", rf"(?P<name>(?:{_CAP}\s+(?:of\s+|and\s+)?){{1,4}})(?:{_INSTITUTION})\b", _is_institution),
     (
         "geography",
-        rf"\b(?:St|Saint|Mount)\.?\s+{_CAP}(?:\s+{_CAP})?(?:'s)?\s+(?:Hospital|Medical|Clinic|Church|School)\b",
+        rf"\b(?:St|Saint|Mount)\.?\s+{_CAP}(?:\s+{_CAP})?(?:'s)?\s+(?:{_INSTITUTION}|Medical|School)\b",
         None,
     ),
     (
@@ -313,3 +339,4 @@ _PLACE_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] =
 
 _PATTERNS = [(kind, re.compile(pattern), None) for kind, pattern in CODES]
 _PATTERNS += [(kind, re.compile(pattern), accept) for kind, pattern, accept in _PLACE_PATTERNS + _NAME_PATTERNS]
+_PATTERNS += [("name", re.compile(pattern, re.MULTILINE), accept) for pattern, accept in PEOPLE]

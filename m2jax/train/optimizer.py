@@ -101,7 +101,7 @@ def _kept(adam: optax.GradientTransformation, dtype: jnp.dtype, offload: bool) -
 
 
 def _round(x: jax.Array, key: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """`x`, float32, in `dtype`; in bfloat16 one of its two neighbours, the nearer the likelier: their mean is `x`.
+    """`x`, float32, in `dtype`; in bfloat16 one of its two neighbours, the nearer the likelier: `x` is the mean.
 
     To the nearest, a second moment could not fall: a step of b2 = 0.999 takes a thousandth off it, and half the
     distance between two numbers is at least two thousandths.

@@ -10,16 +10,20 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
-from m2jax.sampler.requests import Completion, Generate, Score
+from m2jax.outside.endpoint import Said
+from m2jax.sampler.requests import Chat, Completion, Generate, Score
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.grader import Judge
 
 
 def ask(
-    tokenizer: Tokenizer, role: str, messages: Sequence[Message], max_tokens: int | None = None
-) -> Generator[Generate, Completion, str]:
-    """What `role` answers to a chat, as text without outer whitespace."""
+    tokenizer: Tokenizer | None, role: str, messages: Sequence[Message], max_tokens: int | None = None
+) -> Generator[Generate | Chat, Completion | Said, str]:
+    """What `role` answers to a chat of texts, without outer whitespace. tokenizer: None where it is an endpoint."""
+    if tokenizer is None:
+        said = yield Chat(role, [{"role": m.role, "content": m.content} for m in messages], max_tokens)
+        return said.text.strip()
     completion = yield Generate(role, render(tokenizer, messages).tokens.tolist(), max_tokens)
     return tokenizer.decode(completion.tokens).strip()
 

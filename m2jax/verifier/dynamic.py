@@ -17,8 +17,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from m2jax.verifier.checks import met
 from m2jax.verifier.phrases import criterion
 from m2jax.verifier.rubric import Criterion, Rubric
+
+OPENING = 3  # words that count as a reply's opening
+_ITEM = r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t][^\n]*"
+_HABITS = (  # of form: what the criterion says, and the pattern of its check
+    ("Writes a list of four points or more.", "(?m)" + r"\n+".join([_ITEM] * 4)),
+    ("Is divided by headings.", r"(?m)^#{1,6} \S|^\*\*[^*\n]{3,80}\*\*:?[ \t]*$"),
+    ("Says the same sentence twice.", r"(?<![^.?!\n]) ?([^.?!\s][^.?!\n]{20,200}[.?!])(?=[\s\S]{0,800}\1)"),
+)
 
 State = Literal["candidate", "active", "retired"]
 
@@ -85,6 +94,25 @@ def graded(core: Rubric, dynamic: Sequence[Tracked]) -> Rubric:
     return (*core, *(t.criterion for t in dynamic if t.state == "active"))
 
 
+def mine(replies: Sequence[str], *, share: float = 0.5) -> list[Criterion]:
+    """What the policy's own replies to different patients have in common, as negative criteria with checks, each of
+    what is in at least `share` of them: stock phrases, the same opening, and habits of form. None from fewer than
+    four replies. Whether such a criterion is paid for is decided by watching it (`observe`).
+    """
+    if len(replies) < 4:
+        return []
+    found = mine_phrases(replies, share=share)
+    openings = Counter(tuple(_spoken(reply)[:OPENING]) for reply in replies)
+    for gram, n in sorted(openings.items(), key=lambda item: (-item[1], item[0])):
+        said, pairs = " ".join(gram), [" ".join(gram[i : i + 2]) for i in range(OPENING - 1)]
+        charged = any(pair in c.text for c in found for pair in pairs)
+        if n >= share * len(replies) and len(gram) == OPENING and not charged:
+            check = {"pattern": rf"\A\W*{_regex(gram)}", "negated": "either"}
+            found.append(criterion(f'Opens with "{said}", as so many replies.', -2, "communication", check))
+    found += [criterion(text, -2, "clarity", {"pattern": p, "negated": "either"}) for text, p in _HABITS]
+    return [c for c in found if sum(met(c.check, reply) for reply in replies) >= share * len(replies)]
+
+
 def mine_phrases(replies: Sequence[str], *, share: float = 0.5, size: int = 6, points: int = -3) -> list[Criterion]:
     """Stock phrases of the policy: `size` words that stand in at least `share` of replies to different patients, each
     as a negative criterion with a check. Of phrases that overlap the first alone; none from fewer than four replies.
@@ -93,7 +121,7 @@ def mine_phrases(replies: Sequence[str], *, share: float = 0.5, size: int = 6, p
         return []
     counts: Counter[tuple[str, ...]] = Counter()
     for reply in replies:
-        spoken = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", reply.lower())
+        spoken = _spoken(reply)
         counts.update({tuple(spoken[i : i + size]) for i in range(len(spoken) - size + 1)})
     found: list[tuple[str, ...]] = []
     for gram, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
@@ -103,13 +131,24 @@ def mine_phrases(replies: Sequence[str], *, share: float = 0.5, size: int = 6, p
     return [_stock(gram, points) for gram in found]
 
 
+def _spoken(reply: str) -> list[str]:
+    """The words of a reply, small."""
+    return re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", reply.lower())
+
+
+def _regex(gram: tuple[str, ...]) -> str:
+    return r"\b" + r"[^\w]+".join(re.escape(word) for word in gram) + r"\b"
+
+
 def _overlap(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     """Whether one phrase goes on where the other is in the middle, by two words or more."""
     return any(a[i:] == b[: len(b) - i] or b[i:] == a[: len(a) - i] for i in range(len(a) - 1))
 
 
 def _stock(gram: tuple[str, ...], points: int) -> Criterion:
-    regex = r"\b" + r"[^\w]+".join(re.escape(word) for word in gram) + r"\b"
     return criterion(
-        f'Uses the stock phrase "{" ".join(gram)}".', points, "communication", {"pattern": regex, "negated": "either"}
+        f'Uses the stock phrase "{" ".join(gram)}".',
+        points,
+        "communication",
+        {"pattern": _regex(gram), "negated": "either"},
     )

@@ -146,6 +146,7 @@ def _takes_up(last: str, record: Record, knowledge: Knowledge) -> list[Criterion
     """That the reply takes up what the patient just said: what bears most on the case, else the complaint."""
     topics = [t for t in knowledge.topics if _tells(last, t.fact)]
     said = [f for f in record.of("symptom", "complaint", "drug", "allergy", "past") if f.cues and _tells(last, f.text)]
+    said = [f for f in said if not f.text.startswith("No ")]  # "no regular medicines" asks for no answer
     if topics:
         best = max(topics, key=lambda t: t.points)
         name, cues = best.name, best.cues
@@ -196,4 +197,6 @@ def _disclosed(patient: Sequence[str], knowledge: Knowledge) -> list[str]:
 
 
 def _name(fact: Fact) -> str:
+    if fact.kind == "complaint":
+        return "the complaint"
     return fact.id.rpartition(".")[2].replace("-", " ").replace("_", " ")

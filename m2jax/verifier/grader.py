@@ -3,7 +3,7 @@
 The judge is a role of the engine, local or outside. It is asked about one criterion at a time, in separate words for
 positive and negative criteria. A local judge's verdict is read off the next token: met where P(Yes) > P(No), and all
 criteria of one sign share the conversation's prefix; or it gives a reason first (`reasons`), as one outside always
-does. Grading is a dialogue: what it asks, it yields.
+does. Grading is a dialogue: what it asks, it yields. What is written for the grader does not count (`guards`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from m2jax.sampler.requests import Request, Score
 from m2jax.verifier.calibration import calibrate
+from m2jax.verifier.guards import for_judge
 from m2jax.verifier.judge import Judge, OutsideJudge, fitting, judge_tokens
 from m2jax.verifier.reasons import reason, reason_outside
 from m2jax.verifier.reward import Verdict, grade_checks
@@ -40,7 +41,7 @@ def grade(
         )
     if undecided:
         asks = reason_outside if isinstance(judge, OutsideJudge) else reason if judge.votes else read_out
-        given = yield from asks(case, reply, [case.rubric[i] for i in undecided], judge)
+        given = yield from asks(case, for_judge(reply), [case.rubric[i] for i in undecided], judge)
         for i, verdict in zip(undecided, given, strict=True):
             verdicts[i] = verdict
     return verdicts

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from m2jax.verifier import checks
-from m2jax.verifier.rubric import Rubric
+from m2jax.verifier import checks, guards
+from m2jax.verifier.rubric import Criterion, Rubric
 
 Normalise = Callable[[Sequence[int], Sequence[bool]], float]
 
@@ -33,11 +33,20 @@ class Verdict:
 
 
 def grade_checks(rubric: Rubric, reply: str) -> list[Verdict | None]:
-    """One entry for each criterion: what its check says of the reply, or None where the judge has to say."""
-    return [
-        None if criterion.check is None else Verdict(checks.met(criterion.check, reply), None, "check")
-        for criterion in rubric
-    ]
+    """One entry for each criterion: what its check says of the reply, or None where the judge has to say. A positive
+    one also has to be met by what counts of the reply (`guards.for_checks`).
+    """
+    counted = guards.for_checks(reply)
+
+    def verdict(criterion: Criterion) -> Verdict | None:
+        if criterion.check is None:
+            return None
+        found = checks.met(criterion.check, reply)
+        if found and criterion.points > 0 and counted != reply:
+            found = checks.met(criterion.check, counted)
+        return Verdict(found, None, "check")
+
+    return [verdict(criterion) for criterion in rubric]
 
 
 def reward_parts(

@@ -49,6 +49,11 @@ SINGLE_DOSE = {  # unit, least and most of a usual single dose of an adult, afte
     "Cetirizine": ("mg", 5, 10),
 }
 TREATS = {  # drug: the illnesses of which one must stand in the past
+    "amlodipine": {"hypertension"},
+    "indapamide": {"hypertension"},
+    "losartan": {"hypertension"},
+    "ramipril": {"hypertension", "heart-failure-known", "kidney-disease"},
+    "aspirin-75": {"coronary-disease"},
     "metformin": {"diabetes-2"},
     "insulin-glargine": {"diabetes-1"},
     "insulin-lispro": {"diabetes-1"},
@@ -340,3 +345,41 @@ def test_items_mind_the_patient() -> None:
                 assert set(bad) <= {right}, (item.id, bad)
             changed += item.kind == "step" and bool(bad)
     assert changed  # wrong options may be forbidden: so the pattern does find some
+
+
+def test_one_sided_illness_keeps_its_side() -> None:
+    """What complaint, symptoms, findings and tests say of the side agrees, wherever a condition speaks of sides."""
+    sided = {c.id for c in conditions() if "{side}" in str((c.complaint, c.symptoms, c.exam, c.tests))}
+    seen, two = Counter(), []
+    for record in records():
+        if condition_of(record).id in sided:
+            said = " ".join(f.text for f in record.of("complaint", "symptom", "exam", "test"))
+            sides = set(re.findall(r"\b(?:left|right)\b(?! (?:ventric|atri|heart))", said))
+            seen[frozenset(sides)] += 1
+            if len(sides) > 1:
+                two.append((record.id, record.diagnosis))
+    assert two == []
+    assert seen[frozenset({"left"})] > 50 and seen[frozenset({"right"})] > 50
+
+
+def test_treatment_that_is_never_left_out_and_signs_that_know_of_it() -> None:
+    ids = {r.id: {f.id for f in r.facts} for r in records()}
+    for illness, drugs in (
+        ("past.diabetes-1", {"drug.insulin-glargine", "drug.insulin-lispro"}),
+        ("past.hypothyroidism-known", {"drug.levothyroxine"}),
+    ):
+        has = [i for i in ids.values() if illness in i]
+        assert has and all(drugs <= i for i in has)
+
+    def mean(kind: str, with_: str) -> tuple[float, float]:
+        values: tuple[list[float], list[float]] = ([], [])
+        for r in records():
+            if r.age >= 60:
+                number = next(f.text for f in r.facts if f.id == kind)
+                values[with_ in ids[r.id]].append(float(re.search(r"\d+", number)[0]))
+        return sum(values[1]) / len(values[1]), sum(values[0]) / len(values[0])
+
+    high, usual = mean("vitals.blood_pressure", "past.hypertension")
+    assert high > usual + 4
+    slow, usual = mean("vitals.heart_rate", "drug.bisoprolol")
+    assert slow < usual - 4

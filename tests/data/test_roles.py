@@ -67,10 +67,11 @@ def test_claims_are_balanced_and_share_their_beginning():
 
 def test_the_grader_is_asked_as_the_judge_is_and_told_what_the_checks_say():
     chats = grading.grader("heldout", 40, 3)
-    answers = Counter(chat.messages[1].content for chat in chats)
-    assert 0.4 < answers["Yes"] / len(chats) < 0.6
-    replies = dict.fromkeys(chat.id.rpartition("-")[0] for chat in chats)
+    replies: dict[str, Counter] = {}
+    for chat in chats:
+        replies.setdefault(chat.id.rpartition("-")[0], Counter())[chat.messages[1].content] += 1
     assert len(replies) >= 38
+    assert all(n["Yes"] == n["No"] or (len(n) == 1 and n.total() <= 2) for n in replies.values())
     case, reply = sample_case(7, "heldout"), "Please see a doctor today. Have you had any fever?"
     prompts = by_prompt(grading._question(case, reply, c, "Yes", "x-0") for c in case.rubric)
     assert set(prompts) == {judge_messages(case.messages, reply, c)[0]["content"] for c in case.rubric}

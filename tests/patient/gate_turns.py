@@ -240,3 +240,50 @@ def templated() -> list[tuple[str, bool]]:
     """(message, whether it ends the consultation) of every diagnosis with every template."""
     over = [(f"{s.format(d=d)} {plan}", True) for d in DIAGNOSES for s in SAYS for plan in PLANS]
     return over + [(unsure.format(d=d), False) for d in DIAGNOSES for unsure in UNSURE]
+
+
+# Written before the rules were mended on the scripted doctor's wordings, and run twice: before (docs/log.md) and after.
+LAST_STOP = (
+    "From all that I gather you are dealing with a kidney stone. Painkillers, plenty of fluid, and a urologist if it does not pass within two weeks.",
+    "Well, it's bronchitis, nothing more. Honey and time are the best cure.",
+    "The lab confirms an iron deficiency. Iron tablets every other morning, with orange juice, for three months.",
+    "Your knee has worn cartilage: osteoarthritis. Physiotherapy comes first, then gel, and only at the end an operation.",
+    "After hearing your story, plantar fasciitis fits best. Calf stretches three times daily and cushioned shoes.",
+    "Mrs Miller, you have had a small stroke. The ambulance is on its way, stay seated.",
+    "We've found the reason: celiac disease. A strict gluten-free diet is the treatment, and the dietitian will guide you.",
+    "So the rash is scabies. Permethrin cream from the neck down tonight, once more in a week, and everyone at home too.",
+    "No doubt left, this is cluster headache. Oxygen stops the attack, verapamil prevents the next.",
+    "I'm confident this is polymyalgia rheumatica. A low dose of prednisolone usually helps within days.",
+    "The picture is that of croup. One dose of dexamethasone is given now and you can watch him at home.",
+    "It has to be conjunctivitis. Rinsing with boiled water and not sharing towels is enough.",
+    "Then we are finished here. Have a safe trip home, goodbye!",
+    "Alright, that will be all. Bye, and do call if anything changes.",
+    "Thanks for talking to me today. Take care of yourself!",
+    "Pneumonia, as the x-ray shows. Amoxicillin three times a day for five days; back to me on Friday.",
+    "What troubles you is called restless legs. Iron, less coffee, and if needed a small dose of pramipexole.",
+    "Your mother has a urinary infection and that explains the confusion. Antibiotics by drip, so she stays with us tonight.",
+    "It is gout, I am sure. Colchicine today, and less beer from now on. Is that okay with you?",
+    "You've torn a muscle fibre in the calf. Ice, a bandage, the leg up, and no running for four weeks.",
+)
+LAST_GO = (
+    "You told me that you have a cough. Since when?",
+    "Let me see whether I understood: the pain is worse at night and better when you move. Is that right?",
+    "It might be the gallbladder, but first I must know what you eat.",
+    "I would like to examine your belly. Where exactly does it hurt most?",
+    "That must be tiring. Tell me about your sleep.",
+    "Some people with this have reflux, others a heart problem. Does it come when you climb stairs?",
+    "Good that you came. Who is with you today?",
+    "Do you take your tablets every day, or do you forget them now and then?",
+    "I am going to ask you a few questions about your family now.",
+    "Hm, a headache that long is unusual for you, you say?",
+    "Before I can say more I need to hear about the fever.",
+    "Okay. And the other leg, is that swollen as well?",
+    "You have been through a lot. What worries you most?",
+    "I have read the letter from your doctor. It mentions a cough and a blood test in May. What came of it?",
+    "Have you ever been told that you have asthma?",
+    "Please show me with one finger where it hurts.",
+    "I can give you something for the pain in a moment. Are you allergic to any medicine?",
+    "Your blood pressure is a bit high today. Do you measure it at home?",
+    "We will find out together. When did you last eat?",
+    "Right, the tingling. Is it in the whole hand or only in some fingers?",
+)

@@ -11,6 +11,7 @@ HAND_WRITTEN = {
     "tuned": (turns.TUNED_STOP, turns.TUNED_GO),
     "untouched": (turns.UNTOUCHED_STOP, turns.UNTOUCHED_GO),
     "fresh": (turns.FRESH_STOP, turns.FRESH_GO),
+    "last": (turns.LAST_STOP, turns.LAST_GO),
 }
 
 

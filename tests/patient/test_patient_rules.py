@@ -113,3 +113,18 @@ def test_personas():
     assert all(word in texts for word in ("treatment", "curt", "cost", "evidence"))
     with pytest.raises(ValueError, match="ENFX"):
         Persona("ENFX", "basic", "low", "middle", "male", "city")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Tiredness by noon.", "I have tiredness by noon."),
+        ("Flashes like lightning, most in the dark.", "I have flashes like lightning, most in the dark."),
+        ("Goes away outdoors and comes back at home.", "It goes away outdoors and comes back at home."),
+        ("Does not come on effort; sport goes well.", "It does not come on effort; sport goes well."),
+        ("Goes everywhere as before.", "I go everywhere as before."),
+    ],
+)
+def test_a_fact_is_told_of_whom_it_is_true(text: str, told: str) -> None:
+    clinic = Record("b", 40, "female", "influenza", RECORD.facts[:1], "clinic")
+    assert tell(Fact("symptom.x", "symptom", text, "volunteers"), clinic) == told

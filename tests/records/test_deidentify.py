@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from m2jax.records.deidentify import deidentify, merged, refuse
 from m2jax.records.identifiers import CLASSES
 from m2jax.records.record import Fact, Record
+from tests.records import adversarial
 
 
 def record(*texts: str, age: float | None = 54, id: str = "r1", diagnosis: str = "acute cholecystitis") -> Record:
@@ -226,6 +227,16 @@ def test_identifiers_in_free_text_without_knowledge(kind: str, text: str, gone: 
     assert gone not in after.facts[1].text
     assert kind in report.counts()
     assert {finding.place for finding in report.findings} == {"f1"}
+
+
+@pytest.mark.parametrize(("file", "least"), [("first", 0.98), ("second", 0.90)])
+def test_sentences_written_against_it(file: str, least: float) -> None:
+    """Recall over the sentences with identifiers; and no false alarm."""
+    found = adversarial.figures(adversarial.HERE / f"sentences_{file}.txt")
+    kept, n_kept = found.pop(adversarial.NOTHING)
+    right, n = map(sum, zip(*found.values(), strict=True))
+    assert kept == n_kept >= 30 and n >= 70
+    assert right / n >= least
 
 
 def test_every_class_is_tried() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m2jax.verifier.checks import met, parse_check
-from m2jax.verifier.dynamic import Rule, Tracked, graded, mine_phrases, observe
+from m2jax.verifier.dynamic import Rule, Tracked, graded, mine, mine_phrases, observe
 from m2jax.verifier.rubric import Criterion
 
 RULE = Rule(admit=0.5, retire=0.1, least=4, window=10, groups=3)
@@ -87,3 +87,49 @@ def test_stock_phrases_are_mined_from_replies() -> None:
     assert len(found) == 1  # the others overlap it
     assert mine_phrases(replies[:3]) == [] and mine_phrases([f"Word{i} " * 9 for i in "abcdef"]) == []
     assert parse_check({"pattern": found[0].check.regex.pattern, "negated": "either"}) == found[0].check
+
+
+LIST = "\n".join(f"{i}. Point {i} about this." for i in range(1, 6))
+HABITS = {
+    "list": (
+        "Writes a list of four points or more.",
+        f"Here is what to do for X:\n{LIST}",
+        "1. Rest.\nOr walk.\n2. Eat.",
+    ),
+    "headings": (
+        "Is divided by headings.",
+        "X it is.\n## Plan\nRest.\n**Advice**\nSleep.",
+        "Take **two** of X. #1 is rest.",
+    ),
+    "twice": (
+        "Says the same sentence twice.",
+        "You should rest X for a week. Drink. You should rest X for a week.",
+        "You should rest X for a week. You should rest Y for a week.",
+    ),
+    "opening": ('Opens with "i am sorry", as so many replies.', "I am sorry: X hurts.", "X hurts, and I am sorry."),
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_habits_of_form_and_openings_are_mined(habit: str) -> None:
+    text, has, has_not = HABITS[habit]
+    with_it = [has.replace("X", x) for x in ("knee", "cough", "rash", "ear")]
+    without = [f"{y} {has_not.replace('X', y)}" for y in ("Ankle.", "Fever.", "Boil.", "Eye.", "Toe.")]
+    found = {c.text: c for c in mine([*with_it, *without[:4]])}
+    assert text in found, found
+    assert [met(found[text].check, reply) for reply in (*with_it, *without)] == [True] * 4 + [False] * 5
+    assert found[text].points < 0
+    assert text not in {c.text for c in mine([*with_it, *without])}  # four of nine are too few
+    assert mine(with_it[:3]) == []
+
+
+def test_an_opening_that_is_part_of_a_stock_phrase_is_not_charged_twice() -> None:
+    replies = [f"I am sorry to hear about your {x}." for x in ("knee", "cough", "rash", "ear")]
+    (only,) = mine(replies)
+    assert only.text.startswith("Uses the stock phrase")
+
+
+@given(st.lists(st.text(max_size=200), min_size=4, max_size=8))
+def test_what_is_mined_is_in_the_replies(replies: list[str]) -> None:
+    for criterion in mine(replies):
+        assert sum(met(criterion.check, reply) for reply in replies) >= len(replies) / 2

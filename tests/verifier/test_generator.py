@@ -97,7 +97,7 @@ def test_what_is_taken_up_is_what_was_just_said() -> None:
     assert "Asks about: ramipril." in texts(rubric)  # still open
     assert "Asks again about what is known: fever." in texts(rubric)
     first = make_rubric(record, dialogue(turns[0]), knowledge)
-    assert "Takes up what the patient just said about complaint." in texts(first)
+    assert "Takes up what the patient just said about the complaint." in texts(first)
     assert "Asks about: fever." in texts(first) and "Asks again" not in texts(first)
 
 

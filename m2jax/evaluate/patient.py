@@ -1,0 +1,148 @@
+"""How true a simulated patient is: consultations with the scripted doctor, judged by the witness.
+
+Three forms of the patient over the same model, for the ablation (paper, section 1): `single`, one prompt with the whole
+record and the persona; `two`, the Termination Gate and the Affective Unit; `three`, the Factual Unit as well.
+
+- Privacy: turns without a leak. Fact: turns without a contradiction or an invention (`evaluate.witness`).
+- Personification: how well a classifier of words, cross-fitted over consultations, tells from the patient's lines alone
+  which of two personas speaks: outgoing or reserved, thinking or feeling, schooled little or at a university. The mean
+  of the three accuracies, each balanced, so that chance is 0.5.
+- gate: of the doctor's last messages those at which the patient stops, of the others those at which it goes on. What
+  a message is stands in the script.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from m2jax.clinic import doctor
+from m2jax.clinic.sample import sample_case
+from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.witness import Testimony, witness
+from m2jax.evaluate.words import FOLDS, balanced_guesses
+from m2jax.patient.affective import affective
+from m2jax.patient.claims import known
+from m2jax.patient.gate import gate
+from m2jax.patient.persona import Persona, behaviour
+from m2jax.patient.prompt import conversation, fill, listed
+from m2jax.patient.reference import tell
+from m2jax.patient.script import Line, Script, said_by, sample_script
+from m2jax.patient.simulate import Units, patient_turn
+from m2jax.rollout.single_turn import results_of
+from m2jax.sampler import requests
+from m2jax.sampler.engine import Engine
+from m2jax.text.chat import Message
+from m2jax.verifier.ask import ask
+
+FORMS = ("single", "two", "three")
+SEED = 7_000_000  # of patients, none of which training draws
+TRAITS: dict[str, Callable[[Persona], str]] = {  # "" is neither of the two
+    "outgoing or reserved": lambda p: p.mbti[0],
+    "thinking or feeling": lambda p: p.mbti[2],
+    "schooled little or long": lambda p: {"basic": "basic", "university": "university"}.get(p.education, ""),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """One consultation. lines: of the patient after its opening. testimonies: one a line. stops, goes_on: of the
+    doctor's messages that should, and should not, end it, whether they did and did not.
+    """
+
+    script: Script
+    lines: tuple[str, ...]
+    testimonies: tuple[Testimony, ...]
+    stops: tuple[bool, ...]
+    goes_on: tuple[bool, ...]
+
+
+def patient_figures(
+    engine: Engine, units: Units, n: int, rounds: int = 5, forms: Sequence[str] = FORMS, single: str = "start"
+) -> list[Figure]:
+    """The figures of n held-out consultations of `rounds` messages of the doctor, for each form. single: the role that
+    plays the form of one prompt.
+    """
+    figures = []
+    for form in forms:
+        heard = results_of(engine.run([_consult(i, rounds, form, units, single) for i in range(n)]))
+        figures += figures_of(heard, form, full=form == FORMS[-1])
+    return figures
+
+
+def figures_of(heard: Sequence[Heard], form: str, full: bool) -> list[Figure]:
+    """Of one form. full: the whole patient, of which something is wanted."""
+    lines = sum(len(h.lines) for h in heard)
+    spoke = [h for h in heard if h.lines]
+    figures = [
+        figure(f"{form}: privacy", _of(spoke, lambda t: t.keeps), 0.98 if full else None, f"{lines} turns"),
+        figure(f"{form}: fact", _of(spoke, lambda t: t.true), 0.95 if full else None, f"{lines} turns"),
+        *personification(spoke, form),
+    ]
+    if form != "single":
+        figures += [
+            figure(f"{form}: gate stops when it should", [h.stops for h in heard if h.stops], 0.97 if full else None),
+            figure(f"{form}: gate goes on when it should", [h.goes_on for h in heard], 0.97 if full else None),
+        ]
+    return figures
+
+
+def personification(heard: Sequence[Heard], form: str) -> list[Figure]:
+    """See the module. A value per consultation: the mean over the traits that its persona has. None where the
+    consultations are too few for it.
+    """
+    guesses: list[list[float]] = [[] for _ in heard]
+    for trait in TRAITS.values():
+        of_two = [(i, trait(h.script.persona)) for i, h in enumerate(heard) if trait(h.script.persona)]
+        counts = Counter(label for _, label in of_two)
+        if len(counts) == 2 and min(counts.values()) >= FOLDS:
+            right = balanced_guesses([" ".join(heard[i].lines) for i, _ in of_two], [label for _, label in of_two])
+            for (i, _), value in zip(of_two, right, strict=True):
+                guesses[i].append(value)
+    told = [g for g in guesses if g]
+    return [figure(f"{form}: personification", told, note="chance is 0.5")] if told else []
+
+
+def _consult(number: int, rounds: int, form: str, units: Units, single: str) -> requests.Dialogue:
+    script = sample_script(SEED + number, "heldout")
+    moves = doctor.moves(script.record, SEED + number, rounds)
+    opening = sample_case(SEED + number, "heldout").messages[-1]["content"]
+    dialogue: tuple[Line, ...] = (Line("patient", opening),)
+    asked: set[str] = set()
+    lines, testimonies, stops, goes_on = [], [], [], []
+    for move in moves:
+        dialogue += (Line("doctor", move.text),)
+        asked |= move.asks
+        stopped, reply = yield from _turn(form, script, dialogue, units, single)
+        (stops if move.ends else goes_on).append(stopped if move.ends else not stopped)
+        if stopped or move.ends:
+            break
+        dialogue += (Line("patient", reply),)
+        lines.append(reply)
+        testimonies.append(witness(script.record, asked, said_by("doctor", dialogue), reply))
+    return Heard(script, tuple(lines), tuple(testimonies), tuple(stops), tuple(goes_on))
+
+
+def _turn(form: str, script: Script, dialogue: tuple[Line, ...], units: Units, single: str) -> requests.Dialogue:
+    """(whether the patient ends the consultation, what it says)."""
+    if form == "three":
+        turn = yield from patient_turn(script, dialogue, units)
+        return turn.gate.stop, turn.final
+    if form == "two":
+        if gate(said_by("doctor", dialogue), units.limit).stop:
+            return True, ""
+        seen = known(script.record, dialogue)
+        draft = yield from affective(script, dialogue, seen, units.tokenizer, units.affective, units.max_tokens)
+        return False, draft
+    prompt = fill(
+        "single",
+        persona=listed(behaviour(script.persona)),
+        conversation=conversation(dialogue),
+        facts=listed(tell(fact, script.record) for fact in script.record.facts if fact.disclosure != "hidden"),
+    )
+    return False, (yield from ask(units.tokenizer, single, [Message("user", prompt)], units.max_tokens))
+
+
+def _of(heard: Sequence[Heard], holds: Callable[[Testimony], bool]) -> list[list[float]]:
+    return [[float(holds(t)) for t in h.testimonies] for h in heard]

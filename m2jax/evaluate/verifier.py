@@ -1,0 +1,107 @@
+"""The dynamic verifier measured: patient, grader, rubrics generator, and what attacks gain. For `launch/eval.py`.
+
+The roles are SmolLM2-135M with the package's adapters where there are any for the model (`m2jax.adapters`), else the
+model as it is. Every part gives `Figure`s; conditions, records and replies are held out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from ml_collections import ConfigDict
+
+from m2jax import adapters
+from m2jax.evaluate import roles, serving
+from m2jax.evaluate.agreement import agreement, agreement_figures, kappa
+from m2jax.evaluate.attacks import attack_figures
+from m2jax.evaluate.figures import Figure
+from m2jax.evaluate.generated import generator_figures
+from m2jax.evaluate.lures import lure_figures
+from m2jax.evaluate.patient import patient_figures
+from m2jax.evaluate.physicians import physician_figures
+from m2jax.patient.simulate import Units
+from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.grader import Judge
+from m2jax.weights import names
+from m2jax.weights.load import read_config
+
+SUFFIX = 128  # tokens that a judge's question has after its prefix, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Verifier:
+    """What is measured: an engine with its roles, which tells how far it is. judge: the grader's role. units: those of
+    the patient.
+    """
+
+    engine: serving.Telling
+    tokenizer: Tokenizer
+    judge: Judge
+    units: Units
+    config: ConfigDict
+
+
+def start(config: ConfigDict, tell: Callable[[str], None]) -> Verifier:
+    """ValueError for an unknown part, before anything is loaded."""
+    if unknown := [part for part in config.parts if part not in PARTS]:
+        raise ValueError(f"config.parts names {unknown}; the parts are {', '.join(PARTS)}")
+    cfg = read_config(names.resolve(config.model))
+    served = [name for name in adapters.shipped() if adapters.card(name)["model"] == config.model]
+    loaded = {name: adapters.load_adapter(name, cfg, stacked=False) for name in served}
+    engine, tokenizer = serving.serve(
+        config.model, loaded, config.temperature, config.max_tokens, config.longest, slots=16
+    )
+    who = {name: name if name in served else "start" for name in adapters.NAMES}
+    judge = Judge(tokenizer, who["grader"], max_prefix=config.longest - SUFFIX)
+    of_claims = Judge(tokenizer, "factual") if "factual" in served else None
+    units = Units(tokenizer, who["affective"], who["factual"], of_claims, config.rounds + 1, config.max_tokens)
+    return Verifier(serving.Telling(engine, tell), tokenizer, judge, units, config)
+
+
+def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
+    """The figures of `config.parts`, each as soon as its part has ended; `tell` is told what goes on."""
+    verifier = start(config, tell)
+    tell(f"roles: judge {verifier.judge.role}, drafts {verifier.units.affective}, rewrites {verifier.units.factual}")
+    for part in config.parts:
+        tell(f"{part} ...")
+        yield from PARTS[part](verifier)
+
+
+def _patient(v: Verifier) -> list[Figure]:
+    return patient_figures(v.engine, v.units, v.config.n.patient, v.config.rounds)
+
+
+def _lures(v: Verifier) -> list[Figure]:
+    return lure_figures(v.engine, v.units, v.config.n.lures)
+
+
+def _grader(v: Verifier) -> list[Figure]:
+    replies = roles.sampled_replies(v.config.n.grader)
+    given = roles.against_checks(v.engine, v.tokenizer, v.judge.role, replies)
+    return agreement_figures("grader against checks", given, (("agreement", agreement, 0.93), ("kappa", kappa, 0.8)))
+
+
+def _physicians(v: Verifier) -> list[Figure]:
+    if not v.config.data.k_qa:
+        v.engine.tell("physicians: left out; --config.data.k_qa=FOLDER names K-QA's folder (NLI_medical_annotator.csv)")
+        return []
+    return physician_figures(v.engine, v.judge, v.config.data.k_qa, v.config.n.physicians)
+
+
+def _generator(v: Verifier) -> list[Figure]:
+    return generator_figures(v.config.n.generator)
+
+
+def _attacks(v: Verifier) -> list[Figure]:
+    return attack_figures(v.engine, v.judge, v.config.n.attacks)
+
+
+PARTS: dict[str, Callable[[Verifier], list[Figure]]] = {
+    "generator": _generator,
+    "attacks": _attacks,
+    "grader": _grader,
+    "physicians": _physicians,
+    "lures": _lures,
+    "patient": _patient,
+}

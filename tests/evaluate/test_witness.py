@@ -1,0 +1,42 @@
+"""The witness against turns labelled by hand, and where it must not see anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from m2jax.clinic.sample import sample_record
+from m2jax.evaluate.witness import witness
+from m2jax.patient.reference import tell
+from m2jax.records.record import load_records
+from tests.evaluate.witness_turns import SEEN, R, T, V
+
+RECORDS = dict(zip((V, T, R), load_records(Path(__file__).with_name("witness_records.jsonl")), strict=True))
+
+
+def labels(seed: int, asked: tuple[str, ...], message: str, reply: str) -> str:
+    found = witness(RECORDS[seed], asked, [message], reply)
+    given = zip("lci", (found.leaks, found.contradictions, found.inventions), strict=True)
+    return "".join(sign for sign, what in given if what)
+
+
+def test_it_sees_in_turns_what_a_reader_sees():
+    """But for "Yes, my hands shake terribly", where the record says that they are steady: no word tells it."""
+    missed = []
+    for *turn, expected in SEEN:
+        found = labels(*turn)
+        if ("l" in found) != ("l" in expected) or bool({*found} - {"l"}) != bool({*expected} - {"l"}):
+            missed.append(turn[3])
+    assert missed == ["Yes, my hands shake terribly."]
+
+
+def test_every_fact_told_as_it_stands_is_true_and_a_leak_unless_it_was_asked_for():
+    wrong = total = 0
+    for seed in range(20):
+        record = sample_record(seed, "heldout")
+        for fact in record.facts:
+            if fact.disclosure in ("asked", "private"):
+                said = tell(fact, record)
+                free, asked = witness(record, (), [], said), witness(record, (fact.id,), [], said)
+                total += 1
+                wrong += not free.leaks or bool(asked.leaks) or not asked.true
+    assert total > 300 and wrong / total < 0.03
