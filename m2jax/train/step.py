@@ -58,8 +58,9 @@ def make_step(
     """`step(state, frozen, batch, n_rows) -> (state, metrics)`, jitted, `state` donated.
 
     batch: a tree of arrays with a leading axis of micro-batches, then one of M rows; the rows that count come first.
-    n_rows: int32, how many rows count; micro-batches beyond them are not computed. dtype: that of the forward and
-    backward pass. xla_flags: name=value, for the TPU compiler; where JAX runs on anything else they are left out.
+    n_rows: int32, how many rows count, at least 1; micro-batches beyond them are not computed. dtype: that of the
+    forward and backward pass. xla_flags: name=value, for the TPU compiler; where JAX runs on anything else they are
+    left out.
     metrics: float32 scalars loss, grad_norm, tokens, and the objective's other totals, each divided by tokens.
     """
 
@@ -75,14 +76,20 @@ def make_step(
         def part(i: jax.Array | int) -> Any:
             return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), batch)
 
-        def add(i: jax.Array, total: Any) -> Any:
+        def gradients(i: jax.Array | int) -> Any:
             (value, sums), grads = jax.value_and_grad(loss, has_aux=True)(compute, part(i))
-            return jax.tree.map(lambda t, new: t + new.astype(t.dtype), total, (value, sums, grads))
+            return value, sums, jax.tree.map(lambda g, w: g.astype(w.dtype), grads, state.trained)
 
-        rows_each = jax.tree.leaves(batch)[0].shape[1]
-        none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: loss(compute, part(0))))
-        start = (*none, jax.tree.map(jnp.zeros_like, state.trained))
-        value, sums, grads = jax.lax.fori_loop(0, (n_rows + rows_each - 1) // rows_each, add, start)
+        def add(i: jax.Array, total: Any) -> Any:
+            return jax.tree.map(jnp.add, total, gradients(i))
+
+        n_micro, rows_each = jax.tree.leaves(batch)[0].shape[:2]
+        if n_micro == 1:  # nothing to add up: a total would take the room of the weights through the backward pass
+            value, sums, grads = gradients(0)
+        else:
+            none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: loss(compute, part(0))))
+            start = (*none, jax.tree.map(jnp.zeros_like, state.trained))
+            value, sums, grads = jax.lax.fori_loop(0, (n_rows + rows_each - 1) // rows_each, add, start)
         updates, opt_state = tx.update(grads, state.opt_state, state.trained)
         metrics = {"loss": value, "grad_norm": optax.tree.norm(grads), **_means(sums)}
         return TrainState(state.step + 1, optax.apply_updates(state.trained, updates), opt_state), metrics
