@@ -119,14 +119,20 @@ def _items(sentence: str) -> int:
 
 
 def _runs(sentences: Sequence[str]) -> list[list[int]]:
-    """Runs of neighbouring short lines, as places, where most are no sentences."""
+    """Runs of neighbouring short lines, as places, where most are no sentences. What is spoken before the first
+    fragment belongs to a run only where it is long.
+    """
     runs: list[list[int]] = [[]]
     spoken = [_PLAIN.search(sentence) is not None for sentence in sentences]
     for i, sentence in enumerate(sentences):
-        if len(sentence.split()) > SHORT:
+        if len(sentence.split()) > (SHORT if spoken[i] else 2 * SHORT):
             runs.append([])
-        elif re.search(r"\w(?![.)]?$)|[^\W\d]", sentence) and (runs[-1] or not spoken[i]):  # begins with a fragment
+        elif re.search(r"\w(?![.)]?$)|[^\W\d]", sentence):  # more than the number of an item
             runs[-1].append(i)
+    for run in runs:
+        first = next((k for k, i in enumerate(run) if not spoken[i]), len(run))
+        if len(run) <= 2 * ITEMS:
+            del run[:first]
     return [run for run in runs if sum(spoken[i] for i in run) < 0.5 * len(run)]
 
 

@@ -95,6 +95,13 @@ def test_what_says_nothing_to_the_patient_does_not_count(text: str) -> None:
     assert for_judge(KEPT) == KEPT
 
 
+def test_what_is_spoken_before_a_long_list_goes_with_it() -> None:
+    long = " ".join(
+        f"{word}." for word in ("Fever Flu Aspirin Rash Cough Cold Clinic Water Sleep Honey Tablet " * 2).split()
+    )
+    assert for_checks(f"I am sorry to hear that you have this trouble. Sit up. Drink? {long}").endswith("trouble.")
+
+
 def test_questions_beyond_the_first_and_words_beyond_the_bound_do_not_count() -> None:
     asked = [f"Do you have problem {i}?" for i in range(guards.QUESTIONS + 2)]
     assert for_checks(" ".join(asked)) == " ".join(asked[: guards.QUESTIONS])
