@@ -299,7 +299,8 @@ class _Replay:
             dims = [one.arrays[0].dims for one in inputs if one.arrays and one.arrays[0].dtype in ("bf16", "f32")]
             rows = [d for d in dims if len(d) >= 3 and d[-1] >= 64 and d[-2] >= 64]
             if rows:
-                matmuls = 2 if "fwd" in name else 3 if "dq" in name else 4 if "dkv" in name else 5
+                matmuls = 2 if "fwd" in name else 3 if "dq" in name else 4  # of dk and dv
+                matmuls += "dkv" in name and len(it.arrays) > 2  # dq as well
                 keys = rows[min(1, len(rows) - 1)][-2]
                 flops = (
                     matmuls * 2 * math.prod(rows[0]) * keys / 2 * 1.125

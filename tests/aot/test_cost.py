@@ -166,3 +166,22 @@ def test_pages_cost_what_is_touched_of_them():
     page, q = 32 * 4096, 64 * 32 * 128 * 2
     assert got.kernels == pytest.approx((64 * 100 * page + 2 * q + 64 * 4 + 6400 * 4) / V5P.hbm_rate)
     assert got.kernel_flops == 4 * 64 * 32 * 128 * 100 * 32
+
+
+@pytest.mark.parametrize(
+    ("phase", "results", "matmuls"), [("fwd", "q", 2), ("dq", "q", 3), ("dkv", "k, k", 4), ("dkv", "dq, k, k", 5)]
+)
+def test_an_attention_kernel_costs_its_matmuls(phase: str, results: str, matmuls: int):
+    """Ten heads of 2048 queries, one of keys; a backward kernel with three results makes all the gradients."""
+    text = """HloModule kernel, is_scheduled=true
+
+ENTRY %main (q: bf16[10,2048,128], k: bf16[1,2048,128]) -> f32[1] {
+  %q = bf16[10,2048,128]{2,1,0} parameter(0)
+  %k = bf16[1,2048,128]{2,1,0} parameter(1)
+  ROOT %splash_mqa_PHASE_segmented.1 = (RESULTS) custom-call(%q, %k), custom_call_target="tpu_custom_call"
+}
+"""
+    shapes = {"q": "bf16[10,2048,128]{2,1,0}", "k": "bf16[1,2048,128]{2,1,0}", "dq": "bf16[2,10,2048,128]{3,2,1,0}"}
+    made = ", ".join(shapes[name] for name in results.split(", "))
+    got = cost.estimate(text.replace("PHASE", phase).replace("RESULTS", made), V5P, RING)
+    assert got.kernel_flops == matmuls * 2 * 10 * 128 * 2048**2 / 2 * 1.125
