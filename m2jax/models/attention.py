@@ -22,6 +22,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from m2jax import sharding
 from m2jax.models import cudnn
@@ -73,10 +74,10 @@ def packed(segments_BT: jax.Array, branches_BT: jax.Array | None = None) -> Atte
 
             return splash.attend(q, k, v, segments_BT, 0, T), cache
         if branches_BT is None and cudnn.serves(q.shape[-1], q.dtype):
-            return cudnn.packed(q, k, v, segments_BT), cache
+            return _kept(cudnn.packed(q, k, v, segments_BT)), cache
         scores = _scores("btkgh,bskh->bkgts", q, k)
         probs = jax.nn.softmax(jnp.where(mask_BTS[:, None, None], scores, NEVER)).astype(v.dtype)
-        return einsum("bkgts,bskh->btkgh", probs, v), cache
+        return _kept(einsum("bkgts,bskh->btkgh", probs, v)), cache
 
     return _of_whole_rows(attend)
 
@@ -97,11 +98,11 @@ def group(prompt_length_B: jax.Array, prompt_size: int, n_samples: int) -> Atten
             taken_BT = (at >= P) | (at < prompt_length_B[:, None])
             return splash.attend(q, k, v, taken_BT.astype(jnp.int32), P, (len(at) - P) // n_samples), cache
         if cudnn.serves(q.shape[-1], q.dtype):
-            return cudnn.group(q, k, v, prompt_length_B, P, n_samples), cache
+            return _kept(cudnn.group(q, k, v, prompt_length_B, P, n_samples)), cache
         prompt = _layout(k[:, :P], v[:, :P])
         out_p = _branches(q[:, :P], prompt)
         out_c = _branches(q[:, P:], _layout(k[:, P:], v[:, P:]), n_samples, prompt, prompt_length_B)
-        return jnp.concatenate([out_p, out_c], axis=1), cache
+        return _kept(jnp.concatenate([out_p, out_c], axis=1)), cache
 
     return _of_whole_rows(attend)
 
@@ -175,6 +176,13 @@ def ragged(table_BN: jax.Array, start_B: jax.Array, count_B: jax.Array) -> Atten
         return out, Pages(kv, cache.layer + 1)
 
     return attend
+
+
+def _kept(out_BTKGH: jax.Array) -> jax.Array:
+    """Attention's output under the name by which `remat` keeps it (`decoder.KEPT`). Splash attention names its own: what
+    its backward kernel wants, so that one copy serves both.
+    """
+    return checkpoint_name(out_BTKGH, "attended")
 
 
 def splash_serves(d_head: int) -> bool:

@@ -20,7 +20,7 @@ from m2jax.models.lora import project
 from m2jax.models.params import Params
 from m2jax.sharding import take_rows
 
-KEPT = ("qkv", "attended", "gate", "up")  # activations of a layer that `remat` can name
+KEPT = ("qkv", "attended", "middle", "gate", "up")  # activations of a layer that `remat` can name, as they are made
 
 
 def forward(
@@ -149,8 +149,7 @@ def _block(
         q_BTKGH = rms_norm(q_BTKGH, layer["q_norm"], cfg.rms_eps)
         k_BTKH = rms_norm(k_BTKH, layer["k_norm"], cfg.rms_eps)
     out_BTKGH, cache = attend(rotate(q_BTKGH, rope), rotate(k_BTKH, rope), v_BTKH, cache)
-    out_BTKGH = checkpoint_name(out_BTKGH, "attended")
-    x_BTD = x_BTD + times("btkgh,kghd->btd", out_BTKGH, "wo")
+    x_BTD = checkpoint_name(x_BTD + times("btkgh,kghd->btd", out_BTKGH, "wo"), "middle")
     y_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.rms_eps)
     gate_BTF = silu(checkpoint_name(times("btd,fd->btf", y_BTD, "w_gate"), "gate"))
     y_BTF = gate_BTF * checkpoint_name(times("btd,fd->btf", y_BTD, "w_up"), "up")

@@ -18,7 +18,7 @@ from m2jax.sharding import batch_spec, heads_spec, reshard, target
 BLOCK = 1024  # queries, and keys, of a block: on v5p 1.4 times the kernel's rate at 512, by its compiled schedule
 BLOCK_V5E = 512  # more does not fit its vector memory
 BLOCK_DQ = 512  # of the kernel that makes dq alone: 1024 does not fit v5p's vector memory
-FUSED = 8192  # up to this length one backward kernel makes all gradients: it holds dq once per block of keys
+FUSED = 32  # blocks of keys up to which one backward kernel makes all gradients: it holds dq once for each of them
 
 
 def attend(
@@ -87,6 +87,6 @@ def _blocks(block: int, size: int) -> splash.BlockSizes:
     each = dict.fromkeys(
         ("block_q", "block_kv", "block_kv_compute", "block_q_dkv", "block_kv_dkv", "block_kv_dkv_compute"), block
     )
-    if size <= FUSED:
+    if size <= FUSED * block:
         return splash.BlockSizes(**each, use_fused_bwd_kernel=True)
     return splash.BlockSizes(**each, **dict.fromkeys(("block_q_dq", "block_kv_dq"), min(block, BLOCK_DQ)))

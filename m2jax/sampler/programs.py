@@ -24,7 +24,7 @@ from m2jax.models.params import Params
 from m2jax.sampler import cache as paged
 from m2jax.sampler.cache import Cache
 from m2jax.sampler.sampling import Knobs, sample, uniforms
-from m2jax.sharding import P, batch_spec, einsum, reshard, split_axis, times
+from m2jax.sharding import AXES, P, batch_spec, einsum, reshard, split_axis, times
 
 
 @flax.struct.dataclass
@@ -283,16 +283,20 @@ def _extend(
 
 
 def _draw(logits_BV: jax.Array, draws: Draws, position_B: jax.Array, seed: jax.Array) -> tuple[jax.Array, ...]:
-    """(token, logp_full, logp_sampling), each [B], drawn on each shard by itself."""
+    """(token, logp_full, logp_sampling), each [B]. A device draws for rows of its own: with the vocabulary whole, those
+    that share a copy of the weights would all do the same; so its rows go over them too, where they go round.
+    """
 
     def local(logits: jax.Array, position: jax.Array, draws: Draws, seed: jax.Array) -> tuple[jax.Array, ...]:
         return sample(logits, uniforms(seed, draws.request_BW, position), draws.knobs, draws.allowed_BV)
 
-    if jax.sharding.get_abstract_mesh().empty:
-        return local(logits_BV, position_B, draws, seed)
-    args = reshard(logits_BV, batch_spec(2)), position_B, draws, seed
-    specs = jax.tree.map(lambda x: batch_spec(x.ndim) if x.ndim else P(), args)
-    return jax.shard_map(local, in_specs=specs, out_specs=(batch_spec(1),) * 3)(*args)
+    args, mesh = (logits_BV, position_B, draws, seed), jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return local(*args)
+    over = AXES if logits_BV.shape[0] % mesh.size == 0 else AXES[:2]
+    specs = jax.tree.map(lambda x: P(over, *(None,) * (x.ndim - 1)) if x.ndim else P(), args)
+    drawn = jax.shard_map(local, in_specs=specs, out_specs=(P(over),) * 3)(*jax.tree.map(reshard, args, specs))
+    return tuple(reshard(x, batch_spec(1)) for x in drawn)
 
 
 def _logits(params: Params, hidden: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import pytest
 from jax.experimental.pallas.ops.tpu import splash_attention as kernels
 
 from m2jax import sharding
-from m2jax.models import attention, splash
+from m2jax.models import attention, decoder, splash
 
 B, K, G, H = 2, 2, 2, 128
 
@@ -47,7 +47,7 @@ def test_the_kernel_is_the_reference(monkeypatch, mesh, fused):
         (attention.group(lengths, P, R), (at >= P) | (at < lengths[:, None])),
         (attention.packed(segments), segments > 0),
     ]
-    monkeypatch.setattr(splash, "FUSED", 8192 if fused else 0)
+    monkeypatch.setattr(splash, "FUSED", 32 if fused else 0)
     for attend, counts in cases:
         want = out_and_gradients(attend, T, counts)
         with monkeypatch.context() as patch:
@@ -61,6 +61,20 @@ def test_the_kernel_is_the_reference(monkeypatch, mesh, fused):
                     got = out_and_gradients(attend, T, counts)
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
             np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=2e-5)
+
+
+def test_one_copy_of_the_output_is_kept(monkeypatch, capsys):
+    """Under remat "attended": the kernel's output and its log-sum-exp, and not the output turned about as well."""
+    T = 128
+    q, k, v, _ = inputs(T)
+    monkeypatch.setattr(attention, "splash_serves", lambda d_head: True)
+    monkeypatch.setattr(kernels, "make_splash_mqa", functools.partial(kernels.make_splash_mqa, interpret=True))
+    attend = attention.packed(np.ones((B, T), np.int32))
+    layer = jax.checkpoint(lambda *qkv: (attend(*qkv, None)[0] ** 2).sum(), policy=decoder.remat_policy("attended"))
+    jax.ad_checkpoint.print_saved_residuals(layer, q, k, v)
+    made = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "from the argument" not in line]
+    kept = [shape for shape in made if shape.startswith(f"f32[{B},")]  # the rest are the mask's blocks
+    assert sorted(kept) == [f"f32[{B},{K},{G},{T},{H}]", f"f32[{B},{K},{G},{T}]"]
 
 
 def test_only_tpus_with_full_lanes_are_served():
