@@ -175,6 +175,6 @@ def pod_32b(c: ConfigDict) -> None:
     c.mesh = (1, -1, 1)
     c.sampling.mesh = (16, 1, 4)  # a copy of the weights over four chips each
     c.sampling.slots, c.sampling.cache_tokens = 1024, 16 * 256 * 1024
-    c.grpo.row_samples, c.grpo.micro_groups, c.grpo.remat = 1, 64, "full"
+    c.grpo.row_samples, c.grpo.micro_groups, c.grpo.remat = 1, 64, "attended"
     c.grpo.minibatches = 8
     c.xla_flags = SPARSE_CORE

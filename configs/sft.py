@@ -93,6 +93,6 @@ def pod_32b(c: ConfigDict) -> None:
     """
     c.model = "hf:Qwen/Qwen2.5-32B"
     c.mesh = (1, -1, 1, 4)
-    c.remat = "attended,qkv,gate"
+    c.remat = "attended,qkv,middle,gate"
     c.xla_flags = SPARSE_CORE
     c.data.row_tokens, c.data.rows_per_step, c.data.micro_rows = 32_768, 64, 16
