@@ -40,9 +40,10 @@ demo: setup
 # A run that was stopped goes on; to train anew, remove runs/adapters.
 adapters: setup
 	@$(export_malloc); set -e; \
-	[ -f m2jax/data/replies.jsonl ] || .venv/bin/python launch/replies.py --out=m2jax/data/replies.jsonl; \
 	train() { .venv/bin/python launch/train.py --config="$$1" --workdir="runs/adapters/$$2"; \
 		.venv/bin/python launch/adapter.py --run="runs/adapters/$$2" --name="$$2"; }; \
+	.venv/bin/python launch/train.py --config=configs/grader_sft.py:writer --workdir=runs/adapters/writer; \
+	.venv/bin/python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer; \
 	train configs/grader_sft.py grader; \
 	train configs/patient_sft.py:affective affective; \
 	train configs/patient_sft.py:factual factual

@@ -16,13 +16,22 @@ def get_config(preset: str = "") -> ConfigDict:
     c = ConfigDict()
     c.preset = preset
     c.model = "smollm2-135m-instruct"
-    c.parts = ("generator", "attacks", "grader", "physicians", "lures", "patient")
+    c.parts = ("generator", "attacks", "grader", "physicians", "lures", "patient", "disclosure")
     c.temperature, c.max_tokens = 0.7, 64  # of what the patient says
     c.longest = 1536  # tokens of a prompt and what is made of it; a judge's question about a longer reply is cut
     c.rounds = 4  # messages of the doctor
-    c.data = ConfigDict({"k_qa": ""})  # folder of K-QA (github.com/Itaymanes/K-QA); "" leaves its part out
-    # consultations; replies; pairs (0: all); slices; replies of a class; messages of a class (0: all)
-    c.n = ConfigDict({"patient": 200, "grader": 60, "physicians": 0, "generator": 100, "attacks": 30, "lures": 0})
+    # K-QA's folder (github.com/Itaymanes/K-QA), files of MediQ and AgentClinic; "" leaves it out
+    c.data = ConfigDict({"k_qa": "", "mediq": "", "agentclinic": ""})
+    c.n = ConfigDict()
+    c.n.patient = 200  # consultations
+    c.n.disclosure = 40  # records of a file; 0: all
+    c.n.grader = 60  # replies
+    c.n.physicians = 0  # pairs; 0: all
+    c.n.generator = 100  # slices
+    c.n.attacks = 30  # replies of a class
+    c.n.lures = 0  # messages of a class; 0: all
     if preset == "smoke":
-        c.n = ConfigDict({"patient": 4, "grader": 4, "physicians": 8, "generator": 10, "attacks": 2, "lures": 1})
+        c.n.update(
+            {"patient": 4, "disclosure": 2, "grader": 4, "physicians": 8, "generator": 10, "attacks": 2, "lures": 1}
+        )
     return c

@@ -1,4 +1,5 @@
-"""Practice for the grader, made from the clinic by seed: the judge's own prompts, with what the checks say as truth.
+"""Practice for the grader, made from the clinic by seed: the judge's own prompts, with what the checks say as truth;
+and for the writer, whose replies the grader then reads.
 
 The replies are composed of sentences of the condition's data and of others', in many wordings; every second one was
 written by a model, where there are such (`data.replies`). Of a reply, as many criteria are asked that are met as are
@@ -7,18 +8,21 @@ not, where both are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from m2jax.clinic.condition import Condition, conditions
 from m2jax.clinic.sample import sample_case
 from m2jax.data.chats import Chat
 from m2jax.data.doctor_lines import NAMED
-from m2jax.data.replies import load_replies
+from m2jax.data.replies import load_replies, request, wishes
 from m2jax.text.chat import Message
 from m2jax.verifier.checks import met
 from m2jax.verifier.judge_prompt import judge_messages
 from m2jax.verifier.rubric import Case, Criterion
 
+FOLLOWED = 0.8  # of the criteria that are wished for
 SENTENCES = (2, 6)  # least and most of a composed reply
 URGENT = {
     "emergency": ("Call an ambulance now.", "Please go to the emergency department straight away.", "Call 999."),
@@ -57,6 +61,18 @@ def grader(split: str, n: int, seed: int) -> list[Chat]:
     return chats
 
 
+def writer(split: str, n: int, seed: int) -> list[Chat]:
+    """n patients who wish for something, and replies that mostly do it."""
+    chats = []
+    for i in range(n):
+        case, rng = sample_case(seed + 20_000 + i, split), np.random.default_rng([seed, 3, i])
+        wished = wishes(case, rng)
+        reply = composed_reply(case, rng, wished)
+        messages = (Message("user", request(case, wished)), Message("assistant", reply, trained=True))
+        chats.append(Chat(f"writer-{split}-{i}", messages, case.topic, split))
+    return chats
+
+
 def questions(case: Case, reply: str, name: str, rng: np.random.Generator) -> list[Chat]:
     """The judge's questions about a reply, as many answered Yes as No where both come up (else at most two), grouped by
     the sign of the points: those share a prefix.
@@ -70,15 +86,27 @@ def questions(case: Case, reply: str, name: str, rng: np.random.Generator) -> li
     return [_question(case, reply, criterion, answer, f"{name}-{k}") for k, (criterion, answer) in enumerate(chosen)]
 
 
-def composed_reply(case: Case, rng: np.random.Generator) -> str:
-    """Sentences about the case's condition, some of another one, in a drawn order."""
+def composed_reply(case: Case, rng: np.random.Generator, wished: Sequence[Criterion] = ()) -> str:
+    """Sentences about the case's condition, some of another one, in a drawn order. wished: criteria for each of which a
+    sentence that meets it is among them, where there is one and more often than not.
+    """
     own = next(c for c in conditions() if c.id == case.topic)
     others = [c for c in conditions() if c.split == own.split and c.id != own.id]
     other = others[rng.integers(len(others))]
     bank = sentences(own, rng) if rng.random() < 0.95 else []
     bank = bank + sentences(other, rng)[: len(bank) // 4 + 1]
     count = int(rng.integers(SENTENCES[0], SENTENCES[1] + 1))
-    return " ".join(bank[i] for i in rng.permutation(len(bank))[:count])
+    chosen = [s for c in wished if (s := _meeting(c, own, rng)) and rng.random() < FOLLOWED]
+    chosen += [bank[i] for i in rng.permutation(len(bank))[: max(1, count - len(chosen))]]
+    return " ".join(chosen[i] for i in rng.permutation(len(chosen)))
+
+
+def _meeting(criterion: Criterion, own: Condition, rng: np.random.Generator) -> str:
+    """A sentence that meets a criterion, "" where none is found."""
+    if criterion.check is None:
+        return ""
+    drawn = (s for _ in range(8) for s in sentences(own, rng))
+    return next((s for s in drawn if met(criterion.check, s)), "")
 
 
 def _question(case: Case, reply: str, criterion: Criterion, answer: str, name: str) -> Chat:

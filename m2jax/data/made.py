@@ -30,6 +30,7 @@ def items(split: str, n: int, seed: int) -> list[Chat]:
 MADE: dict[str, Callable[[str, int, int], list[Chat]]] = {
     "items": items,
     "grader": grading.grader,  # of n replies
+    "writer": grading.writer,
     "affective": roles.affective,
     "factual": roles.factual,  # of n situations
 }

@@ -8,11 +8,28 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from m2jax.verifier.rubric import SPLITS
+import numpy as np
+
+from m2jax.verifier.rubric import SPLITS, Case, Criterion
 
 BUNDLED = "replies.jsonl"
+WISHES = 3  # criteria that a request names, at most
+
+
+def wishes(case: Case, rng: np.random.Generator) -> list[Criterion]:
+    """Some criteria of the case, that a reply may be asked to meet."""
+    return [case.rubric[i] for i in rng.permutation(len(case.rubric))[:WISHES]]
+
+
+def request(case: Case, wished: Sequence[Criterion]) -> str:
+    """The patient's message, with what is wished for. A small model left alone meets hardly a criterion."""
+    message = case.messages[0]["content"]
+    if not wished:
+        return message
+    return "\n".join([message, "", "In your answer to me, in a few sentences:", *(f"- {c.text}" for c in wished)])
 
 
 def load_replies(split: str, path: str = "") -> list[tuple[int, str]]:

@@ -15,6 +15,7 @@ from m2jax import adapters
 from m2jax.evaluate import roles, serving
 from m2jax.evaluate.agreement import agreement, agreement_figures, kappa
 from m2jax.evaluate.attacks import attack_figures
+from m2jax.evaluate.disclosure import disclosure_figures
 from m2jax.evaluate.figures import Figure
 from m2jax.evaluate.generated import generator_figures
 from m2jax.evaluate.lures import lure_figures
@@ -76,6 +77,14 @@ def _lures(v: Verifier) -> list[Figure]:
     return lure_figures(v.engine, v.units, v.config.n.lures)
 
 
+def _disclosure(v: Verifier) -> list[Figure]:
+    given = [(key, v.config.data[key]) for key in ("mediq", "agentclinic")]
+    for key in (key for key, path in given if not path):
+        v.engine.tell(f"disclosure: {key} left out; --config.data.{key}=FILE names its records")
+    units, n, rounds = dataclasses.replace(v.units, limit=v.config.rounds + 2), v.config.n.disclosure, v.config.rounds
+    return [f for _, path in given if path for f in disclosure_figures(v.engine, units, path, n, rounds)]
+
+
 def _grader(v: Verifier) -> list[Figure]:
     replies = roles.sampled_replies(v.config.n.grader)
     given = roles.against_checks(v.engine, v.tokenizer, v.judge.role, replies)
@@ -104,4 +113,5 @@ PARTS: dict[str, Callable[[Verifier], list[Figure]]] = {
     "physicians": _physicians,
     "lures": _lures,
     "patient": _patient,
+    "disclosure": _disclosure,
 }

@@ -80,7 +80,7 @@ def witness(record: Record, asked: Iterable[str], doctor: Iterable[str], reply: 
     }
     figures_known = frozenset().union(*(_figures(text) for text in (*(f.text for f in record.facts), *doctor)))
     leaks, wrong, made = [], [], []
-    for sentence in (s for s in _SENTENCE.split(reply) if s.strip() and not s.strip().endswith("?")):
+    for sentence in _statements(reply):
         words = _stems(sentence)
         told = sorted(((_share(facts[f.id], words), f) for f in record.facts), key=lambda pair: -pair[0])
         told = [f for share, f in told if share >= HALF]
@@ -94,6 +94,23 @@ def witness(record: Record, asked: Iterable[str], doctor: Iterable[str], reply: 
         elif figures or (strange and not _NO.search(sentence)):
             made += [*strange, *sorted(figures)]
     return Testimony(tuple(leaks), tuple(wrong), tuple(made))
+
+
+def tells(record: Record, reply: str) -> frozenset[str]:
+    """Ids of the facts that a reply tells, rightly or wrongly, whoever may hear them."""
+    said = [_stems(sentence) for sentence in _statements(reply)]
+    return frozenset(f.id for f in record.facts if any(_share(_stems(f.text), words) >= HALF for words in said))
+
+
+def rarest(text: str, n: int) -> list[str]:
+    """Up to n words of a text that mean something, by how rare they are in the clinic, in the text's order."""
+    words = list(dict.fromkeys(w for w in re.findall(r"[a-z]+", text.lower()) if w not in _EMPTY and len(w) > 2))
+    kept = sorted(words, key=lambda w: -_weight(_stem(w)))[:n]
+    return [w for w in words if w in kept]
+
+
+def _statements(reply: str) -> list[str]:
+    return [s for s in _SENTENCE.split(reply) if s.strip() and not s.strip().endswith("?")]
 
 
 def _share(fact: frozenset[str], words: frozenset[str]) -> float:

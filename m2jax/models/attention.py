@@ -179,8 +179,8 @@ def ragged(table_BN: jax.Array, start_B: jax.Array, count_B: jax.Array) -> Atten
 
 
 def _kept(out_BTKGH: jax.Array) -> jax.Array:
-    """Attention's output under the name by which `remat` keeps it (`decoder.KEPT`). Splash attention names its own: what
-    its backward kernel wants, so that one copy serves both.
+    """Attention's output under the name by which `remat` keeps it (`decoder.KEPT`). Splash attention names its own, in
+    the layout that its backward kernel wants, so that one copy serves both.
     """
     return checkpoint_name(out_BTKGH, "attended")
 

@@ -9,7 +9,7 @@ import pytest
 
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import sample_case, sample_record
-from m2jax.data import doctor_lines, grading, roles
+from m2jax.data import doctor_lines, grading, replies, roles
 from m2jax.data.replies import load_replies
 from m2jax.patient import claims
 from m2jax.patient.disclosed import asked
@@ -112,3 +112,16 @@ def test_a_bad_line_of_replies_is_named(tmp_path, line, said):
     file.write_text('{"split": "train", "seed": 1, "reply": "a"}\n' + line + "\n")
     with pytest.raises(ValueError, match=f"replies.jsonl:2: .*{said}"):
         load_replies("train", str(file))
+
+
+def test_a_writer_does_most_of_what_is_wished_for():
+    did = []
+    for seed in range(40):
+        case, rng = sample_case(seed, "train"), np.random.default_rng(seed)
+        wished = replies.wishes(case, rng)
+        assert 1 <= len(wished) <= replies.WISHES and all(c.text in replies.request(case, wished) for c in wished)
+        reply = grading.composed_reply(case, rng, wished)
+        did += [met(c.check, reply) for c in wished if c.check]
+    assert 0.6 < sum(did) / len(did) < 0.95
+    (chat,) = grading.writer("heldout", 1, 0)
+    assert chat.messages[1].trained and chat.split == "heldout"
