@@ -24,6 +24,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c.data = ConfigDict({"k_qa": "", "mediq": "", "agentclinic": ""})
     c.n = ConfigDict()
     c.n.patient = 200  # consultations
+    c.n.ablation = 50  # of these, with the forms of one prompt and of two units
     c.n.disclosure = 40  # records of a file; 0: all
     c.n.grader = 60  # replies
     c.n.physicians = 0  # pairs; 0: all

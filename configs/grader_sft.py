@@ -23,7 +23,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c.data.made = "writer" if preset == "writer" else "grader"
     if preset != "smoke":
         # replies; of the grader's, each gives about 5 questions
-        c.data.train, c.data.heldout = (400, 30) if preset == "writer" else (720, 30)
+        c.data.train, c.data.heldout = (400, 30) if preset == "writer" else (480, 30)
         c.data.row_tokens, c.data.rows_per_step, c.data.micro_rows = 768, 4, 1
         c.optimizer.lr, c.optimizer.warmup_steps, c.optimizer.weight_decay = 2e-3, 5, 0.0
     return c

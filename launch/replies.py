@@ -1,6 +1,6 @@
 """Writes replies of a model to the clinic's patients, for the grader to practise and be tested on (JSONL):
 
-    python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer [--train=360] [--heldout=120]
+    python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer [--train=240] [--heldout=100]
 
 Two thirds are asked with wishes of what the rubric wants or forbids, which the file does not hold.
 """
@@ -27,8 +27,8 @@ from m2jax.verifier.rubric import Case
 
 _OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 _RUN = flags.DEFINE_string("run", None, "Folder of a training run, whose adapter replies.", required=True)
-_TRAIN = flags.DEFINE_integer("train", 360, "Replies to patients of the training split.")
-_HELDOUT = flags.DEFINE_integer("heldout", 120, "Replies to patients of the held-out split.")
+_TRAIN = flags.DEFINE_integer("train", 240, "Replies to patients of the training split.")
+_HELDOUT = flags.DEFINE_integer("heldout", 100, "Replies to patients of the held-out split.")
 MAX_TOKENS, LONGEST = 96, 512
 
 

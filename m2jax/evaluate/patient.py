@@ -59,14 +59,15 @@ class Heard:
 
 
 def patient_figures(
-    engine: Engine, units: Units, n: int, rounds: int = 5, forms: Sequence[str] = FORMS, single: str = "start"
+    engine: Engine, units: Units, n: int, beside: int, rounds: int = 5, single: str = "start"
 ) -> list[Figure]:
-    """The figures of n held-out consultations of `rounds` messages of the doctor, for each form. single: the role that
-    plays the form of one prompt.
+    """The figures of n held-out consultations of `rounds` messages of the doctor, and of the first `beside` of them for
+    the forms that are there to compare with. single: the role that plays the form of one prompt.
     """
     figures = []
-    for form in forms:
-        heard = results_of(engine.run([_consult(i, rounds, form, units, single) for i in range(n)]))
+    for form in FORMS:
+        numbers = range(n if form == FORMS[-1] else beside)
+        heard = results_of(engine.run([_consult(i, rounds, form, units, single) for i in numbers]))
         figures += figures_of(heard, form, full=form == FORMS[-1])
     return figures
 

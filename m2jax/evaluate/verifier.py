@@ -70,7 +70,7 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
 
 
 def _patient(v: Verifier) -> list[Figure]:
-    return patient_figures(v.engine, v.units, v.config.n.patient, v.config.rounds)
+    return patient_figures(v.engine, v.units, v.config.n.patient, v.config.n.ablation, v.config.rounds)
 
 
 def _lures(v: Verifier) -> list[Figure]:

@@ -3,8 +3,8 @@
 
 Only sentences that ask count ("Any fever?", "Tell me about your family."); what the doctor explains asks nothing.
 A fact is asked for where a sentence holds one of its cues, or, of a fact without cues, one of its own words or the
-words of its kind. An open question asks for what the patient volunteers, and one for other symptoms for those that
-are there. A private fact needs a direct question: a cue that means it and nothing else, put to the patient. A hidden
+words of its kind. An open question, or since when "it" is there, asks for what the patient volunteers, and one for other
+symptoms for those that are there. A private fact needs a direct question: a cue that means it and nothing else, put to the patient. A hidden
 fact is never asked for; a wish to see the whole record is no clinical question.
 """
 
@@ -33,6 +33,11 @@ _OPEN = re.compile(
     r"\b(?:what (?:brings|brought|seems|happened|is (?:the matter|wrong|going on|troubling|bothering))|what's (?:wrong|going on|the matter)"
     r"|tell me (?:more|what|about (?:it|this|that|your (?:symptoms?|problem|complaint)))|describe (?:it|this|that|what|your)"
     r"|how (?:are you|do you feel|can i help|have you been)|anything else|what else|in your own words|go on|symptoms?)\b",
+    re.IGNORECASE,
+)
+_SINCE = re.compile(
+    r"\b(?:when|how long ago) (?:did|has|have) (?:it|this|that|these|they|all (?:of )?(?:it|this|that))\b"
+    r"|\b(?:how long|since when) (?:have|has|is|did) (?:you|it|this|that|she|he|they)\b[^?]*\b(?:had|been|felt|feeling|last(?:ed)?|going on|this|that)\b",
     re.IGNORECASE,
 )
 _OTHER_SYMPTOMS = re.compile(
@@ -114,13 +119,14 @@ def asked(message: str, record: Record) -> Asked:
     sentences = questions(message)
     named = [s for s in sentences if not _WHOLE_RECORD.search(s)]
     of_symptoms = any(_OTHER_SYMPTOMS.search(s) for s in named)
+    of_onset = any(_SINCE.search(s) for s in named)
     is_open = any(_OPEN.search(s) or _WHOLE_RECORD.search(s) for s in sentences)
     meant = []
     for fact in record.facts:
         if fact.disclosure == "hidden":
             continue
         direct = any(_asks_for(s, fact) for s in named)
-        volunteered = is_open and fact.disclosure == "volunteers"
+        volunteered = (is_open or of_onset) and fact.disclosure == "volunteers"
         present = of_symptoms and fact.disclosure == "asked" and fact.kind == "symptom" and not is_absent(fact)
         if direct or volunteered or present:
             meant.append(fact.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from configs import eval_verifier
 from m2jax.evaluate import verifier
 from m2jax.evaluate.attacks import ATTACKS
+from tests.evaluate.test_disclosure import CASES
 from tests.train.tiny_run import write_model
 
 PAIR = {"Question": "Is ibuprofen safe?", "answer": "Take it with food.", "claim": "It is taken with food."}
@@ -26,15 +28,18 @@ def test_every_part_gives_its_figures(tmp_path: Path) -> None:
     config = eval_verifier.get_config("smoke")
     config.model, config.data.k_qa = str(write_model(tmp_path / "model")), str(tmp_path)
     config.max_tokens, config.longest, config.rounds = 8, 4096, 2
-    config.n.patient = config.n.attacks = config.n.grader = 1
+    config.n.patient = config.n.ablation = config.n.attacks = config.n.grader = 1
+    (tmp_path / "mediq.jsonl").write_text("".join(json.dumps(case) + "\n" for case in CASES))
+    config.data.mediq = str(tmp_path / "mediq.jsonl")
     said: list[str] = []
     figures = {f.name: f for f in verifier.run(config, said.append)}
     attacked = [name for name in figures if name.startswith("attack,")]
     assert attacked == [f"attack, {name}: honest minus attacked score" for name in ATTACKS]
-    for name in ("grader against checks: kappa", "physicians, judge: F1", "three: privacy", "single: fact"):
+    for name in ("grader against checks: kappa", "physicians, judge: F1", "three: privacy", "mediq: asked facts told"):
         assert -1 <= figures[name].value <= 1, name
     assert figures["three: privacy"].wanted == 0.98 and figures["single: privacy"].wanted is None
     assert figures["three: gate goes on when it should"].value == 1
+    assert any("agentclinic left out" in line for line in said)
     assert said[0] == "roles: judge start, drafts start, rewrites start"
 
 
