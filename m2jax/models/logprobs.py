@@ -1,8 +1,9 @@
-"""Log-probabilities of given tokens, blockwise over the vocabulary: an array [B, T, V] never exists.
+"""Log-probabilities of given tokens, and how far two models' distributions lie apart, blockwise over the vocabulary: an
+array [B, T, V] never exists.
 
-One pass over the blocks keeps a running maximum, sum of exponentials, sum of exponentials times logits, and the
-target's logit (online softmax, arXiv 1805.02867); the backward pass recomputes each block's probabilities from the
-log-sum-exp.
+One pass over the blocks keeps a running maximum, sum of exponentials, and sums of exponentials times logits (or their
+difference), and the target's logit (online softmax, arXiv 1805.02867); the backward pass recomputes each block's
+probabilities from the log-sum-exp.
 """
 
 from __future__ import annotations
@@ -27,13 +28,20 @@ def token_logprobs(
     Returns (logp_BT, entropy_BT), float32, in nats. Differentiable in hidden and unembed through `logp`; the entropy
     is a measurement and carries no gradient. The vocabulary may be sharded (over `model`), the batch too.
     """
-    shards = _vocab_shards(unembed_VD)
-    V, D = unembed_VD.shape
-    n_blocks = _n_blocks(V // shards)
-    shape = (shards, n_blocks, V // shards // n_blocks, D)
-    over_vocab, over_model_dim = spec_of(unembed_VD)
-    blocks_SNVD = reshape(unembed_VD, shape, P(over_vocab, None, None, over_model_dim))
-    return _token_logprobs(temperature, hidden_BTD, blocks_SNVD, targets_BT)
+    return _token_logprobs(temperature, hidden_BTD, _blocks(unembed_VD), targets_BT)
+
+
+def token_kl(
+    hidden_BTD: jax.Array, unembed_VD: jax.Array, reference_BTD: jax.Array, reference_VD: jax.Array
+) -> jax.Array:
+    """KL(softmax(hidden @ unembed.T) || softmax(reference @ reference_VD.T)) at every token, over the whole vocabulary.
+
+        KL = sum_v p_v (z_v - y_v) - lse(z) + lse(y)        dKL/dz_v = p_v (log p_v - log q_v - KL)
+
+    with logits z of p and y of q. Returns float32 [B, T] in nats. Differentiable in hidden and unembed alone: the
+    reference is given. Its unembedding is laid out as the other.
+    """
+    return _token_kl(hidden_BTD, _blocks(unembed_VD), *jax.lax.stop_gradient((reference_BTD, _blocks(reference_VD))))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -73,15 +81,89 @@ def _backward(temperature: float, saved: Any, cotangents: Any) -> Any:
         probs = jnp.exp(logits - lse[..., None, None])
         d_logits = (g_BT[..., None, None] / temperature * (hit - probs)).astype(hidden.dtype)
         weight_SVD = block[0]
-        d_hidden = d_hidden + einsum_to(spec_of(hidden), "btsv,svd->btd", d_logits, weight_SVD)
-        d_weight = einsum_to(spec_of(weight_SVD), "btsv,btd->svd", d_logits, hidden)
-        return d_hidden, d_weight
+        return _transposed(d_logits, hidden, weight_SVD, d_hidden)
 
     d_hidden, d_blocks = jax.lax.scan(step, jnp.zeros_like(hidden, jnp.float32), _over_blocks(blocks))
     return d_hidden.astype(hidden.dtype), jnp.moveaxis(d_blocks, 0, 1).astype(blocks.dtype), None
 
 
 _token_logprobs.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def _token_kl(hidden: jax.Array, blocks: jax.Array, reference: jax.Array, reference_blocks: jax.Array) -> jax.Array:
+    return _kl_forward(hidden, blocks, reference, reference_blocks)[0]
+
+
+def _kl_forward(hidden: jax.Array, blocks: jax.Array, reference: jax.Array, reference_blocks: jax.Array) -> Any:
+    def step(carry: Any, block: Any) -> Any:
+        top, total, apart, reference_top, reference_total = carry
+        z, y = _logits(hidden, block[0]), _logits(reference, block[1])
+        new_top, new_reference_top = jnp.maximum(top, z.max(-1)), jnp.maximum(reference_top, y.max(-1))
+        keep, weight = jnp.exp(top - new_top), jnp.exp(z - new_top[..., None])
+        total, apart = total * keep + weight.sum(-1), apart * keep + (weight * (z - y)).sum(-1)
+        reference_total = reference_total * jnp.exp(reference_top - new_reference_top)
+        reference_total = reference_total + jnp.exp(y - new_reference_top[..., None]).sum(-1)
+        return (new_top, total, apart, new_reference_top, reference_total), None
+
+    zero_BTS = jnp.zeros((*hidden.shape[:2], blocks.shape[0]), jnp.float32)
+    zero_BTS = reshard(zero_BTS, P(*spec_of(hidden)[:2], spec_of(blocks)[0]))
+    lowest_BTS = zero_BTS + LOWEST
+    start = (lowest_BTS, zero_BTS, zero_BTS, lowest_BTS, zero_BTS)
+    both = tuple(_over_blocks(x)[0] for x in (blocks, reference_blocks))
+    top, total, apart, reference_top, reference_total = jax.lax.scan(step, start, both)[0]
+    lse, sums = _join(top, jnp.stack([total, apart]))
+    reference_lse, _ = _join(reference_top, reference_total[None])
+    kl = sums[1] / sums[0] - lse + reference_lse
+    return kl, (hidden, blocks, reference, reference_blocks, lse, reference_lse, kl)
+
+
+def _kl_backward(saved: Any, g_BT: jax.Array) -> Any:
+    hidden, blocks, reference, reference_blocks, lse, reference_lse, kl = saved
+    far = (reference_lse - lse - kl)[..., None, None]
+
+    def step(d_hidden: jax.Array, block: Any) -> Any:
+        weight_SVD, reference_SVD = block
+        z, y = _logits(hidden, weight_SVD), _logits(reference, reference_SVD)
+        d_logits = g_BT[..., None, None] * jnp.exp(z - lse[..., None, None]) * (z - y + far)
+        return _transposed(d_logits.astype(hidden.dtype), hidden, weight_SVD, d_hidden)
+
+    both = tuple(_over_blocks(x)[0] for x in (blocks, reference_blocks))
+    d_hidden, d_blocks = jax.lax.scan(step, jnp.zeros_like(hidden, jnp.float32), both)
+    return d_hidden.astype(hidden.dtype), jnp.moveaxis(d_blocks, 0, 1).astype(blocks.dtype), None, None
+
+
+_token_kl.defvjp(_kl_forward, _kl_backward)
+
+
+def _join(top_BTS: jax.Array, sums_nBTS: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Running sums of the vocabulary's shards as one: the log of the first [B, T], and all [n, B, T] (relative to the
+    highest logit).
+    """
+    best = top_BTS.max(-1)
+    sums = (sums_nBTS * jnp.exp(top_BTS - best[..., None])).sum(-1)
+    return best + jnp.log(sums[0]), sums
+
+
+def _transposed(d_logits: jax.Array, hidden: jax.Array, weight_SVD: jax.Array, d_hidden: jax.Array) -> Any:
+    """`d_hidden` with what a block adds to it, and the gradient of the block's weights."""
+    d_hidden = d_hidden + einsum_to(spec_of(hidden), "btsv,svd->btd", d_logits, weight_SVD)
+    return d_hidden, einsum_to(spec_of(weight_SVD), "btsv,btd->svd", d_logits, hidden)
+
+
+def _blocks(unembed_VD: jax.Array) -> jax.Array:
+    """[vocabulary shards, blocks, V of a block, D]."""
+    shards = _vocab_shards(unembed_VD)
+    V, D = unembed_VD.shape
+    n_blocks = _n_blocks(V // shards)
+    shape = (shards, n_blocks, V // shards // n_blocks, D)
+    over_vocab, over_model_dim = spec_of(unembed_VD)
+    return reshape(unembed_VD, shape, P(over_vocab, None, None, over_model_dim))
+
+
+def _logits(hidden: jax.Array, weight_SVD: jax.Array) -> jax.Array:
+    """Float32 [B, T, S, V of a block]."""
+    return einsum("btd,svd->btsv", hidden, weight_SVD, dtype=jnp.float32)
 
 
 def _over_blocks(blocks_SNVD: jax.Array) -> Any:
@@ -99,7 +181,7 @@ def _block_logits(
 ) -> tuple[jax.Array, jax.Array]:
     """Logits [B, T, S, V of a block] in float32, and where the target is among them."""
     S, Vb, _ = weight_SVD.shape
-    logits = einsum("btd,svd->btsv", hidden, weight_SVD, dtype=jnp.float32) / temperature
+    logits = _logits(hidden, weight_SVD) / temperature
     shard, column = jnp.arange(S)[:, None], jnp.arange(Vb)[None, :]
     return logits, targets[..., None, None] == (shard * n_blocks + number) * Vb + column
 

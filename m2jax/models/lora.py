@@ -85,6 +85,11 @@ def rank(adapter: Any) -> int:
     return jax.tree.leaves(adapter[0] if isinstance(adapter, tuple) else adapter)[0].shape[-1]
 
 
+def is_adapter(tree: Any) -> bool:
+    """Whether a tree is an adapter, and not a model's parameters."""
+    return all(name.endswith("_lora") for name in (tree[0] if isinstance(tree, tuple) else tree))
+
+
 def join(adapters: Sequence[Any]) -> Any:
     """Several adapters as one of all their ranks: a row of a batch uses its own by a mask over the ranks."""
     if isinstance(adapters[0], tuple):

@@ -104,7 +104,7 @@ def completion_logprobs(
 
 
 def objective(
-    cfg: ModelConfig, grpo: Grpo, params: Params, groups: Groups, n_groups: jax.Array
+    cfg: ModelConfig, grpo: Grpo, params: Params, frozen: Params | None, groups: Groups, n_groups: jax.Array
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Minus J over these groups, as their share of a batch of `n_groups`, so that micro-batches add up.
 

@@ -46,9 +46,11 @@ Row = list[int]  # indices of the segments that share a row
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """Chats in tokens and packed: those to learn from, or those held out. `branched`: some are of a group."""
+    """Chats (or documents) in tokens and packed: those to learn from, or those held out. `branched`: some are of a
+    group.
+    """
 
-    chats: list[Chat]
+    items: list[Any]
     segments: list[Segment]
     rows: list[Row]
     branched: bool
@@ -84,7 +86,7 @@ def token_logps(cfg: ModelConfig, remat: str, params: Params, rows: Packed) -> t
 
 
 def objective(
-    cfg: ModelConfig, remat: str, params: Params, rows: Packed, n_rows: jax.Array
+    cfg: ModelConfig, remat: str, params: Params, frozen: Params | None, rows: Packed, n_rows: jax.Array
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """(loss, sums) as `step.Objective` wants them; the share of each token is in `rows.weight` already."""
     logp, entropy = token_logps(cfg, remat, params, rows)
@@ -113,7 +115,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     """
     policy.check_layers(config)
     remat_policy(config.remat)
-    _check_rows(config, mesh)
+    check_rows(config, mesh)
     path = names.resolve(config.model)
     cfg, tokenizer = read_config(path), load_tokenizer(path)
     policy.check_context(cfg, mesh, config.data.row_tokens, "config.data.row_tokens")
@@ -186,7 +188,8 @@ def _side(tokenizer: Tokenizer, chats: Sequence[Chat], row_tokens: int) -> Side:
     return Side(list(chats), segments, rows, any(s.branches.any() for s in segments))
 
 
-def _check_rows(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
+def check_rows(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
+    """ValueError where rows, steps or epochs of a config cannot be."""
     split = mesh.shape["data"] * mesh.shape["fsdp"]
     rows, micro = config.data.rows_per_step, config.data.micro_rows
     if micro < 1 or micro % split:

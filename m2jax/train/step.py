@@ -1,8 +1,9 @@
 """The one jitted training step: gradients accumulated over micro-batches, clipped, applied; the state is donated.
 
-What is trained is either all parameters or a LoRA adapter over frozen ones; the step does not care: it is given
-`assemble`, which makes the model's parameter tree from (trained, frozen). Nor does it know what is minimised: an
-`Objective` tells (`grpo.objective`, `sft.objective`).
+What is trained is either all parameters or a LoRA adapter over frozen ones; the step does not care: `assemble` makes
+the model's parameter tree from (trained, frozen). `frozen` is the start model, where an adapter or the objective needs
+it: an objective that is held against the start model gets no second copy of it. Nor does the step know what is minimised: an
+`Objective` tells (`grpo.objective`, `sft.objective`, `midtrain.objective`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.train.grpo import Groups, Grpo, completion_logprobs
 
-# (params, rows of a micro-batch, how many rows of the whole batch count) -> (loss: these rows' share of the batch's, so
-# that micro-batches add up; float32 totals to report, of which "tokens" divides the others)
-Objective = Callable[[Params, Any, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
+# (params, frozen, rows of a micro-batch, how many rows of the whole batch count) -> (loss: these rows' share of the
+# batch's, so that micro-batches add up; float32 totals to report, of which "tokens" divides the others)
+Objective = Callable[[Params, Params | None, Any, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
 
 # the backward kernels of splash attention take up to 19 MiB of it; unless told, the compiler gives a kernel 16
 VECTOR_MEMORY = "xla_tpu_scoped_vmem_limit_kib=24576"
@@ -46,7 +47,7 @@ def init_state(trained: Any, tx: optax.GradientTransformation) -> TrainState:
 
 def assemble(trained: Any, frozen: Params | None) -> Params:
     """The model's parameters: `trained` itself, or the frozen ones with the adapter `trained` attached."""
-    return trained if frozen is None else lora.attach(frozen, trained)
+    return lora.attach(frozen, trained) if lora.is_adapter(trained) else trained
 
 
 def make_step(
@@ -71,7 +72,7 @@ def make_step(
         compute = jax.tree.map(lambda w: w.astype(dtype), state.trained)
 
         def loss(trained: Any, rows: Any) -> Any:
-            return objective(assemble(trained, frozen), rows, n_rows)
+            return objective(assemble(trained, frozen), frozen, rows, n_rows)
 
         def part(i: jax.Array | int) -> Any:
             return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), batch)

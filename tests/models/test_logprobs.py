@@ -1,4 +1,4 @@
-"""Blockwise log-probabilities against the plain log-softmax: values, entropy, gradients."""
+"""Blockwise log-probabilities and KL against the plain log-softmax: values, entropy, gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -33,3 +33,26 @@ def test_equals_log_softmax(monkeypatch, block, temperature):
     ours = jax.grad(lambda *a: weighed(logprobs.token_logprobs, *a), (0, 1))(hidden, unembed)
     theirs = jax.grad(lambda *a: weighed(plain, *a), (0, 1))(hidden, unembed)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-5), ours, theirs)
+
+
+@pytest.mark.parametrize("block", [8, 48])
+def test_kl_equals_the_sum_over_the_vocabulary(monkeypatch, block):
+    monkeypatch.setattr(logprobs, "BLOCK", block)
+    k = jax.random.split(jax.random.key(block), 5)
+    hidden, reference = (3 * jax.random.normal(key, (2, 5, 7)) for key in k[:2])
+    unembed, reference_unembed = (jax.random.normal(key, (48, 7)) for key in k[2:4])
+    cotangent = jax.random.normal(k[4], (2, 5))
+
+    def dense(hidden, unembed, reference, reference_unembed):
+        logp, logq = jax.nn.log_softmax(hidden @ unembed.T), jax.nn.log_softmax(reference @ reference_unembed.T)
+        return (jnp.exp(logp) * (logp - logq)).sum(-1)
+
+    trees = (hidden, unembed, reference, reference_unembed)
+    np.testing.assert_allclose(logprobs.token_kl(*trees), dense(*trees), rtol=1e-5, atol=2e-5)
+    ours, theirs = (
+        jax.grad(lambda *a, f=f: (f(*a) * cotangent).sum(), (0, 1))(*trees) for f in (logprobs.token_kl, dense)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=5e-5), ours, theirs)
+    none = jax.grad(lambda *a: logprobs.token_kl(*a).sum(), (2, 3))(*trees)
+    assert not any(x.any() for x in none)
+    assert not logprobs.token_kl(hidden, unembed, hidden, unembed).any()

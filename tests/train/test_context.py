@@ -52,7 +52,7 @@ OBJECTIVES = {
 
 
 def loss_and_gradients(objective: Any, tree: params.Params, rows: Any) -> Any:
-    run = jax.value_and_grad(lambda tree: objective(tree, rows, jnp.int32(N))[0])
+    run = jax.value_and_grad(lambda tree: objective(tree, None, rows, jnp.int32(N))[0])
     return jax.device_get(jax.jit(run)(tree))
 
 

@@ -73,7 +73,7 @@ def test_the_worked_example(monkeypatch):
         sampler_logp=old,
     )
     monkeypatch.setattr(grpo, "completion_logprobs", lambda *_: (old + np.log(ratio), jnp.ones_like(old)))
-    loss, sums = grpo.objective(CFG, grpo.Grpo(l_max=4), {}, groups, jnp.int32(2))
+    loss, sums = grpo.objective(CFG, grpo.Grpo(l_max=4), {}, None, groups, jnp.int32(2))
     np.testing.assert_allclose(loss, -0.010875, atol=1e-7)
     assert (float(sums["tokens"]), float(sums["clip_fraction"])) == (7, 3)
 

@@ -26,7 +26,7 @@ def train(steps: int, **options: Any) -> step.TrainState:
     split, rows = (jax.NamedSharding(mesh, sharding.P(*axes)) for axes in (("fsdp", None), (None, "fsdp", None)))
     tx = optimizer.make(optimizer.Optimizer(lr=1e-2, warmup_steps=1, **options))
 
-    def objective(w: Any, batch: Any, n_rows: jax.Array) -> Any:
+    def objective(w: Any, frozen: None, batch: Any, n_rows: jax.Array) -> Any:
         x, y = batch[:, :D], batch[:, D:]
         error = sharding.einsum("nd,de->ne", x, w["w"]) + w["b"] - y
         return (error**2).sum() / n_rows, {"tokens": jnp.float32(batch.shape[0])}
