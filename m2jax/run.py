@@ -13,11 +13,11 @@ import jax
 from ml_collections import ConfigDict
 
 from m2jax import distributed
-from m2jax.evaluate import heldout, loss
+from m2jax.evaluate import constraint, heldout, loss
 from m2jax.metrics import read_metrics
 from m2jax.outside.endpoint import EndpointDown
 from m2jax.report.html import write_report
-from m2jax.train import loop, rl, sft
+from m2jax.train import loop, midtrain, rl, sft
 
 FREE = (  # what may change when a run goes on
     "steps", "checkpoint", "command", "mesh", "sampling.mesh", "optimizer.moments", "optimizer.offload",
@@ -50,6 +50,9 @@ def _rl_after(parts: rl.Parts, trained: Any, file: Path) -> None:
 KINDS = {
     "rl": Kind(rl.start, rl.stage, lambda parts: parts.config.steps, _rl_before, _rl_after, heldout),
     "sft": Kind(sft.start, sft.stage, lambda parts: parts.steps, loss.evaluate, loss.evaluate, loss),
+    "midtrain": Kind(
+        midtrain.start, midtrain.stage, lambda parts: parts.steps, constraint.evaluate, constraint.evaluate, constraint
+    ),
 }
 
 

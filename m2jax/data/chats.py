@@ -13,10 +13,10 @@ anything unknown, missing or doubtful is an error that names the file and the li
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from m2jax.data import jsonl
 from m2jax.text.chat import Message
 from m2jax.verifier.rubric import SPLITS
 
@@ -42,27 +42,12 @@ class Chat:
 
 def load_chats(path: str | Path) -> list[Chat]:
     """The chats of a JSONL file in its order. ValueError is `file:line: what is wrong, with the value`."""
-    chats: list[Chat] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            chat = parse_chat(json.loads(line.decode("utf-8-sig")))
-            if chat.id in seen:
-                raise ValueError(f"id {chat.id!r} is also used on line {seen[chat.id]}; give each chat its own")
-        except ValueError as error:  # bad JSON and bad UTF-8 are ValueErrors
-            raise ValueError(f"{path}:{number}: {error}") from error
-        seen[chat.id] = number
-        chats.append(chat)
-    if not chats:
-        raise ValueError(f"{path}:1: the file has no chats; write one JSON object per line")
-    return chats
+    return jsonl.load(path, "chat", parse_chat)
 
 
 def parse_chat(raw: object) -> Chat:
     """The chat of one decoded JSON line. ValueError says what is wrong, without file and line."""
-    fields = _fields("chat", raw, {"id", "messages"}, {"topic", "split"})
+    fields = jsonl.fields("chat", raw, {"id", "messages"}, {"topic", "split"})
     for name in fields.keys() & {"id", "topic", "split"}:
         if not isinstance(fields[name], str) or (name == "id" and not fields[name].strip()):
             raise ValueError(f"{name} is {fields[name]!r}; give a text")
@@ -82,7 +67,7 @@ def split_chats(chats: Sequence[Chat], where: str) -> tuple[list[Chat], list[Cha
 
 
 def _message(index: int, raw: object) -> Message:
-    fields = _fields(f"messages[{index}]", raw, {"role", "content"}, {"trained"})
+    fields = jsonl.fields(f"messages[{index}]", raw, {"role", "content"}, {"trained"})
     for name in ("role", "content"):
         if not isinstance(fields[name], str) or not fields[name].strip():
             raise ValueError(f"messages[{index}] {name} is {fields[name]!r}; give a text that is not empty")
@@ -90,13 +75,3 @@ def _message(index: int, raw: object) -> Message:
     if not isinstance(trained, bool):
         raise ValueError(f"messages[{index}] trained is {trained!r}; give true or false")
     return Message(fields["role"], fields["content"], trained)
-
-
-def _fields(what: str, raw: object, required: set[str], optional: set[str]) -> dict:
-    if not isinstance(raw, dict):
-        raise ValueError(f"{what} is {raw!r}; give an object with the keys {sorted(required)}")
-    if unknown := sorted(set(raw) - required - optional):
-        raise ValueError(f"{what} has unknown keys {unknown}; it takes {sorted(required | optional)}")
-    if missing := sorted(required - set(raw)):
-        raise ValueError(f"{what} lacks the keys {missing}; add them")
-    return raw

@@ -23,26 +23,44 @@ def evaluate(parts: sft.Parts, trained: Any, file: Path, tell: Callable[[str], N
 
     Written whole or not at all, by the first process.
     """
-    side, config = parts.heldout, parts.config
-    logps = sft.make_token_logps(parts.cfg, jnp.dtype(config.dtype))
-    totals, counts = np.zeros(len(side.chats)), np.zeros(len(side.chats), int)
-    N, micro = config.data.rows_per_step, config.data.micro_rows
-    for start in range(0, len(side.rows), N):
-        rows = side.rows[start : start + N]
-        rows = rows + [[]] * (-len(rows) % micro)
-        logp_NK = logps(trained, parts.frozen, sft.put_rows(parts, side, rows)).reshape(len(rows), -1)
-        for row, logp_K in zip(rows, logp_NK, strict=True):
-            owners = np.concatenate([side.segments[i].owners for i in row] or [np.zeros(0, int)])
-            np.add.at(totals, owners, -logp_K[: len(owners)])
-            np.add.at(counts, owners, 1)
+    side = parts.heldout
+    logps = sft.make_token_logps(parts.cfg, jnp.dtype(parts.config.dtype))
+
+    def losses(rows: list[sft.Row]) -> np.ndarray:
+        return -logps(trained, parts.frozen, sft.put_rows(parts, side, rows))[None]
+
+    (totals,), counts = item_totals(parts, losses)
     if not distributed.is_first():
         return
     rows = [
         {"id": chat.id, "topic": chat.topic, "tokens": int(n), "loss": float(total / n)}
-        for chat, total, n in zip(side.chats, totals, counts, strict=True)
+        for chat, total, n in zip(side.items, totals, counts, strict=True)
     ]
     loss = totals.sum() / counts.sum()
     tell(f"{file.stem}: {len(rows)} chats, loss {loss:.4f}, perplexity {math.exp(loss):.3f}")
+    write_rows(file, rows)
+
+
+def item_totals(parts: sft.Parts, measure: Callable[[list[sft.Row]], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What is measured of the held-out side's tokens, summed over each of its items: (totals [what, items], tokens
+    [items]). measure: some rows -> [what, micro-batches, M, K], on every process.
+    """
+    side, N, micro = parts.heldout, parts.config.data.rows_per_step, parts.config.data.micro_rows
+    totals, counts = [], np.zeros(len(side.items), int)
+    for start in range(0, len(side.rows), N):
+        rows = side.rows[start : start + N]
+        rows = rows + [[]] * (-len(rows) % micro)
+        found = measure(rows)
+        totals.append(np.zeros((len(found), len(side.items))))
+        for row, found_WK in zip(rows, found.reshape(len(found), len(rows), -1).swapaxes(0, 1), strict=True):
+            owners = np.concatenate([side.segments[i].owners for i in row] or [np.zeros(0, int)])
+            np.add.at(totals[-1], (slice(None), owners), found_WK[:, : len(owners)])
+            np.add.at(counts, owners, 1)
+    return sum(totals), counts
+
+
+def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Whole or not at all."""
     temporary = file.with_suffix(".partial")
     temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     os.replace(temporary, file)
