@@ -88,7 +88,7 @@ def main(argv: list[str]) -> None:
         worst = min(rows, key=lambda name: rows[name]["margin"])
         said["does_not_fit"] = worst
         best = said["micro_key"], said["micro_rows_that_fit"]
-        remat = "remat" if config.get("stage") == "sft" else "grpo.remat"
+        remat = "grpo.remat" if config.get("stage", "rl") == "rl" else "remat"
         said["remedy"] = fit.remedy(worst, resident, chip.hbm, best, remat)
     if _JSON.value:
         print(json.dumps(said), flush=True)

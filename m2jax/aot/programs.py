@@ -1,4 +1,4 @@
-"""What an RL or SFT config runs on its devices, as programs that can be compiled where those devices are not."""
+"""What a config runs on its devices, as programs that can be compiled where those devices are not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from m2jax.models.known import KNOWN
 from m2jax.sampler import cache, programs
 from m2jax.sampler.sampling import Knobs
 from m2jax.sampler.scheduler import Sizes
-from m2jax.train import grpo, optimizer, policy, sft, step
+from m2jax.train import grpo, midtrain, optimizer, policy, sft, step
 from m2jax.weights import names
 from m2jax.weights.load import read_config
 
@@ -50,26 +50,28 @@ def plan(config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
     limits allow (a run rounds down to its data).
     """
     cfg = KNOWN.get(config.model) or read_config(names.resolve(config.model))
-    return _plan_sft(cfg, config, mesh) if config.get("stage") == "sft" else _plan_rl(cfg, config, mesh)
+    return _plan_rl(cfg, config, mesh) if config.get("stage", "rl") == "rl" else _plan_packed(cfg, config, mesh)
 
 
 def micro(config: ConfigDict) -> tuple[str, int, int]:
     """The micro-batch of the update: its key, its rows, and the rows of an update."""
-    if config.get("stage") == "sft":
+    if config.get("stage", "rl") != "rl":
         return "data.micro_rows", config.data.micro_rows, config.data.rows_per_step
     R = config.grpo.row_samples or config.data.samples_per_prompt
     rows = config.data.prompts_per_step * config.data.samples_per_prompt // R // config.grpo.minibatches
     return "grpo.micro_groups", config.grpo.micro_groups, rows
 
 
-def _plan_sft(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
-    """Rows without a gap in which every token is trained on: a run's are no larger."""
+def _plan_packed(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
+    """SFT or mid-training: rows without a gap in which every token counts; a run's are no larger. Mid-training holds the
+    start model beside what it trains, and runs it forward.
+    """
     d, shards = config.data, mesh.shape["data"] * mesh.shape["fsdp"]
     _, M, rows = micro(config)
     n, T = rows // M, d.row_tokens
     policy.check_context(cfg, mesh, T, "config.data.row_tokens")
     decoder.remat_policy(config.remat)
-    state, frozen, _ = _learner(cfg, config, mesh)
+    state, frozen, trained = _learner(cfg, config, mesh)
 
     def array(dtype: Any) -> jax.ShapeDtypeStruct:
         where = jax.NamedSharding(mesh, sharding.P(None, ("data", "fsdp"), None))
@@ -77,8 +79,12 @@ def _plan_sft(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> 
 
     ids = array(jnp.int32)
     batch = packing.Packed(ids, ids, ids, None, ids, ids, array(jnp.float32))
-    objective = functools.partial(sft.objective, cfg, config.remat)
-    resident = {"training state": state} | ({"frozen weights": frozen} if config.lora.rank else {})
+    objective, passes = functools.partial(sft.objective, cfg, config.remat), 3
+    if config.stage == "midtrain":
+        objective, passes = functools.partial(midtrain.objective, cfg, config.remat, midtrain.kind_weights(config)), 4
+        batch = midtrain.Mixed(batch, ids)
+        frozen = frozen or _cast(trained, jnp.dtype(config.dtype))
+    resident = {"training state": state} | ({"frozen weights": frozen} if frozen else {})
     held = tuple(resident)
     return Plan(
         {
@@ -88,7 +94,7 @@ def _plan_sft(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> 
         },
         resident,
         dict.fromkeys(("init", "restore"), ("training state",)) | {"update": held},
-        {"update": cost.model_flops(cfg, n * M * T, T / 2, 3)},
+        {"update": cost.model_flops(cfg, n * M * T, T / 2, passes)},
         {"update": n},
         None,
         shards,

@@ -49,7 +49,9 @@ class Document:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; write one of {', '.join(allowed)}")
         if self.kind == "reasoning" and not any(part.note for part in self.parts):
-            raise ValueError("a document of reasoning has no note, which alone is learned; add one, or call it knowledge")
+            raise ValueError(
+                "a document of reasoning has no note, which alone is learned; add one, or call it knowledge"
+            )
         if self.kind != "reasoning" and any(part.note for part in self.parts):
             raise ValueError(f"a document of {self.kind} has notes; only reasoning may have them")
 

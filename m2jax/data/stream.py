@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -32,13 +33,37 @@ class Stream(Iterator[list[Item]]):
 
 
 class Mixture(Stream[Item]):
-    """Batches of several sources in a fixed proportion, each reshuffled in epochs of its own: of any n items in a row
-    from the beginning, each source gives its share of n to within one.
+    """Batches of several sources in a proportion of whole numbers, each reshuffled in epochs of its own. Of the first n
+    items each source gives less than one more or less than its share of n. A source without a share may be empty.
     """
 
-    def __init__(self, sources: Sequence[Sequence[Item]], shares: Sequence[float], batch_size: int, seed: int) -> None:
+    def __init__(self, sources: Sequence[Sequence[Item]], shares: Sequence[int], batch_size: int, seed: int) -> None:
         given = [(_endless(items, seed), share) for items, share in zip(sources, shares, strict=True) if share]
-        self._iterator = _batches(grain.MapDataset.mix(*zip(*given, strict=True)), batch_size)
+        datasets, shares = zip(*given, strict=True)
+        self._iterator = _batches(grain.MapDataset.select_from_datasets(datasets, _Turns(shares)), batch_size)
+
+
+class _Turns(grain.transforms.DatasetSelectionMap):
+    """Whose turn it is: the quota method (Balinski and Young 1975), over and over. Of those whose count is below their
+    share of what will have been given, the one with the highest share / (count + 1).
+    """
+
+    def __init__(self, shares: Sequence[int]) -> None:
+        self.shares, counts = tuple(shares), [0] * len(shares)
+        self.turns: list[tuple[int, int]] = []
+        for n in range(1, sum(shares) + 1):
+            below = [i for i, share in enumerate(shares) if counts[i] * sum(shares) < n * share]
+            turn = max(below, key=lambda i: shares[i] / (counts[i] + 1))
+            self.turns.append((turn, counts[turn]))
+            counts[turn] += 1
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        rounds, place = divmod(index, len(self.turns))
+        turn, count = self.turns[place]
+        return turn, rounds * self.shares[turn] + count
 
 
 def _endless(items: Sequence[Item], seed: int) -> grain.MapDataset:

@@ -61,7 +61,7 @@ def write_report(workdir: Path) -> Path:
 
 
 def _body(run: Run) -> str:
-    supervised = run.config.get("stage") == "sft"
+    supervised = run.config.get("stage", "rl") != "rl"
     sections = {
         "dimensions": ("What changed", losses.by_topic(run) if supervised else _dimensions(run)),
         "curves": ("Training curves", _curves(run.metrics)),

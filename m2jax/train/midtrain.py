@@ -223,9 +223,9 @@ def _side(tokenizer: Tokenizer, items: Sequence[Document], row_tokens: int) -> S
 def _shares(config: ConfigDict) -> list[float]:
     """The mixture's shares, which add up to 1; ValueError where they or the kinds' weights cannot be."""
     mixture = tuple(config.data.mixture)
-    if len(mixture) != len(SHARES) or min(mixture) < 0 or not mixture[0]:
+    if len(mixture) != len(SHARES) or any(type(n) is not int or n < 0 for n in mixture) or not mixture[0]:
         raise ValueError(
-            f"config.data.mixture is {mixture}; give the parts of {', '.join(SHARES)}: none below 0, the first above 0"
+            f"config.data.mixture is {mixture}; give the parts of {', '.join(SHARES)} in whole numbers, the first above 0"
         )
     if min(kind_weights(config)) < 0:
         raise ValueError(f"config.weights are {kind_weights(config)} of {', '.join(KINDS)}; none may be below 0")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 
 import jax
 import pytest
 
-from configs import rl_stage2, sft
+from configs import midtrain, rl_stage2, sft
 from m2jax import sharding
 from m2jax.aot import programs, topology
 from m2jax.models import params
@@ -50,6 +51,23 @@ def test_a_supervised_plan_lowers_and_holds_what_is_trained():
     assert size == pytest.approx(12 * params.count(KNOWN[config.model]) / 8, rel=0.01)  # weights and two moments
     text = {name: lower().as_text() for name, lower in plan.programs.items()}
     assert text.keys() == {"init", "restore", "update"} and "x32768x" in text["update"] and plan.sizes is None
+
+
+@pytest.mark.parametrize("rank", [0, 8])
+def test_a_mid_training_plan_lowers_with_the_start_model_beside_what_is_trained(rank):
+    config = midtrain.get_config("32b")
+    config.lora.rank = rank
+    plan = programs.plan(config, sharding.make_mesh((1, 2, 1, 4)))
+    size = {name: programs.bytes_per_device(tree) for name, tree in plan.resident.items()}
+    count = params.count(KNOWN[config.model])
+    assert size["frozen weights"] == pytest.approx(2 * count / 8, rel=0.01)
+    assert (size["training state"] > 12 * count / 8) == (not rank)
+    assert plan.holds["update"] == ("training state", "frozen weights")
+    supervised = programs.plan(sft.get_config("32b"), sharding.make_mesh((1, 2, 1, 4)))
+    assert plan.work["update"] == pytest.approx(4 / 3 * supervised.work["update"])
+    text = plan.programs["update"]().as_text()
+    assert "x32768x" in text
+    assert not re.search(r"tensor<(\d+x)*152064xf32>", text)  # no logits of the whole vocabulary, and no weights either
 
 
 @pytest.mark.parametrize(("moments", "offload", "bytes_each"), [("bfloat16", False, 8), ("float32", True, 4)])
