@@ -63,8 +63,8 @@ def micro(config: ConfigDict) -> tuple[str, int, int]:
 
 
 def _plan_packed(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> Plan:
-    """SFT or mid-training: rows without a gap in which every token counts; a run's are no larger. Mid-training holds the
-    start model beside what it trains, and runs it forward.
+    """SFT or mid-training: rows without a gap in which every token counts; a run's are no larger. Mid-training holds
+    the start model beside what it trains, and runs it forward.
     """
     d, shards = config.data, mesh.shape["data"] * mesh.shape["fsdp"]
     _, M, rows = micro(config)

@@ -1,8 +1,8 @@
 """Documents made by seed, without limit: what mid-training learns from where it is given no file.
 
 Knowledge and reasoning come of the clinic, train and held-out of different conditions; general prose of the templates
-in `general.toml`, mathematics of those here, train and held-out of different ones. It is practice material: small, plain and of few
-forms, no corpus.
+in `general.toml`, mathematics of those here, train and held-out of different ones. It is practice material of few
+forms; it does not stand for a corpus.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from fractions import Fraction
 import numpy as np
 
 from m2jax.clinic.background import render
-from m2jax.clinic.condition import Condition
 from m2jax.clinic.message import phrase
 from m2jax.clinic.sample import condition_of, sample_record
 from m2jax.data.documents import KINDS, Document, Part
@@ -56,8 +55,9 @@ def knowledge(seed: int, split: str) -> tuple[Part, ...]:
     c = condition_of(record)
     _, low, high, _ = c.ages
     who = "women" if c.female >= 0.7 else "men" if c.female <= 0.3 else "people"
-    begin = f"{_capital(c.name)} is also called {_listed(c.names, 'or')}. It belongs to {FIELDS.get(c.specialty, c.specialty)}"
-    begin += f" and is seen mostly in {who} between {low} and {high} years. {HASTE[c.urgency]}"
+    begin = f"{_capital(c.name)} is also called {_listed(c.names, 'or')}. "
+    begin += f"It belongs to {FIELDS.get(c.specialty, c.specialty)} and is seen mostly in {who} between {low} and "
+    begin += f"{high} years. {HASTE[c.urgency]}"
     mistakes = " ".join(f"It is a mistake if somebody {_small(a.text)}" for a in c.avoid)
     sections = [
         f"How it shows itself. An example: {_who(record)}. {_said(record, 'complaint', 'symptom')}",
@@ -147,9 +147,9 @@ def _series(draw: Draw) -> str:
     first, step, n = draw(1, 20), draw(1, 9), 2 * draw(3, 12)
     last = first + (n - 1) * step
     return (
-        f"Add the first {n} terms of {first}, {first + step}, {first + 2 * step}, and so on.\nEach term is {step} larger "
-        f"than the one before, so the last is {first} + {n - 1} times {step} = {last}. The first and the last add up to "
-        f"{first + last}, and so does each of the {n // 2} pairs. The sum is {n // 2} times {first + last} = "
+        f"Add the first {n} terms of {first}, {first + step}, {first + 2 * step}, and so on.\nEach term is {step} "
+        f"larger than the one before, so the last is {first} + {n - 1} times {step} = {last}. The first and the last "
+        f"add up to {first + last}, and so does each of the {n // 2} pairs. The sum is {n // 2} times {first + last} = "
         f"{n // 2 * (first + last)}."
     )
 

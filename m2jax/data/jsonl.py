@@ -1,4 +1,4 @@
-"""JSONL files of one kind of object a line: blank lines are skipped, and whatever is wrong is told with file and line."""
+"""JSONL files, one object a line: blank lines are skipped, and whatever is wrong is told with file and line."""
 
 from __future__ import annotations
 

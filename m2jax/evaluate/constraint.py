@@ -20,7 +20,7 @@ from m2jax.train import midtrain, sft
 
 def evaluate(parts: sft.Parts, trained: Any, file: Path, tell: Callable[[str], None] = print) -> None:
     """Writes `file`: one JSON line per held-out document with its id, kind (as topic), counted tokens, and means over
-    these in nats: loss (cross-entropy) and kl (from the start model). Written whole or not at all, by the first process.
+    these in nats: loss (cross-entropy) and kl (from the start model). Whole or not at all, by the first process.
     """
     losses = midtrain.make_token_losses(parts.cfg, jnp.dtype(parts.config.dtype))
 
@@ -41,8 +41,9 @@ def evaluate(parts: sft.Parts, trained: Any, file: Path, tell: Callable[[str], N
 
 
 def summarise(file: Path) -> dict[str, Any]:
-    """Of one evaluation file. loss, perplexity, documents and tokens, with the mean loss of a document and its bootstrap
-    95% interval, are those of the medical kinds; `kinds` has each kind's documents, tokens, loss and kl over its tokens.
+    """Of one evaluation file. loss, perplexity, documents and tokens, with the mean loss of a document and its
+    bootstrap 95% interval, are those of the medical kinds; `kinds` has each kind's documents, tokens, loss and kl over
+    its tokens.
     """
     rows = read_jsonl(file)
     medical = _medical(rows)

@@ -6,9 +6,10 @@
 
     loss = sum over counted tokens of (weight of the kind) * (the token's loss) / number of counted tokens
 
-The mean is over all counted tokens of a step, whatever rows, micro-batches and devices they lie in. A row holds documents
-of one share of the mixture (medical, general or mathematics), and the stream gives rows of the three in proportion. The
-start model is `frozen`: where an adapter is trained, the very weights under it; else a copy in config.dtype.
+The mean is over all counted tokens of a step, whatever rows, micro-batches and devices they lie in. A row holds
+documents of one share of the mixture (medical, general or mathematics), and the stream gives rows of the three in
+proportion. The start model is `frozen`: where an adapter is trained, the very weights under it; else a copy in
+config.dtype.
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ def put_rows(parts: Parts, side: Side, rows: Sequence[Row]) -> Mixed:
 
 
 def _apart(metrics: Metrics) -> Metrics:
-    """The step's metrics with each kind's tokens, and the means of ce and kl over their own tokens, 0 where none are."""
+    """The step's metrics with each kind's tokens, and ce and kl as means over their own tokens, 0 where none are."""
     n = metrics["tokens"]
     kept = {k: v for k, v in metrics.items() if not k.startswith(("tokens_", "loss_"))}
     for name, constrained in (("ce", False), ("kl", True)):
@@ -225,7 +226,7 @@ def _shares(config: ConfigDict) -> list[float]:
     mixture = tuple(config.data.mixture)
     if len(mixture) != len(SHARES) or any(type(n) is not int or n < 0 for n in mixture) or not mixture[0]:
         raise ValueError(
-            f"config.data.mixture is {mixture}; give the parts of {', '.join(SHARES)} in whole numbers, the first above 0"
+            f"config.data.mixture is {mixture}; give whole numbers for {', '.join(SHARES)}, the first of them above 0"
         )
     if min(kind_weights(config)) < 0:
         raise ValueError(f"config.weights are {kind_weights(config)} of {', '.join(KINDS)}; none may be below 0")

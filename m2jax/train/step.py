@@ -1,9 +1,9 @@
 """The one jitted training step: gradients accumulated over micro-batches, clipped, applied; the state is donated.
 
 What is trained is either all parameters or a LoRA adapter over frozen ones; the step does not care: `assemble` makes
-the model's parameter tree from (trained, frozen). `frozen` is the start model, where an adapter or the objective needs
-it: an objective that is held against the start model gets no second copy of it. Nor does the step know what is minimised: an
-`Objective` tells (`grpo.objective`, `sft.objective`, `midtrain.objective`).
+the model's parameter tree from (trained, frozen). `frozen` is the start model where an adapter or the objective needs
+it, one tree for both. Nor does the step know what is minimised: an `Objective` tells (`grpo.objective`,
+`sft.objective`, `midtrain.objective`).
 """
 
 from __future__ import annotations
