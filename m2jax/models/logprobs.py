@@ -31,17 +31,23 @@ def token_logprobs(
     return _token_logprobs(temperature, hidden_BTD, _blocks(unembed_VD), targets_BT)
 
 
-def token_kl(
-    hidden_BTD: jax.Array, unembed_VD: jax.Array, reference_BTD: jax.Array, reference_VD: jax.Array
-) -> jax.Array:
-    """KL(softmax(hidden @ unembed.T) || softmax(reference @ reference_VD.T)) at every token, over the whole vocabulary.
+def token_logprobs_and_kl(
+    hidden_BTD: jax.Array,
+    unembed_VD: jax.Array,
+    targets_BT: jax.Array,
+    reference_BTD: jax.Array,
+    reference_VD: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """log p at `targets_BT`, and KL(p || q) over the whole vocabulary, where p = softmax(hidden @ unembed.T) and q is
+    the same of the reference. With logits z of p and y of q
 
         KL = sum_v p_v (z_v - y_v) - lse(z) + lse(y)        dKL/dz_v = p_v (log p_v - log q_v - KL)
 
-    with logits z of p and y of q. Returns float32 [B, T] in nats. Differentiable in hidden and unembed alone: the
-    reference is given. Its unembedding is laid out as the other.
+    Returns float32 [B, T] each, in nats. Differentiable in hidden and unembed through both; the reference is given. Its
+    unembedding is laid out as the other.
     """
-    return _token_kl(hidden_BTD, _blocks(unembed_VD), *jax.lax.stop_gradient((reference_BTD, _blocks(reference_VD))))
+    reference = jax.lax.stop_gradient((reference_BTD, _blocks(reference_VD)))
+    return _logprobs_and_kl(hidden_BTD, _blocks(unembed_VD), targets_BT, *reference)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -91,58 +97,64 @@ _token_logprobs.defvjp(_forward, _backward)
 
 
 @jax.custom_vjp
-def _token_kl(hidden: jax.Array, blocks: jax.Array, reference: jax.Array, reference_blocks: jax.Array) -> jax.Array:
-    return _kl_forward(hidden, blocks, reference, reference_blocks)[0]
+def _logprobs_and_kl(*args: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _kl_forward(*args)[0]
 
 
-def _kl_forward(hidden: jax.Array, blocks: jax.Array, reference: jax.Array, reference_blocks: jax.Array) -> Any:
+def _kl_forward(
+    hidden: jax.Array, blocks: jax.Array, targets: jax.Array, reference: jax.Array, reference_blocks: jax.Array
+) -> Any:
     def step(carry: Any, block: Any) -> Any:
-        top, total, apart, reference_top, reference_total = carry
-        z, y = _logits(hidden, block[0]), _logits(reference, block[1])
+        top, total, apart, target, reference_top, reference_total = carry
+        (weight_SVD, number), (reference_SVD, _) = block
+        z, hit = _block_logits(1.0, hidden, targets, blocks.shape[1], weight_SVD, number)
+        y = _logits(reference, reference_SVD)
         new_top, new_reference_top = jnp.maximum(top, z.max(-1)), jnp.maximum(reference_top, y.max(-1))
         keep, weight = jnp.exp(top - new_top), jnp.exp(z - new_top[..., None])
         total, apart = total * keep + weight.sum(-1), apart * keep + (weight * (z - y)).sum(-1)
         reference_total = reference_total * jnp.exp(reference_top - new_reference_top)
         reference_total = reference_total + jnp.exp(y - new_reference_top[..., None]).sum(-1)
-        return (new_top, total, apart, new_reference_top, reference_total), None
+        target = target + jnp.where(hit, z, 0.0).sum(-1)
+        return (new_top, total, apart, target, new_reference_top, reference_total), None
 
-    zero_BTS = jnp.zeros((*hidden.shape[:2], blocks.shape[0]), jnp.float32)
-    zero_BTS = reshard(zero_BTS, P(*spec_of(hidden)[:2], spec_of(blocks)[0]))
+    zero_BTS = jnp.zeros((*targets.shape, blocks.shape[0]), jnp.float32)
+    zero_BTS = reshard(zero_BTS, P(*spec_of(targets), spec_of(blocks)[0]))
     lowest_BTS = zero_BTS + LOWEST
-    start = (lowest_BTS, zero_BTS, zero_BTS, lowest_BTS, zero_BTS)
-    both = tuple(_over_blocks(x)[0] for x in (blocks, reference_blocks))
-    top, total, apart, reference_top, reference_total = jax.lax.scan(step, start, both)[0]
-    lse, sums = _join(top, jnp.stack([total, apart]))
-    reference_lse, _ = _join(reference_top, reference_total[None])
-    kl = sums[1] / sums[0] - lse + reference_lse
-    return kl, (hidden, blocks, reference, reference_blocks, lse, reference_lse, kl)
+    start = (lowest_BTS, zero_BTS, zero_BTS, zero_BTS, lowest_BTS, zero_BTS)
+    both = _over_blocks(blocks), _over_blocks(reference_blocks)
+    top, total, apart, target, reference_top, reference_total = jax.lax.scan(step, start, both)[0]
+    lse, mean_apart = _join(top, total, apart)
+    reference_lse, _ = _join(reference_top, reference_total, zero_BTS)
+    kl = mean_apart - lse + reference_lse
+    saved = (hidden, blocks, targets, reference, reference_blocks, lse, reference_lse, kl)
+    return (target.sum(-1) - lse, kl), saved
 
 
-def _kl_backward(saved: Any, g_BT: jax.Array) -> Any:
-    hidden, blocks, reference, reference_blocks, lse, reference_lse, kl = saved
-    far = (reference_lse - lse - kl)[..., None, None]
+def _kl_backward(saved: Any, cotangents: Any) -> Any:
+    hidden, blocks, targets, reference, reference_blocks, lse, reference_lse, kl = saved
+    g_logp, g_kl, lse, far = (x[..., None, None] for x in (*cotangents, lse, reference_lse - lse - kl))
 
     def step(d_hidden: jax.Array, block: Any) -> Any:
-        weight_SVD, reference_SVD = block
-        z, y = _logits(hidden, weight_SVD), _logits(reference, reference_SVD)
-        d_logits = g_BT[..., None, None] * jnp.exp(z - lse[..., None, None]) * (z - y + far)
+        (weight_SVD, number), (reference_SVD, _) = block
+        z, hit = _block_logits(1.0, hidden, targets, blocks.shape[1], weight_SVD, number)
+        y, probs = _logits(reference, reference_SVD), jnp.exp(z - lse)
+        d_logits = g_logp * (hit - probs) + g_kl * probs * (z - y + far)
         return _transposed(d_logits.astype(hidden.dtype), hidden, weight_SVD, d_hidden)
 
-    both = tuple(_over_blocks(x)[0] for x in (blocks, reference_blocks))
+    both = _over_blocks(blocks), _over_blocks(reference_blocks)
     d_hidden, d_blocks = jax.lax.scan(step, jnp.zeros_like(hidden, jnp.float32), both)
-    return d_hidden.astype(hidden.dtype), jnp.moveaxis(d_blocks, 0, 1).astype(blocks.dtype), None, None
+    return d_hidden.astype(hidden.dtype), jnp.moveaxis(d_blocks, 0, 1).astype(blocks.dtype), None, None, None
 
 
-_token_kl.defvjp(_kl_forward, _kl_backward)
+_logprobs_and_kl.defvjp(_kl_forward, _kl_backward)
 
 
-def _join(top_BTS: jax.Array, sums_nBTS: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Running sums of the vocabulary's shards as one: the log of the first [B, T], and all [n, B, T] (relative to the
-    highest logit).
-    """
+def _join(top_BTS: jax.Array, total_BTS: jax.Array, sum_BTS: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The log-sum-exp, and a sum over its total, of the vocabulary's shards together: [B, T] each."""
     best = top_BTS.max(-1)
-    sums = (sums_nBTS * jnp.exp(top_BTS - best[..., None])).sum(-1)
-    return best + jnp.log(sums[0]), sums
+    keep = jnp.exp(top_BTS - best[..., None])
+    total = (total_BTS * keep).sum(-1)
+    return best + jnp.log(total), (sum_BTS * keep).sum(-1) / total
 
 
 def _transposed(d_logits: jax.Array, hidden: jax.Array, weight_SVD: jax.Array, d_hidden: jax.Array) -> Any:

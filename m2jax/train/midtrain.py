@@ -34,7 +34,7 @@ from m2jax.data.stream import Mixture
 from m2jax.models import attention
 from m2jax.models.config import ModelConfig
 from m2jax.models.decoder import forward, remat_policy, unembed
-from m2jax.models.logprobs import token_kl, token_logprobs
+from m2jax.models.logprobs import token_logprobs_and_kl
 from m2jax.models.params import Params
 from m2jax.sharding import batch_spec, reshard, row_spec
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
@@ -68,9 +68,9 @@ def token_losses(
     def hidden(params: Params, remat: str) -> jax.Array:
         return sharding.take_positions(forward(cfg, params, tokens, positions, attend, remat=remat)[0], at)
 
-    hidden_NKD = hidden(params, remat)
-    logp, _ = token_logprobs(hidden_NKD, unembed(params), targets)
-    kl = token_kl(hidden_NKD, unembed(params), hidden(start, "none"), unembed(start))
+    logp, kl = token_logprobs_and_kl(
+        hidden(params, remat), unembed(params), targets, hidden(start, "none"), unembed(start)
+    )
     return reshard(-logp, batch_spec(2)), reshard(kl, batch_spec(2))
 
 

@@ -38,21 +38,23 @@ def test_equals_log_softmax(monkeypatch, block, temperature):
 @pytest.mark.parametrize("block", [8, 48])
 def test_kl_equals_the_sum_over_the_vocabulary(monkeypatch, block):
     monkeypatch.setattr(logprobs, "BLOCK", block)
-    k = jax.random.split(jax.random.key(block), 5)
+    k = jax.random.split(jax.random.key(block), 6)
     hidden, reference = (3 * jax.random.normal(key, (2, 5, 7)) for key in k[:2])
     unembed, reference_unembed = (jax.random.normal(key, (48, 7)) for key in k[2:4])
-    cotangent = jax.random.normal(k[4], (2, 5))
+    targets, cotangents = jax.random.randint(k[4], (2, 5), 0, 48), jax.random.normal(k[5], (2, 2, 5))
 
-    def dense(hidden, unembed, reference, reference_unembed):
+    def dense(hidden, unembed, targets, reference, reference_unembed):
         logp, logq = jax.nn.log_softmax(hidden @ unembed.T), jax.nn.log_softmax(reference @ reference_unembed.T)
-        return (jnp.exp(logp) * (logp - logq)).sum(-1)
+        return plain(hidden, unembed, targets, 1.0)[0], (jnp.exp(logp) * (logp - logq)).sum(-1)
 
-    trees = (hidden, unembed, reference, reference_unembed)
-    np.testing.assert_allclose(logprobs.token_kl(*trees), dense(*trees), rtol=1e-5, atol=2e-5)
-    ours, theirs = (
-        jax.grad(lambda *a, f=f: (f(*a) * cotangent).sum(), (0, 1))(*trees) for f in (logprobs.token_kl, dense)
-    )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=5e-5), ours, theirs)
-    none = jax.grad(lambda *a: logprobs.token_kl(*a).sum(), (2, 3))(*trees)
+    def weighed(f, *trees):
+        return (jnp.stack(f(*trees)) * cotangents).sum()
+
+    ours, trees = logprobs.token_logprobs_and_kl, (hidden, unembed, targets, reference, reference_unembed)
+    for a, b in zip(ours(*trees), dense(*trees), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-5)
+    gradients = (jax.grad(lambda *a, f=f: weighed(f, *a), (0, 1))(*trees) for f in (ours, dense))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=5e-5), *gradients)
+    none = jax.grad(lambda *a: weighed(ours, *a), (3, 4))(*trees)
     assert not any(x.any() for x in none)
-    assert not logprobs.token_kl(hidden, unembed, hidden, unembed).any()
+    assert not ours(hidden, unembed, targets, hidden, unembed)[1].any()
