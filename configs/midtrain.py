@@ -45,7 +45,7 @@ def smoke(c: ConfigDict) -> None:
     cpu(c)
     c.steps = 2
     c.data.train, c.data.heldout = 4, 1
-    c.data.rows_per_step = 3
+    c.data.row_tokens, c.data.rows_per_step = 256, 3
 
 
 def cpu(c: ConfigDict) -> None:

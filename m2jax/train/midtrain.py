@@ -187,14 +187,13 @@ def stage(parts: Parts, workdir: Path) -> Stage:
 def put_rows(parts: Parts, side: Side, rows: Sequence[Row]) -> Mixed:
     """Some rows of a side on the mesh, in micro-batches; the tokens that count weigh the same, together 1."""
     share = 1 / sum(packing.trained_tokens(side.segments, row) for row in rows)
-    kind_of = np.array([KINDS.index(document.kind) for document in side.items], np.int32)
 
     def build(mine: Sequence[Row]) -> Mixed:
         packed = packing.fill(side.segments, mine, parts.shape_TK, share, side.branched)
         kinds = np.zeros_like(packed.at)
         for n, row in enumerate(mine):
-            own = [kind_of[side.segments[i].owners] for i in row]
-            kinds[n, : sum(map(len, own))] = np.concatenate([*own, kinds[n, :0]])
+            own = [KINDS.index(side.items[owner].kind) for i in row for owner in side.segments[i].owners]
+            kinds[n, : len(own)] = own
         return Mixed(packed, kinds)
 
     return sharding.place_rows(parts.mesh, rows, parts.config.data.micro_rows, build)
