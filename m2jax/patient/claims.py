@@ -25,6 +25,7 @@ from m2jax.records.record import Fact, Record
 
 LABELS = ("talk", "supported", "contradicted", "leak", "invented", "open")
 GOOD = ("talk", "supported")
+WORDS = 3  # of a sentence that stands by itself, at least
 
 _SUBJECT = r"(?:i|it|she|he|my|the|we|they|there|that|this|no|both|nobody)\b"
 _SPLIT = re.compile(
@@ -118,6 +119,19 @@ def leaks(text: str, known: Known) -> Fact | None:
     """The first fact that may not be told and that a whole text gives away; it may be spread over several claims."""
     said = read(text)
     return next((fact for fact in known.kept if _gives_away(said, fact, known, whole=True)), None)
+
+
+def evades(found: Sequence[Claim], known: Known, dialogue: Dialogue) -> bool:
+    """Whether a reply tells none of the facts that were asked for, though some were not told before."""
+    earlier = " ".join(said_by("patient", dialogue))
+    fresh = [f for f in known.answered if f in known.tellable and tell(f, known.record) not in earlier]
+    return bool(fresh) and not {claim.fact for claim in found if claim.label == "supported"} & {f.id for f in fresh}
+
+
+def harmless(draft: str, known: Known) -> str:
+    """The sentences of a draft that are talk alone."""
+    sentences = [s for s in re.split(r"(?<=[.!?])(?<!\bDr\.)\s+|\n+", draft.strip()) if len(s.split()) >= WORDS]
+    return " ".join(s for s in sentences if (parts := judge(s, known)) and all(c.label == "talk" for c in parts))
 
 
 def _judge(text: str, known: Known) -> Claim:

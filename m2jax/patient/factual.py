@@ -1,7 +1,8 @@
 """Factual Unit: judges a draft claim by claim, rewrites it once, and else falls back to the neutral reply.
 
 Rules judge first; what they leave open a judge reads off as Yes or No. Without a judge, open is invented. A reply is
-sent only if every claim is good and the whole gives no kept fact away.
+sent only if every claim is good and the whole gives no kept fact away. One that says nothing wrong because it does not
+answer gets what was asked for put before it; so does, in place of its faults, what is harmless in a draft that fell.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from m2jax.verifier.grader import Judge
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What became of a draft. rewrite: None where the draft was good. source of `final`: draft, rewrite or neutral."""
+    """What became of a draft. rewrite: None where the draft was good. source of `final`: draft, answered (the draft
+    after the facts asked for), rewrite or neutral (these facts, and what of the draft was harmless).
+    """
 
     claims: tuple[Claim, ...]
     rewrite: str | None
@@ -45,7 +48,11 @@ def factual(
     """Checks a draft that answers the last line of the dialogue."""
     doctor = dialogue[-1].text
     found = yield from judged(draft, doctor, known, judge)
+    neutral = neutral_reply(script, dialogue)
+    kept = claims.harmless(draft, known)
     if found and all(claim.good for claim in found):
+        if claims.evades(found, known, dialogue):
+            return Checked(found, None, (), f"{neutral} {kept}".strip(), "answered")
         return Checked(found, None, (), draft, "draft")
     facts = listed(tell(fact, script.record) for fact in known.tellable)
     prompt = fill(
@@ -53,9 +60,9 @@ def factual(
     )
     rewrite = yield from ask(tokenizer, role, [Message("user", prompt)], max_tokens)
     again = yield from judged(rewrite, doctor, known, judge)
-    if again and all(claim.good for claim in again):
+    if again and all(claim.good for claim in again) and not claims.evades(again, known, dialogue):
         return Checked(found, rewrite, again, rewrite, "rewrite")
-    return Checked(found, rewrite, again, neutral_reply(script, dialogue), "neutral")
+    return Checked(found, rewrite, again, f"{neutral} {kept}".strip(), "neutral")
 
 
 def judged(text: str, doctor: str, known: Known, judge: Judge | None) -> Generator[Any, Any, tuple[Claim, ...]]:

@@ -64,6 +64,16 @@ def test_a_bad_draft_is_rewritten_once_and_then_replaced(units):
     assert [request.role for request in asked] == ["affective", "factual"]
 
 
+def test_a_draft_that_does_not_answer_gets_the_answer_before_it(units):
+    turn, asked = turn_of(units, "Any fever?", "Thank you, doctor.")
+    assert (turn.final, turn.source, turn.rewrite) == ("No fever. Thank you, doctor.", "answered", None)
+    assert [request.role for request in asked] == ["affective"]
+    turn, _ = turn_of(units, "We will look at your fever later.", "Thank you, doctor.")
+    assert (turn.final, turn.source) == ("Thank you, doctor.", "draft")
+    turn, _ = turn_of(units, "Any fever?", "I have a fever. I am a bit scared.", "Thank you, doctor.")
+    assert (turn.final, turn.source) == ("No fever. I am a bit scared.", "neutral")  # nor does the rewrite answer
+
+
 def test_the_gate_comes_before_any_model_and_keeps_its_reason(units):
     turn, asked = turn_of(units, "This is gout. Take naproxen with food.", "Okay.")
     assert (turn.gate.stop, turn.gate.reason, turn.final, asked) == (True, "diagnosis", "", [])
