@@ -38,6 +38,9 @@ _SHORT = re.compile(
     r"|^\W*(?P<yes>yes|yeah|yep|yup|right|exactly|correct|of course)",
     re.IGNORECASE,
 )
+_KNOWS_NOTHING = re.compile(
+    r"\bnot (?:really )?sure\b|\b(?:do not|don['’]t|cannot|can['’]t) (?:know|remember|recall|say|think)", re.I
+)
 # Words of a conversation that say nothing of the case.
 _TALK = frozenset(
     stem(word)
@@ -129,8 +132,9 @@ def evades(found: Sequence[Claim], known: Known, dialogue: Dialogue) -> bool:
 
 
 def harmless(draft: str, known: Known) -> str:
-    """The sentences of a draft that are talk alone."""
+    """The sentences of a draft that are talk alone, beside an answer: not that nobody knows it."""
     sentences = [s for s in re.split(r"(?<=[.!?])(?<!\bDr\.)\s+|\n+", draft.strip()) if len(s.split()) >= WORDS]
+    sentences = [s for s in sentences if not _KNOWS_NOTHING.search(s)]
     return " ".join(s for s in sentences if (parts := judge(s, known)) and all(c.label == "talk" for c in parts))
 
 

@@ -68,6 +68,8 @@ def test_a_draft_that_does_not_answer_gets_the_answer_before_it(units):
     turn, asked = turn_of(units, "Any fever?", "Thank you, doctor.")
     assert (turn.final, turn.source, turn.rewrite) == ("No fever. Thank you, doctor.", "answered", None)
     assert [request.role for request in asked] == ["affective"]
+    turn, _ = turn_of(units, "Any fever?", "I'm not sure about that, sorry. I am a bit scared.")
+    assert turn.final == "No fever. I am a bit scared."
     turn, _ = turn_of(units, "We will look at your fever later.", "Thank you, doctor.")
     assert (turn.final, turn.source) == ("Thank you, doctor.", "draft")
     turn, _ = turn_of(units, "Any fever?", "I have a fever. I am a bit scared.", "Thank you, doctor.")
