@@ -3,9 +3,9 @@
 
 Only sentences that ask count ("Any fever?", "Tell me about your family."); what the doctor explains asks nothing.
 A fact is asked for where a sentence holds one of its cues, or, of a fact without cues, one of its own words or the
-words of its kind. An open question, or since when "it" is there, asks for what the patient volunteers, and one for other
-symptoms for those that are there. A private fact needs a direct question: a cue that means it and nothing else, put to the patient. A hidden
-fact is never asked for; a wish to see the whole record is no clinical question.
+words of its kind. An open question, or one since when "it" is there, asks for what the patient volunteers, and one for
+other symptoms for those that are there. A private fact needs a direct question: a cue that means it and nothing else,
+put to the patient. A hidden fact is never asked for; a wish to see the whole record is no clinical question.
 """
 
 from __future__ import annotations
