@@ -2,7 +2,8 @@
 
 Rules judge first; what they leave open a judge reads off as Yes or No. Without a judge, open is invented. A reply is
 sent only if every claim is good and the whole gives no kept fact away. One that says nothing wrong because it does not
-answer gets what was asked for put before it; so does, in place of its faults, what is harmless in a draft that fell.
+answer gets what was asked for put before it; so does, in place of its faults, what is harmless in a draft that fell,
+and where nothing is, the neutral reply is put in the persona's manner by rule.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import dataclasses
 from collections.abc import Generator
 from typing import Any
 
+import numpy as np
+
 from m2jax.patient import claims
 from m2jax.patient.claims import Claim, Known
 from m2jax.patient.prompt import fill, listed, quoted
-from m2jax.patient.reference import neutral_reply, tell
+from m2jax.patient.reference import in_manner, neutral_reply, tell
 from m2jax.patient.script import Dialogue, Script
 from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
@@ -48,11 +51,10 @@ def factual(
     """Checks a draft that answers the last line of the dialogue."""
     doctor = dialogue[-1].text
     found = yield from judged(draft, doctor, known, judge)
-    neutral = neutral_reply(script, dialogue)
-    kept = claims.harmless(draft, known)
+    answer = _plainly(script, dialogue, known, draft)
     if found and all(claim.good for claim in found):
         if claims.evades(found, known, dialogue):
-            return Checked(found, None, (), f"{neutral} {kept}".strip(), "answered")
+            return Checked(found, None, (), answer, "answered")
         return Checked(found, None, (), draft, "draft")
     facts = listed(tell(fact, script.record) for fact in known.tellable)
     prompt = fill(
@@ -62,7 +64,17 @@ def factual(
     again = yield from judged(rewrite, doctor, known, judge)
     if again and all(claim.good for claim in again) and not claims.evades(again, known, dialogue):
         return Checked(found, rewrite, again, rewrite, "rewrite")
-    return Checked(found, rewrite, again, f"{neutral} {kept}".strip(), "neutral")
+    return Checked(found, rewrite, again, answer, "neutral")
+
+
+def _plainly(script: Script, dialogue: Dialogue, known: Known, draft: str) -> str:
+    """The neutral reply, with what is harmless in the draft; where nothing is, in the persona's manner."""
+    neutral = neutral_reply(script, dialogue)
+    if kept := claims.harmless(draft, known):
+        return f"{neutral} {kept}"
+    coloured = in_manner(neutral, script.persona, np.random.default_rng([len(dialogue), *script.record.id.encode()]))
+    good = all(claim.good for claim in claims.judge(coloured, known)) and claims.leaks(coloured, known) is None
+    return coloured if good else neutral
 
 
 def judged(text: str, doctor: str, known: Known, judge: Judge | None) -> Generator[Any, Any, tuple[Claim, ...]]:
