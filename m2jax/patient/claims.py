@@ -25,7 +25,6 @@ from m2jax.records.record import Fact, Record
 
 LABELS = ("talk", "supported", "contradicted", "leak", "invented", "open")
 GOOD = ("talk", "supported")
-WORDS = 3  # of a sentence that stands by itself, at least
 
 _SUBJECT = r"(?:i|it|she|he|my|the|we|they|there|that|this|no|both|nobody)\b"
 _SPLIT = re.compile(
@@ -37,9 +36,6 @@ _SHORT = re.compile(
     r"^\W*(?P<no>no|nope|nah|never|not (?:really|at all|that i know(?: of)?))"
     r"|^\W*(?P<yes>yes|yeah|yep|yup|right|exactly|correct|of course)",
     re.IGNORECASE,
-)
-_KNOWS_NOTHING = re.compile(
-    r"\bnot (?:really )?sure\b|\b(?:do not|don['’]t|cannot|can['’]t) (?:know|remember|recall|say|think)", re.I
 )
 # Words of a conversation that say nothing of the case.
 _TALK = frozenset(
@@ -129,13 +125,6 @@ def evades(found: Sequence[Claim], known: Known, dialogue: Dialogue) -> bool:
     earlier = " ".join(said_by("patient", dialogue))
     fresh = [f for f in known.answered if f in known.tellable and tell(f, known.record) not in earlier]
     return bool(fresh) and not {claim.fact for claim in found if claim.label == "supported"} & {f.id for f in fresh}
-
-
-def harmless(draft: str, known: Known) -> str:
-    """The sentences of a draft that are talk alone, beside an answer: not that nobody knows it."""
-    sentences = [s for s in re.split(r"(?<=[.!?])(?<!\bDr\.)\s+|\n+", draft.strip()) if len(s.split()) >= WORDS]
-    sentences = [s for s in sentences if not _KNOWS_NOTHING.search(s)]
-    return " ".join(s for s in sentences if (parts := judge(s, known)) and all(c.label == "talk" for c in parts))
 
 
 def _judge(text: str, known: Known) -> Claim:

@@ -1,9 +1,8 @@
 """Factual Unit: judges a draft claim by claim, rewrites it once, and else falls back to the neutral reply.
 
 Rules judge first; what they leave open a judge reads off as Yes or No. Without a judge, open is invented. A reply is
-sent only if every claim is good and the whole gives no kept fact away. One that says nothing wrong because it does not
-answer gets what was asked for put before it; so does, in place of its faults, what is harmless in a draft that fell,
-and where nothing is, the neutral reply is put in the persona's manner by rule.
+sent only if every claim is good and the whole gives no kept fact away. The neutral reply, in the persona's manner, also
+takes the place of one that says nothing wrong because it does not answer.
 """
 
 from __future__ import annotations
@@ -27,9 +26,7 @@ from m2jax.verifier.grader import Judge
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What became of a draft. rewrite: None where the draft was good. source of `final`: draft, answered (the draft
-    after the facts asked for), rewrite or neutral (these facts, and what of the draft was harmless).
-    """
+    """What became of a draft. rewrite: None where the draft was good. source of `final`: draft, rewrite or neutral."""
 
     claims: tuple[Claim, ...]
     rewrite: str | None
@@ -51,10 +48,9 @@ def factual(
     """Checks a draft that answers the last line of the dialogue."""
     doctor = dialogue[-1].text
     found = yield from judged(draft, doctor, known, judge)
-    answer = _plainly(script, dialogue, known, draft)
     if found and all(claim.good for claim in found):
         if claims.evades(found, known, dialogue):
-            return Checked(found, None, (), answer, "answered")
+            return Checked(found, None, (), _neutral(script, dialogue, known), "neutral")
         return Checked(found, None, (), draft, "draft")
     facts = listed(tell(fact, script.record) for fact in known.tellable)
     prompt = fill(
@@ -64,17 +60,16 @@ def factual(
     again = yield from judged(rewrite, doctor, known, judge)
     if again and all(claim.good for claim in again) and not claims.evades(again, known, dialogue):
         return Checked(found, rewrite, again, rewrite, "rewrite")
-    return Checked(found, rewrite, again, answer, "neutral")
+    return Checked(found, rewrite, again, _neutral(script, dialogue, known), "neutral")
 
 
-def _plainly(script: Script, dialogue: Dialogue, known: Known, draft: str) -> str:
-    """The neutral reply, with what is harmless in the draft; where nothing is, in the persona's manner."""
-    neutral = neutral_reply(script, dialogue)
-    if kept := claims.harmless(draft, known):
-        return f"{neutral} {kept}"
-    coloured = in_manner(neutral, script.persona, np.random.default_rng([len(dialogue), *script.record.id.encode()]))
+def _neutral(script: Script, dialogue: Dialogue, known: Known) -> str:
+    """The neutral reply in the persona's manner, where the rules allow that."""
+    plain = neutral_reply(script, dialogue)
+    rng = np.random.default_rng([len(dialogue), *script.record.id.encode()])
+    coloured = in_manner(plain, script.persona, rng)
     good = all(claim.good for claim in claims.judge(coloured, known)) and claims.leaks(coloured, known) is None
-    return coloured if good else neutral
+    return coloured if good else plain
 
 
 def judged(text: str, doctor: str, known: Known, judge: Judge | None) -> Generator[Any, Any, tuple[Claim, ...]]:

@@ -16,6 +16,8 @@ from m2jax.verifier.grader import Judge
 from tests.patient.test_patient_rules import QUESTIONS, SCRIPT
 from tests.text.fixtures import tiny_tokenizers as tiny
 
+PLAIN = ("No fever.", *(f"No fever. {end}" for trait in SCRIPT.persona.mbti for end in ENDS.get(trait, ())))
+
 
 @pytest.fixture(scope="module")
 def units(tmp_path_factory: pytest.TempPathFactory) -> Units:
@@ -68,16 +70,14 @@ def test_a_bad_draft_is_rewritten_once_and_then_replaced(units):
     assert [request.role for request in asked] == ["affective", "factual"]
 
 
-def test_a_draft_that_does_not_answer_gets_the_answer_before_it(units):
+def test_a_draft_that_does_not_answer_is_replaced_and_so_is_such_a_rewrite(units):
     turn, asked = turn_of(units, "Any fever?", "Thank you, doctor.")
-    assert (turn.final, turn.source, turn.rewrite) == ("No fever. Thank you, doctor.", "answered", None)
+    assert turn.final in PLAIN and (turn.source, turn.rewrite) == ("neutral", None)
     assert [request.role for request in asked] == ["affective"]
-    turn, _ = turn_of(units, "Any fever?", "I'm not sure about that, sorry. I am a bit scared.")
-    assert turn.final == "No fever. I am a bit scared."
+    turn, _ = turn_of(units, "Any fever?", "I have a fever.", "Thank you, doctor.")
+    assert turn.final in PLAIN and turn.source == "neutral"
     turn, _ = turn_of(units, "We will look at your fever later.", "Thank you, doctor.")
     assert (turn.final, turn.source) == ("Thank you, doctor.", "draft")
-    turn, _ = turn_of(units, "Any fever?", "I have a fever. I am a bit scared.", "Thank you, doctor.")
-    assert (turn.final, turn.source) == ("No fever. I am a bit scared.", "neutral")  # nor does the rewrite answer
 
 
 def test_the_gate_comes_before_any_model_and_keeps_its_reason(units):
