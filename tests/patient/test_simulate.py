@@ -63,10 +63,7 @@ def test_a_bad_draft_is_rewritten_once_and_then_replaced(units):
     assert (turn.source, turn.final) == ("rewrite", "I have no fever, doctor.")
     turn, asked = turn_of(units, "Any fever?", "I have a fever.", "Yes, a fever.")
     assert (turn.source, turn.draft) == ("neutral", "I have a fever.")
-    assert turn.final in (
-        "No fever.",
-        *(f"No fever. {end}" for trait in SCRIPT.persona.mbti for end in ENDS.get(trait, ())),
-    )
+    assert turn.final in PLAIN
     assert [request.role for request in asked] == ["affective", "factual"]
 
 
