@@ -144,7 +144,7 @@ def _json_format(reply: str) -> bool:
 
 def _title(reply: str) -> bool:
     """<<something>> on one line."""
-    return any(title.strip("<>").strip() for title in re.findall(r"<<[^\n]+>>", reply))
+    return any(title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", reply))
 
 
 def _two_responses(reply: str) -> bool:

@@ -28,8 +28,8 @@ def capital_words(text: str) -> int:
 
 
 def sentences(text: str) -> int:
-    """What ends in a stop, and what is left after the last one. Line ends alone end nothing: a heading or a list without
-    stops belongs to the sentence that follows.
+    """What ends in a stop, and what is left after the last one. Line ends alone end nothing: a heading or a list
+    without stops belongs to the sentence that follows.
     """
     count = start = 0
     for stop in _STOP.finditer(text):
@@ -46,7 +46,7 @@ def _ends(text: str, stop: re.Match[str]) -> bool:
     after = text[stop.end() :].lstrip()[:1] if stop.end() < len(text) else ""
     if not after:
         return True
-    if stop["mark"] in ("…", "...", "....", ". . ."):
+    if stop["mark"] in ("…", "...", "...."):
         return not after.islower()
     if stop["mark"] != ".":
         return True
