@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -220,7 +221,8 @@ CASES = {  # type → (kwargs, reply, whether it follows)
         ({"capital_frequency": 3, "capital_relation": "at least"}, "I saw a COVID-19 NOTE.", True),
         ({"capital_frequency": 4, "capital_relation": "at least"}, "I saw a COVID-19 NOTE.", False),
         ({"capital_frequency": 2, "capital_relation": "less than"}, "**ÉTÉ** is Summer 24.", True),
-        ({"capital_frequency": 2, "capital_relation": "less than"}, "DON'T go to the U.S.", False),
+        ({"capital_frequency": 3, "capital_relation": "less than"}, "DON'T go to the U.S.", False),
+        ({"capital_frequency": 1, "capital_relation": "at least"}, "so i'm, and I’m", True),
         ({"capital_frequency": 1, "capital_relation": "less than"}, "McDonald 4 東京", True),
         ({"capital_frequency": 1, "capital_relation": "less than"}, "", False),
     ],
@@ -247,6 +249,30 @@ CASES = {  # type → (kwargs, reply, whether it follows)
         ({}, "", False),
     ],
 }
+
+
+HOSTILE = [
+    "a. ",
+    "*",
+    "* ",
+    "\n",
+    "[ ",
+    "<<",
+    "<<a",
+    "-\n",
+    "'",
+    "P. ",
+    "***\n",
+    ".",
+    ". ",
+    '"',
+    "A.B.",
+    "\t*",
+    "{",
+    '["',
+    ".x",
+]
+HOSTILE += ['?!"', "it ", "आ", "P.S", "Section ", "My answer is ", "\n\n", "******", "<<>>", "[]", "n'"]
 
 
 @cache
@@ -276,6 +302,15 @@ def test_the_builder_meets_both_sides(instruction_id):
         for good, bad in replies(instruction_id, kwargs):
             assert follows(instruction_id, kwargs, good), (kwargs, good)
             assert not follows(instruction_id, kwargs, bad), (kwargs, bad)
+
+
+@pytest.mark.parametrize("instruction_id", CASES)
+def test_no_reply_takes_long(instruction_id):
+    """A policy writes whatever it finds, and at this length what is quadratic takes tens of seconds."""
+    start = time.process_time()
+    for unit in HOSTILE:
+        follows(instruction_id, CASES[instruction_id][0][0], unit * (60_000 // len(unit)) + "x")
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize(
@@ -356,6 +391,8 @@ def test_accuracy_of_prompts_and_of_instructions():
         ("So am I. We agree.", 2),
         ("Well... perhaps. Well... Perhaps.", 3),
         ("1. Rest.\n2. Drink.", 2),  # numbers of items
+        ("Do both (1. rest a lot; 2. drink).", 1),
+        ("It was 1999. Then came 2000.", 2),
         ("one. two. three.", 3),
         ("(One.) [Two.] “Three.”", 3),
         ("今日は寒い。水を飲む。", 2),
@@ -368,7 +405,7 @@ def test_sentences(text, count):
 
 def test_words_and_capitals():
     assert words("Don't: well-known 3.5") == 6
-    assert capital_words("I am A-1 in the U.S. **NOTE:** don't, ISN'T (OK) 42 É") == 7
+    assert capital_words("I'm A-1 in the U.S. **NOTE:** don't, ISN'T (OK) 42 É") == 8
 
 
 @pytest.mark.parametrize("language", SENTENCES)

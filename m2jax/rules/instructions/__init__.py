@@ -12,7 +12,7 @@ The same reply gets the same verdict as from the published code (google-research
     sentences       rules for stops and abbreviations, not NLTK's Punkt model: the number of a list item ("1.") is no
                     sentence, a stop may be followed by closing marks ("**so.** Then"), and the stops of Hindi, Arabic,
                     Urdu, Chinese and Japanese count
-    capital words   "DON'T" is one word, not two: NLTK's tokeniser parts contractions
+    capital words   parted by one regular expression, which agrees with NLTK's tokeniser on the prompts themselves
     languages       script, then function words, not langdetect's n-grams: the same text gets the same language each
                     time; langdetect draws at random. A reply without letters is in no language; there it passes
     bullets         a star with nothing after it is no bullet; there it takes the next line in

@@ -1,7 +1,7 @@
 """The 25 instruction types of IFEval (arXiv 2311.07911, table 3): of each its checker and its kwargs.
 
-A checker takes the reply and the type's kwargs by name and says whether the reply follows. They are only called with
-kwargs that `check.check_instruction` has passed, and with a reply that is not blank.
+A checker takes the reply and the type's kwargs by name and says whether the reply follows, in time linear in the reply.
+It is only called with kwargs that `check.check_instruction` has passed, and with a reply that is not blank.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _nth_paragraph_first_word(reply: str, num_paragraphs: int, nth_paragraph: in
 
 def _number_placeholders(reply: str, num_placeholders: int) -> bool:
     """At least so many in square brackets, each on one line."""
-    return len(re.findall(r"\[.*?\]", reply)) >= num_placeholders
+    return sum("[" in part for line in reply.split("\n") for part in line.split("]")[:-1]) >= num_placeholders
 
 
 def _postscript(reply: str, postscript_marker: str) -> bool:
@@ -144,7 +144,8 @@ def _json_format(reply: str) -> bool:
 
 def _title(reply: str) -> bool:
     """<<something>> on one line."""
-    return any(title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", reply))
+    titles = re.findall(r"^(?:(?!<<).)*+<<(.+)>>", reply, re.MULTILINE)
+    return any(title.lstrip("<").rstrip(">").strip() for title in titles)
 
 
 def _two_responses(reply: str) -> bool:
