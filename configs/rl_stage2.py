@@ -143,7 +143,7 @@ def slice_7b(c: ConfigDict) -> None:
     c.sampling.mesh = (2, 1, 4)  # a copy of the weights over four chips each
     c.sampling.slots, c.sampling.cache_tokens = 64, 64 * 2048
     c.sampling.max_tokens = 1024
-    c.grpo.micro_groups, c.grpo.row_samples = 8, 1
+    c.grpo.micro_groups, c.grpo.row_samples = 32, 1
 
 
 SPARSE_CORE = (  # v5p: its SparseCores move weights and gradients while the TensorCore computes (docs/aot.md)

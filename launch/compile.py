@@ -22,6 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that a config may build on another one
+
 from absl import app, flags, logging
 from ml_collections import config_flags
 

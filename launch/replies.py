@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from m2jax.checkpoint import load_trained
 from m2jax.clinic.sample import sample_case
@@ -33,6 +33,7 @@ MAX_TOKENS, LONGEST = 96, 512
 
 
 def main(argv: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)
     numbers = {"train": _TRAIN.value, "heldout": _HELDOUT.value}
     cases = [sample_case(seed, split) for split, n in numbers.items() for seed in range(n)]
     _, adapter, config = load_trained(Path(_RUN.value))

@@ -13,6 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "m2jax"
 ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
+    "rules",
     "distributed",
     "metrics",
     "gguf_file",
@@ -37,6 +38,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "run",
 )
 WITHOUT_JAX = (
+    "m2jax.rules.instructions.check",
     "m2jax.records.record",
     "m2jax.records.load",
     "m2jax.clinic.sample",

@@ -28,6 +28,7 @@ from m2jax.verifier.phrases import (
     asks,
     criterion,
     pattern,
+    too_many,
     words,
 )
 from m2jax.verifier.rubric import Criterion, Rubric
@@ -46,6 +47,7 @@ def rubric_of(condition: Condition, record: Record, question: str, rng: np.rando
         _names(condition),
         *(criterion(_advises(a), 6 - i, "treatment", words(a.words)) for i, a in enumerate(advice[:2])),
         *never[:2],
+        too_many(),
     ]
     more = [
         *_manner(condition),
@@ -104,6 +106,7 @@ def reference_of(
         *_manner(condition),
         _plays_down(),
         _too_sure(),
+        too_many(),
         *never,
     )
 

@@ -18,21 +18,15 @@ from m2jax.data.chats import Chat
 from m2jax.data.doctor_lines import doctor_line
 from m2jax.patient import claims
 from m2jax.patient.claims import Known
-from m2jax.patient.persona import Persona, behaviour
+from m2jax.patient.persona import behaviour
 from m2jax.patient.prompt import conversation, fill, listed, quoted
-from m2jax.patient.reference import neutral_reply, scripted_reply, tell
+from m2jax.patient.reference import in_manner, neutral_reply, scripted_reply, tell
 from m2jax.patient.script import Dialogue, Line, Script, sample_script
 from m2jax.text.chat import Message
 
 MOST_SENTENCES = 3  # what the prompts ask for
 ROUNDS = 3  # at most, before the reply that is practised
 CLAIMS = 6  # at most that are asked about after one prefix
-BEGINS = {"old": ("Well, doctor, ",), "young": ("Um, ", "So, "), "P": ("I think ", "Well, "), "E": ("Well, ", "Oh, ")}
-ENDS = {
-    "F": ("It worries me.", "I am a bit scared."),
-    "N": ("I wonder what it could mean.",),
-    "E": ("What do you think?",),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,21 +128,8 @@ def _reply(script: Script, dialogue: Dialogue, known: Known, rng: np.random.Gene
     whole, plain = scripted_reply(script, dialogue, int(rng.integers(1 << 30))), neutral_reply(script, dialogue)
     added = whole.removeprefix(plain).strip() if whole.startswith(plain) else ""
     short = " ".join([*_sentences(whole.removesuffix(added).strip())[:MOST_SENTENCES], added]).strip()
-    coloured = _in_manner(short, script.persona, added, rng)
+    coloured = in_manner(short, script.persona, rng, ends=not added)
     return coloured if is_good(coloured, known) else short
-
-
-def _in_manner(reply: str, persona: Persona, added: str, rng: np.random.Generator) -> str:
-    traits = [t for t in (*persona.mbti, persona.age) if t in BEGINS]
-    if traits and rng.random() < 0.5:
-        options = BEGINS[traits[rng.integers(len(traits))]]
-        first = reply if re.match(r"I\b|[A-Z]{2}", reply) else reply[0].lower() + reply[1:]
-        reply = options[rng.integers(len(options))] + first
-    traits = [t for t in persona.mbti if t in ENDS]
-    if traits and not added and rng.random() < 0.5:
-        options = ENDS[traits[rng.integers(len(traits))]]
-        reply = f"{reply} {options[rng.integers(len(options))]}"
-    return reply
 
 
 def _wrong(script: Script, known: Known, rng: np.random.Generator) -> list[str]:

@@ -116,8 +116,8 @@ def stands(fact: Fact, message: str) -> bool:
 
 
 def pool_of(record: Record, rng: np.random.Generator) -> list[str]:
-    """Single sentences to patients with the condition, questions about the record, and some sentences to others: nearly
-    every criterion is met by a few.
+    """Single sentences to patients with the condition, questions about the record, some sentences to others, and a few
+    strings of questions: nearly every criterion is met by a few.
     """
     own = condition_of(record)
     others = [c for c in conditions() if c.split == own.split and c.id != own.id]
@@ -127,6 +127,8 @@ def pool_of(record: Record, rng: np.random.Generator) -> list[str]:
     for fact in record.of("symptom", "past", "drug", "allergy"):
         options = questions_about(fact)
         pool += [options[i] for i in rng.permutation(len(options))[:4]]
+    asked = [s for s in pool if s.endswith("?")]
+    pool += [" ".join(asked[i] for i in rng.permutation(len(asked))[:4]) for _ in range(DRAWS)]
     return list(dict.fromkeys(pool))
 
 

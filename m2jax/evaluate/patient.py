@@ -7,6 +7,7 @@ record and the persona; `two`, the Termination Gate and the Affective Unit; `thr
 - Personification: how well a classifier of words, cross-fitted over consultations, tells from the patient's lines alone
   which of two personas speaks: outgoing or reserved, thinking or feeling, schooled little or at a university. The mean
   of the three accuracies, each balanced, so that chance is 0.5.
+- answers: of the lines after a question for facts not told before, those that tell one of them.
 - gate: of the doctor's last messages those at which the patient stops, of the others those at which it goes on. What
   a message is stands in the script.
 """
@@ -20,7 +21,7 @@ from collections.abc import Callable, Sequence
 from m2jax.clinic import doctor
 from m2jax.clinic.sample import sample_case
 from m2jax.evaluate.figures import Figure, figure
-from m2jax.evaluate.witness import Testimony, witness
+from m2jax.evaluate.witness import Testimony, tells, witness
 from m2jax.evaluate.words import FOLDS, balanced_guesses
 from m2jax.patient.affective import affective
 from m2jax.patient.claims import known
@@ -47,13 +48,15 @@ TRAITS: dict[str, Callable[[Persona], str]] = {  # "" is neither of the two
 
 @dataclasses.dataclass(frozen=True)
 class Heard:
-    """One consultation. lines: of the patient after its opening. testimonies: one a line. stops, goes_on: of the
-    doctor's messages that should, and should not, end it, whether they did and did not.
+    """One consultation. lines: of the patient after its opening. testimonies: one a line. answers: of the lines that
+    should tell something new, whether they do. stops, goes_on: of the doctor's messages that should, and should not,
+    end it, whether they did and did not.
     """
 
     script: Script
     lines: tuple[str, ...]
     testimonies: tuple[Testimony, ...]
+    answers: tuple[bool, ...]
     stops: tuple[bool, ...]
     goes_on: tuple[bool, ...]
 
@@ -81,6 +84,8 @@ def figures_of(heard: Sequence[Heard], form: str, full: bool) -> list[Figure]:
         figure(f"{form}: fact", _of(spoke, lambda t: t.true), 0.95 if full else None, f"{lines} turns"),
         *personification(spoke, form),
     ]
+    if answers := [h.answers for h in heard if h.answers]:
+        figures.append(figure(f"{form}: answers", answers))
     if form != "single":
         figures += [
             figure(f"{form}: gate stops when it should", [h.stops for h in heard if h.stops], 0.97 if full else None),
@@ -111,7 +116,8 @@ def _consult(number: int, rounds: int, form: str, units: Units, single: str) -> 
     opening = sample_case(SEED + number, "heldout").messages[-1]["content"]
     dialogue: tuple[Line, ...] = (Line("patient", opening),)
     asked: set[str] = set()
-    lines, testimonies, stops, goes_on = [], [], [], []
+    told = {f.id for f in script.record.facts if f.disclosure == "volunteers"} | tells(script.record, opening)
+    lines, testimonies, answers, stops, goes_on = [], [], [], [], []
     for move in moves:
         dialogue += (Line("doctor", move.text),)
         asked |= move.asks
@@ -122,7 +128,10 @@ def _consult(number: int, rounds: int, form: str, units: Units, single: str) -> 
         dialogue += (Line("patient", reply),)
         lines.append(reply)
         testimonies.append(witness(script.record, asked, said_by("doctor", dialogue), reply))
-    return Heard(script, tuple(lines), tuple(testimonies), tuple(stops), tuple(goes_on))
+        if new := move.asks - told:
+            answers.append(bool(new & tells(script.record, reply)))
+        told |= tells(script.record, reply)
+    return Heard(script, tuple(lines), tuple(testimonies), tuple(answers), tuple(stops), tuple(goes_on))
 
 
 def _turn(form: str, script: Script, dialogue: tuple[Line, ...], units: Units, single: str) -> requests.Dialogue:

@@ -4,7 +4,7 @@ al. 2024, arXiv 2401.14493; `NLI_medical_annotator.csv` of github.com/Itaymanes/
 The judge is asked whether the answer does what the criterion "States that ..." asks for; the truth is that the majority
 says Entailment. Beside it, on the same pairs: lexical overlap, and logistic regression on bags of words, both
 cross-fitted over questions, so that neither has seen the question that it is tried on. Both learn from the other pairs'
-labels; the judge has seen none.
+labels; so the judge is taken as it is, which has seen none, and with a threshold fitted as that of the overlap.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def load_pairs(folder: str | Path) -> list[Pair]:
 
 
 def physician_figures(engine: Engine, judge: Judge, folder: str | Path, n: int = 0) -> list[Figure]:
-    """F1 and kappa of the judge and of the two baselines on the first n pairs (0: all); the judge's F1 is wanted above
-    the better baseline's.
+    """F1 and kappa of the judge and of the two baselines on the first n pairs (0: all); with a fitted threshold the
+    judge's are wanted above the better baseline's.
     """
     pairs = load_pairs(folder)[: n or None]
     truth = np.array([pair.entailed for pair in pairs])
@@ -67,19 +67,23 @@ def physician_figures(engine: Engine, judge: Judge, folder: str | Path, n: int =
     said = {
         "lexical overlap": best_threshold(overlap(pairs), truth, folds),
         "bag of words": cross_fitted(bags(pairs), truth, folds),
-        "judge": judged(engine, judge, pairs),
+        "judge": (sure := judged(engine, judge, pairs)) > 0.5,
+        "judge with a fitted threshold": best_threshold(sure, truth, folds),
     }
     records = {name: by_record(pairs, verdicts) for name, verdicts in said.items()}
     figures = []
     for name in ("lexical overlap", "bag of words"):
         figures += agreement_figures(f"physicians, {name}", records[name], (("F1", f1, None), ("kappa", kappa, None)))
     best = [max(figure.value for figure in figures[side::2]) for side in (0, 1)]
+    plain = (("F1", f1, None), ("kappa", kappa, None), ("agreement", agreement, None))
     measures = (("F1", f1, best[0]), ("kappa", kappa, best[1]), ("agreement", agreement, None))
-    return [*figures, *agreement_figures("physicians, judge", records["judge"], measures)]
+    for name, what in (("judge", plain), ("judge with a fitted threshold", measures)):
+        figures += agreement_figures(f"physicians, {name}", records[name], what)
+    return figures
 
 
 def judged(engine: Engine, judge: Judge, pairs: Sequence[Pair]) -> np.ndarray:
-    """[pairs] bool: what the judge reads off. The statements about one answer share its prefix."""
+    """[pairs] float64: P(Yes) as the judge reads it off. The statements about one answer share its prefix."""
     groups: dict[tuple[str, str], list[int]] = {}
     for i, pair in enumerate(pairs):
         groups.setdefault((pair.question, pair.answer), []).append(i)
@@ -90,10 +94,10 @@ def judged(engine: Engine, judge: Judge, pairs: Sequence[Pair]) -> np.ndarray:
         return (yield from read_out(case, answer, criteria, judge))
 
     given = results_of(engine.run([grade(*key, places) for key, places in groups.items()]))
-    verdicts = np.zeros(len(pairs), bool)
+    sure = np.zeros(len(pairs))
     for places, found in zip(groups.values(), given, strict=True):
-        verdicts[places] = [verdict.met for verdict in found]
-    return verdicts
+        sure[places] = [verdict.probability for verdict in found]
+    return sure
 
 
 def criterion(claim: str) -> Criterion:

@@ -120,6 +120,13 @@ def leaks(text: str, known: Known) -> Fact | None:
     return next((fact for fact in known.kept if _gives_away(said, fact, known, whole=True)), None)
 
 
+def evades(found: Sequence[Claim], known: Known, dialogue: Dialogue) -> bool:
+    """Whether a reply tells none of the facts that were asked for, though some were not told before."""
+    earlier = " ".join(said_by("patient", dialogue))
+    fresh = [f for f in known.answered if f in known.tellable and tell(f, known.record) not in earlier]
+    return bool(fresh) and not {claim.fact for claim in found if claim.label == "supported"} & {f.id for f in fresh}
+
+
 def _judge(text: str, known: Known) -> Claim:
     said = read(text)
     question = text.endswith("?")

@@ -3,9 +3,9 @@
 
 Only sentences that ask count ("Any fever?", "Tell me about your family."); what the doctor explains asks nothing.
 A fact is asked for where a sentence holds one of its cues, or, of a fact without cues, one of its own words or the
-words of its kind. An open question, or since when "it" is there, asks for what the patient volunteers, and one for other
-symptoms for those that are there. A private fact needs a direct question: a cue that means it and nothing else, put to the patient. A hidden
-fact is never asked for; a wish to see the whole record is no clinical question.
+words of its kind. An open question, or one since when "it" is there, asks for what the patient volunteers, and one for
+other symptoms for those that are there. A private fact needs a direct question: a cue that means it and nothing else,
+put to the patient. A hidden fact is never asked for; a wish to see the whole record is no clinical question.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ASKS = re.compile(
 _CONDITIONAL = re.compile(r"^\W*(?:what (?:we|i)|when (?:you|it|the|this)|how (?:we|i))\b", re.IGNORECASE)
 _OPEN = re.compile(
     r"\b(?:what (?:brings|brought|seems|happened|is (?:the matter|wrong|going on|troubling|bothering))|what's (?:wrong|going on|the matter)"
-    r"|tell me (?:more|what|about (?:it|this|that|your (?:symptoms?|problem|complaint)))|describe (?:it|this|that|what|your)"
+    r"|tell me (?:a (?:little|bit) )?(?:more|what|about (?:it|this|that|your (?:symptoms?|problem|complaint)))|describe (?:it|this|that|what|your)"
     r"|how (?:are you|do you feel|can i help|have you been)|anything else|what else|in your own words|go on|symptoms?)\b",
     re.IGNORECASE,
 )
@@ -40,6 +40,7 @@ _SINCE = re.compile(
     r"|\b(?:how long|since when) (?:have|has|is|did) (?:you|it|this|that|she|he|they)\b[^?]*\b(?:had|been|felt|feeling|last(?:ed)?|going on|this|that)\b",
     re.IGNORECASE,
 )
+_GENERAL = re.compile(r"\b(?:what|how) (?:do |have |are )?you(?:'ve)?(?: been)? (?:feel|felt|feeling)\b", re.IGNORECASE)
 _OTHER_SYMPTOMS = re.compile(
     r"\b(?:(?:any|what|which|your|all) (?:other |further |more )?symptoms|other (?:symptoms|complaints|problems)"
     r"|(?:anything|something) (?:else|other)|what else)\b",
@@ -53,7 +54,7 @@ _WHOLE_RECORD = re.compile(
 _OF_KIND = {  # how a doctor asks for a kind as a whole
     "demographic": r"how old|\bage\b|\bsex\b|gender",
     "complaint": r"what brings|brought you|main (?:problem|complaint|concern)|how long|when did|where|how bad|scale",
-    "past": r"medical history|past history|medical conditions?|other illness|health problems?|operations?|surger|diagnosed|chronic",
+    "past": r"medical history|past history|medical conditions?|(?:other|which|what|any|earlier|past) illness(?:es)?|health problems?|operations?|surger|diagnosed|chronic",
     "drug": r"medicine|medication|tablets|pills|prescri|over.the.counter|remed(?:y|ies)|\btaking\b|drugs",
     "allergy": r"allerg|react badly",
     "family": r"family|relatives|parents|siblings|run in",
@@ -61,12 +62,13 @@ _OF_KIND = {  # how a doctor asks for a kind as a whole
 }
 # Questions that hold a cue of a kind, or a habit, and mean something else.
 _OTHER_MATTER = {
-    "drug": re.compile(
-        r"^(?!.*\b(?:tak(?:e|es|ing)|uses?|using|regular|prescri\w+)\b).*(?:allerg|react\w* badly)|recreational|illegal|illicit|street drugs",
-        re.IGNORECASE,
-    ),
+    "drug": re.compile(r"recreational|illegal|illicit|street drugs", re.IGNORECASE),
     "home": re.compile(r"\bsafe at home|safe in your", re.IGNORECASE),
 }
+_OF_ALLERGIES = re.compile(
+    r"^(?!.*\b(?:tak(?:e|es|ing)|uses?|using|regular|prescri\w+)\b).*(?:allerg|react\w* badly)", re.I
+)
+_MEDICINE = re.compile(r"medicine|medication|drug|tablet|pill", re.IGNORECASE)
 # Cues that are used of other matters too: a private fact is meant only where the sentence holds this as well.
 _INDIRECT = {
     "partner": r"sexual partner|partners|new partner|\bsex\b|sexually",
@@ -152,14 +154,20 @@ def is_absent(fact: Fact) -> bool:
 
 
 def _asks_for(sentence: str, fact: Fact) -> bool:
+    cues = fact.cues
+    if fact.kind != "allergy" and _OF_ALLERGIES.search(sentence):
+        cues = tuple(cue for cue in cues if not _MEDICINE.search(cue))
     if fact.disclosure == "private":
         if not fact.cues:
             return _names(sentence, fact)
-        return any(_holds(sentence, cue) and _is_direct(sentence, cue) for cue in fact.cues)
+        return any(_holds(sentence, cue) and _is_direct(sentence, cue) for cue in cues)
     if fact.cues:
+        sentence = _GENERAL.sub(" ", sentence)  # "feel" in it asks for no feeling in particular
         habit = fact.id.partition(".")[2].partition(".")[0]
         other = _OTHER_MATTER.get(habit if fact.kind == "social" else fact.kind)
-        return any(_holds(sentence, cue) for cue in fact.cues) and not (other and other.search(sentence))
+        if fact.kind == "past" and re.search(_OF_KIND["past"], sentence, re.IGNORECASE):
+            return "relatives" not in sentence and "family" not in sentence
+        return any(_holds(sentence, cue) for cue in cues) and not (other and other.search(sentence))
     pattern = _OF_KIND.get(fact.kind)
     return bool(pattern and re.search(pattern, sentence, re.IGNORECASE)) or _names(sentence, fact)
 

@@ -1,7 +1,8 @@
 """Factual Unit: judges a draft claim by claim, rewrites it once, and else falls back to the neutral reply.
 
 Rules judge first; what they leave open a judge reads off as Yes or No. Without a judge, open is invented. A reply is
-sent only if every claim is good and the whole gives no kept fact away.
+sent only if every claim is good and the whole gives no kept fact away. The neutral reply, in the persona's manner, also
+takes the place of one that says nothing wrong because it does not answer.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import dataclasses
 from collections.abc import Generator
 from typing import Any
 
+import numpy as np
+
 from m2jax.patient import claims
 from m2jax.patient.claims import Claim, Known
 from m2jax.patient.prompt import fill, listed, quoted
-from m2jax.patient.reference import neutral_reply, tell
+from m2jax.patient.reference import in_manner, neutral_reply, tell
 from m2jax.patient.script import Dialogue, Script
 from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
@@ -46,6 +49,8 @@ def factual(
     doctor = dialogue[-1].text
     found = yield from judged(draft, doctor, known, judge)
     if found and all(claim.good for claim in found):
+        if claims.evades(found, known, dialogue):
+            return Checked(found, None, (), _neutral(script, dialogue, known), "neutral")
         return Checked(found, None, (), draft, "draft")
     facts = listed(tell(fact, script.record) for fact in known.tellable)
     prompt = fill(
@@ -53,9 +58,18 @@ def factual(
     )
     rewrite = yield from ask(tokenizer, role, [Message("user", prompt)], max_tokens)
     again = yield from judged(rewrite, doctor, known, judge)
-    if again and all(claim.good for claim in again):
+    if again and all(claim.good for claim in again) and not claims.evades(again, known, dialogue):
         return Checked(found, rewrite, again, rewrite, "rewrite")
-    return Checked(found, rewrite, again, neutral_reply(script, dialogue), "neutral")
+    return Checked(found, rewrite, again, _neutral(script, dialogue, known), "neutral")
+
+
+def _neutral(script: Script, dialogue: Dialogue, known: Known) -> str:
+    """The neutral reply in the persona's manner, where the rules allow that."""
+    plain = neutral_reply(script, dialogue)
+    rng = np.random.default_rng([len(dialogue), *script.record.id.encode()])
+    coloured = in_manner(plain, script.persona, rng)
+    good = all(claim.good for claim in claims.judge(coloured, known)) and claims.leaks(coloured, known) is None
+    return coloured if good else plain
 
 
 def judged(text: str, doctor: str, known: Known, judge: Judge | None) -> Generator[Any, Any, tuple[Claim, ...]]:

@@ -1,10 +1,10 @@
 # ruff: noqa: E501 (tables of patterns)
 """Termination Gate: whether the consultation is over after the doctor's message, by rules.
 
-It is over where the doctor has given a diagnosis with a plan, says farewell, or the limit of rounds is reached (the
-paper's "predefined triggers", arXiv 2509.02208, section 1). Diagnosis and plan may come in different messages. A
-possibility ("it could be", "I want to rule out"), a condition ("if it is") and a question are no diagnosis; and as long
-as a message asks for more history it goes on.
+It is over where the doctor has given a diagnosis with a plan, sends the patient to emergency care, says farewell, or
+the limit of rounds is reached (the paper's "predefined triggers", arXiv 2509.02208, section 1). Diagnosis and plan may
+come in different messages. A possibility ("it could be", "I want to rule out"), a condition ("if it is") and a question
+are no diagnosis; and as long as a message asks for more history it goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from m2jax.patient.words import read
 from m2jax.verifier.negation import is_negated
 
-REASONS = ("diagnosis", "farewell", "limit")
+REASONS = ("diagnosis", "emergency", "farewell", "limit")
 
 MORE = 3  # words beyond a diagnosis that say what follows from it
 _SENTENCE = re.compile(r"(?<=[.!?;])(?<!\bDr\.)\s+|\n+")
@@ -100,6 +100,11 @@ _PLAN = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+_SENDS = re.compile(
+    r"""(?:^|[,;:]\s*|\b(?:and|please|so|then|should|must|need\s+to|have\s+to)\s+)(?:call|dial|ring|phone|go)\b[^.?!]*
+      \b(?:ambulance|emergency|999|911|112|a&e|er|hospital)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _FAREWELL = re.compile(
     r"""\b(?:good-?bye|bye(?:-bye|\s+now)?|farewell|get\s+well(?:\s+soon)?|all\s+the\s+best|best\s+wishes|(?:speedy|quick|swift)\s+recovery
     | feel\s+better\s+soon|look\s+after\s+yourself|(?:that's|that\s+is)\s+all\s+for\s+(?:today|now)|(?:we\s+are|we're)\s+done
@@ -136,6 +141,8 @@ def gate(doctor_messages: Sequence[str], limit: int) -> Gate:
     if not asks_more(last):
         if any(map(gives_diagnosis, doctor_messages)) and (gives_plan(last) or names_and_goes_on(last)):
             return Gate(True, "diagnosis")
+        if any(_SENDS.search(sentence) and not _UNSURE.search(sentence) for sentence in _statements(last)):
+            return Gate(True, "emergency")
         if any(_FAREWELL.search(sentence) for sentence in _sentences(last)):
             return Gate(True, "farewell")
     return Gate(True, "limit") if len(doctor_messages) >= limit else Gate(False)

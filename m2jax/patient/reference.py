@@ -19,6 +19,12 @@ MOST_FACTS = 6  # a reply tells of no more; who asks for a whole history hears o
 UNKNOWN = "I'm not sure about that, sorry."
 NOTHING_MORE = "There is nothing else that I can think of."
 NODS = "All right."
+BEGINS = {"old": ("Well, doctor, ",), "young": ("Um, ", "So, "), "P": ("I think ", "Well, "), "E": ("Well, ", "Oh, ")}
+ENDS = {
+    "F": ("It worries me.", "I am a bit scared."),
+    "N": ("I wonder what it could mean.",),
+    "E": ("What do you think?",),
+}
 # Verbs that begin a fact without its subject, with the form after "I".
 _VERBS = {"has": "have", "is": "am", "was": "was", "does": "do", "goes": "go", "could": "could", "can": "can",
           "had": "had", "cannot": "cannot"}  # fmt: skip
@@ -76,6 +82,20 @@ def scripted_reply(script: Script, dialogue: Dialogue, seed: int) -> str:
     options = says(occasion)
     extra = options[rng.integers(len(options))]
     return extra if reply == NODS else f"{reply} {extra}"
+
+
+def in_manner(reply: str, persona: Persona, rng: np.random.Generator, ends: bool = True) -> str:
+    """A reply as the persona might put it: every second time with a word before it, and a sentence after it."""
+    traits = [t for t in (*persona.mbti, persona.age) if t in BEGINS]
+    if traits and rng.random() < 0.5:
+        options = BEGINS[traits[rng.integers(len(traits))]]
+        first = reply if re.match(r"I\b|[A-Z]{2}", reply) else reply[0].lower() + reply[1:]
+        reply = options[rng.integers(len(options))] + first
+    traits = [t for t in persona.mbti if t in ENDS]
+    if traits and ends and rng.random() < 0.5:
+        options = ENDS[traits[rng.integers(len(traits))]]
+        reply = f"{reply} {options[rng.integers(len(options))]}"
+    return reply
 
 
 def tell(fact: Fact, record: Record) -> str:

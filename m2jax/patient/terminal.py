@@ -25,6 +25,7 @@ LONGEST = 1000  # characters of a message
 QUIT = ("/quit", "/exit")
 ENDINGS = {
     "diagnosis": "you gave a diagnosis and a plan",
+    "emergency": "you sent the patient to emergency care",
     "farewell": "you said goodbye",
     "limit": "no more rounds",
     "quit": "you left",

@@ -26,6 +26,7 @@ from m2jax.verifier.phrases import (
     content,
     criterion,
     pattern,
+    too_many,
     words,
 )
 from m2jax.verifier.rubric import Criterion, Rubric
@@ -46,7 +47,6 @@ RED_FLAGS = (  # that any clinician acts on, whatever the condition
 _STOCK = (
     r"\b(?:studies|research|evidence|guidelines?) (?:clearly |also )?(?:shows?|says?|suggests?|recommends?|proves?)\b"
 )
-_MANY = r"\?(?:[^?]*\?){3}"
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,16 @@ def _takes_up(last: str, record: Record, knowledge: Knowledge) -> list[Criterion
 
 
 def _manner(turns: int, concludes: bool, alarm: bool) -> list[Criterion]:
-    many = criterion("Asks more than three questions at once.", -3, "clarity", pattern(_MANY))
     stock = criterion("Appeals to studies or guidelines without naming one.", -2, "citation", pattern(_STOCK))
     sure = criterion("States a diagnosis as certain without an examination.", -4, "accuracy", pattern(SURE))
     kind = criterion("Takes up the worry or discomfort in a kind sentence.", 3, "communication", {"words": FEELING})
     plain = Criterion("Uses plain words an adult without medical training would understand.", 3, "communication")
-    return [*([] if concludes and not alarm else [sure]), many, stock, *([kind] if turns == 0 or alarm else [plain])]
+    return [
+        *([] if concludes and not alarm else [sure]),
+        too_many(),
+        stock,
+        *([kind] if turns == 0 or alarm else [plain]),
+    ]
 
 
 def _fitting(needed: Sequence[Criterion], more: Sequence[Criterion]) -> Rubric:

@@ -92,6 +92,11 @@ def criterion(text: str, points: int, dimension: str, check: dict) -> Criterion:
     return Criterion(text, points, dimension, _parsed(json.dumps(check)))
 
 
+def too_many() -> Criterion:
+    """More questions than a patient answers at once."""
+    return criterion("Asks more than three questions at once.", -3, "clarity", pattern(r"\?(?:[^?]*\?){3}"))
+
+
 @functools.cache  # a condition's checks come back with every patient who has it
 def _parsed(check: str) -> Check:
     return parse_check(json.loads(check))

@@ -12,7 +12,7 @@ from configs import rl_stage2
 from m2jax.aot import cost, hlo, programs, topology
 from m2jax.models.config import ModelConfig
 
-WIDE = ModelConfig("qwen2", vocab_size=2048, d_model=1024, d_mlp=4096, n_layers=4, n_heads=8, n_kv_heads=2, d_head=128)
+WIDE = ModelConfig("qwen2", vocab_size=2048, d_model=1024, d_mlp=4096, n_layers=4, n_heads=8, n_kv_heads=4, d_head=128)
 pytestmark = pytest.mark.aot
 
 

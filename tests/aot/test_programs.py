@@ -102,6 +102,12 @@ def test_a_topology_that_cannot_be_is_refused(name, shape, said):
         topology.make_mesh(name, shape)
 
 
+def test_the_command_reads_a_config_that_builds_on_another():
+    argv = [sys.executable, "launch/compile.py", "--config=configs/sft.py:7b", "--topology=v9:2x2"]
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.endswith("(generations: v5p, v5e, v6e)\n"), done.stderr[-2000:]
+
+
 @pytest.mark.aot
 def test_the_command_says_what_fits_and_what_does_not():
     """The smallest preset on a v5e chip, with a cache that fits and one that does not."""

@@ -23,9 +23,9 @@ def cases() -> list[Case]:
 
 
 def good_reply(condition: Condition) -> str:
-    """What the condition's own data say, and a question about each finding that matters."""
+    """What the condition's own data say, and a question about all findings that matter."""
     advice = " ".join(a.text for a in condition.management)
-    asks = " ".join(f"What about {f.cues[0]}?" for f in condition.symptoms + condition.history if f.asks)
+    asks = f"What about {', '.join(f.cues[0] for f in condition.symptoms + condition.history if f.asks)}?"
     return (
         f"I'm sorry to hear that. This could be {condition.name}; {condition.differentials[0][0]} is possible too. "
         f"{SEEN.get(condition.urgency, 'Book an appointment with your doctor.')} {advice} Get urgent help if there is "
@@ -55,6 +55,7 @@ def test_what_a_rubric_holds() -> None:
         "accuracy",
         "treatment",
         "communication",
+        "clarity",
     }
 
 
@@ -88,6 +89,7 @@ def test_every_criterion_can_be_met_and_missed() -> None:
             f"Take {re.sub(r'[(?:)]|s[?]|[?]', '', d.split('|')[0])} now. " for a in condition.avoid for d in a.drugs
         )
         bad += " ".join(f"{w.replace('*', '')}. " for a in condition.avoid for w in a.words)
+        bad += "Well? Really? Why? When? "
         bad += "Take ibuprofen. Take aspirin. Take amoxicillin. Take trimethoprim. Take propranolol."
         for c in case.rubric:
             if c.check and c.points < 0:

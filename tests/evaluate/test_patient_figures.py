@@ -44,9 +44,11 @@ def values(figures) -> dict[str, float]:
     return {f.name.partition(": ")[2]: f.value for f in figures}
 
 
-def test_a_patient_who_only_thanks_is_private_and_true_and_its_gate_is_right(units):
+def test_a_patient_who_only_thanks_is_made_to_answer_stays_private_and_true_and_its_gate_is_right(units):
+    assert values(figures_of(heard(units, "two", "Thank you, doctor."), "two", full=False))["answers"] == 0
     found = values(figures_of(heard(units, "three", "Thank you, doctor."), "three", full=True))
     assert found["privacy"] == found["fact"] == 1.0
+    assert found["answers"] > 0.9
     assert found["gate stops when it should"] == found["gate goes on when it should"] == 1.0
 
 

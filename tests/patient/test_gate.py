@@ -37,6 +37,21 @@ def test_a_plan_may_follow_its_diagnosis_in_a_later_message():
     assert not gate(["This is gout.", "Take naproxen with food. Are you allergic to anything?"], 9).stop
 
 
+@pytest.mark.parametrize(
+    ("message", "stop"),
+    [
+        ("I think this may be bleeding around the brain. Please call an ambulance now, and do not drive.", True),
+        ("It could be a heart attack. Call 911 immediately and chew an aspirin.", True),
+        ("It may be gout. If it gets worse, go to the emergency department.", False),
+        ("Go to the hospital if you faint. How long have you had it?", False),
+        ("Call an ambulance now! Meanwhile, is there any numbness?", False),
+        ("Did you go to the hospital?", False),
+    ],
+)
+def test_whoever_is_sent_to_emergency_care_goes(message, stop):
+    assert gate([message], 9) == Gate(stop, "emergency" if stop else "")
+
+
 def test_the_limit_ends_what_nothing_else_does():
     asked = ["Where does it hurt?"] * 3
     assert gate(asked, 3) == Gate(True, "limit") and gate(asked, 4) == Gate(False)

@@ -61,6 +61,7 @@ def label(draft, *messages):
         ("When did it begin?", ("c",)),
         ("How long have you been feeling like this?", ("c",)),
         ("When did you last eat?", ()),
+        ("Tell me a little more about what you feel.", ("c",)),
     ],
 )
 def test_what_a_message_asks_for(message, facts):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken
 
-from m2jax.patient.reference import tell
+from m2jax.patient.reference import ENDS, tell
 from m2jax.patient.script import Line, sample_script
 from m2jax.patient.simulate import Interruption, Units, consult, patient_turn
 from m2jax.patient.words import read
@@ -15,6 +15,8 @@ from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.verifier.grader import Judge
 from tests.patient.test_patient_rules import QUESTIONS, SCRIPT
 from tests.text.fixtures import tiny_tokenizers as tiny
+
+PLAIN = ("No fever.", *(f"No fever. {end}" for trait in SCRIPT.persona.mbti for end in ENDS.get(trait, ())))
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +62,19 @@ def test_a_bad_draft_is_rewritten_once_and_then_replaced(units):
     turn, _ = turn_of(units, "Any fever?", "I have a fever.", "I have no fever, doctor.")
     assert (turn.source, turn.final) == ("rewrite", "I have no fever, doctor.")
     turn, asked = turn_of(units, "Any fever?", "I have a fever.", "Yes, a fever.")
-    assert (turn.source, turn.final, turn.draft) == ("neutral", "No fever.", "I have a fever.")
+    assert (turn.source, turn.draft) == ("neutral", "I have a fever.")
+    assert turn.final in PLAIN
     assert [request.role for request in asked] == ["affective", "factual"]
+
+
+def test_a_draft_that_does_not_answer_is_replaced_and_so_is_such_a_rewrite(units):
+    turn, asked = turn_of(units, "Any fever?", "Thank you, doctor.")
+    assert turn.final in PLAIN and (turn.source, turn.rewrite) == ("neutral", None)
+    assert [request.role for request in asked] == ["affective"]
+    turn, _ = turn_of(units, "Any fever?", "I have a fever.", "Thank you, doctor.")
+    assert turn.final in PLAIN and turn.source == "neutral"
+    turn, _ = turn_of(units, "We will look at your fever later.", "Thank you, doctor.")
+    assert (turn.final, turn.source) == ("Thank you, doctor.", "draft")
 
 
 def test_the_gate_comes_before_any_model_and_keeps_its_reason(units):
