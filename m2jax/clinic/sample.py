@@ -23,7 +23,7 @@ from m2jax.clinic.message import SPEAKERS, age_text, phrase, sample_question
 from m2jax.records.record import Fact, Record
 from m2jax.verifier.rubric import SPLITS, Case
 
-__all__ = ["Item", "condition_of", "sample_case", "sample_item", "sample_question", "sample_record"]
+__all__ = ["Item", "condition_of", "sample_case", "sample_condition", "sample_item", "sample_question", "sample_record"]
 
 TEMPER = 0.4  # a condition's weight is its prevalence to this power, so that rare ones that must not be missed come up
 USUAL = 0.8  # the share of patients in the usual range of ages
@@ -79,6 +79,11 @@ def sample_record(seed: int, split: str) -> Record:
                 facts.append(fact)
     facts.append(Fact("diagnosis", "diagnosis", f"{condition.name[0].upper()}{condition.name[1:]}.", "hidden"))
     return Record(f"clinic-{split}-{seed}", age, sex, condition.name, tuple(facts), "clinic")
+
+
+def sample_condition(seed: int, split: str) -> Condition:
+    """What the patient of the seed has: that of `sample_record`, at a fraction of the cost."""
+    return _draw_condition(_generator(seed, split, 0), split)
 
 
 def condition_of(record: Record) -> Condition:

@@ -6,18 +6,15 @@ import dataclasses
 from collections.abc import Sequence
 
 from m2jax.clinic.message import phrase, sample_question
-from m2jax.clinic.rubrics import knowledge_of
-from m2jax.clinic.sample import condition_of
 from m2jax.patient.disclosed import asked
 from m2jax.patient.persona import behaviour
 from m2jax.patient.reference import tell
+from m2jax.patient.rubric import rubric_after
 from m2jax.patient.script import Dialogue, Script, said_by
 from m2jax.patient.simulate import Turn
 from m2jax.records.record import Fact, Record
-from m2jax.verifier.generator import knowledge_from, make_rubric
 from m2jax.verifier.reward import grade_checks, score_minmax
 
-_ROLES = {"patient": "user", "doctor": "assistant"}
 _MOST_TOLD = 3  # facts of an opening that is composed here
 
 
@@ -33,8 +30,7 @@ class Mark:
 
 def marks_of(record: Record, dialogue: Dialogue, message: str) -> tuple[Mark, ...]:
     """The rubric of the slice that a dialogue has come to, checked on what the doctor says next."""
-    knowledge = knowledge_of(condition_of(record), record) if record.source == "clinic" else knowledge_from(record)
-    rubric = make_rubric(record, [{"role": _ROLES[line.who], "content": line.text} for line in dialogue], knowledge)
+    rubric = rubric_after(record, dialogue)
     verdicts = grade_checks(rubric, message)
     return tuple(Mark(c.text, c.points, c.dimension, v and v.met) for c, v in zip(rubric, verdicts, strict=True))
 

@@ -1,6 +1,7 @@
 """An RL stage on rubrics (paper section 5): rollouts, rewards, groups, GRPO updates.
 
-`start` reads a config (see `configs/rl_stage2.py`) and makes the parts; `stage` joins them for `loop.run`.
+Cases come from a file, or where there is `config.consult` they are slices of the policy's own consultations. `start`
+reads a config (see `configs/rl_stage2.py`) and makes the parts; `stage` joins them for `loop.run`.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +19,13 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from m2jax import sharding
+from m2jax import adapters, sharding
 from m2jax.data import cases as case_data
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.outside.endpoint import Endpoint
+from m2jax.patient.simulate import Units
+from m2jax.rollout import slices
 from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens, roll_out
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
@@ -43,7 +46,7 @@ from m2jax.weights.load import read_config
 class Parts:
     """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are
     "doctor" (the policy) and "start" (the weights the run began from: the judge, and the yardstick of fluency); and
-    "judge" where that is an endpoint.
+    "judge" where that is an endpoint, "patient" where there are consultations, which `units` then are for (else None).
     With an adapter both are served over the same parameters, in one batch.
     """
 
@@ -61,6 +64,7 @@ class Parts:
     reward: Reward
     tx: optax.GradientTransformation
     frozen: Params | None
+    units: Units | None = None
 
 
 def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
@@ -95,8 +99,14 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     tx = optimizer.make(optimizer.read(config, mesh))
     reward = Reward(config.reward.normalisation, config.reward.length_threshold, config.reward.length_scale)
     skip = config.reward.unchecked == "skip"
-    train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
-    heldout = heldout[: config.eval.cases or None]
+    if consult := config.get("consult"):
+        _check_consult(config)
+        limit = config.data.max_prompt_tokens
+        train, heldout = [], slices.heldout_slices(config.eval.cases, consult.rounds, tokenizer, limit)
+        heldout = case_data.checked_only(heldout) if skip else heldout
+    else:
+        train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
+        heldout = heldout[: config.eval.cases or None]
     _check_batches(config, mesh)
     policy.check_context(cfg, mesh, s.max_tokens, "config.sampling.max_tokens")
     serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
@@ -106,7 +116,12 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     dtype = jnp.dtype(config.dtype)
     weights = policy.read_weights(config, cfg, path, mesh)
     doctor = Role(sampling, adapter="doctor") if config.lora.rank else Role(sampling, params="doctor")
-    engine = Engine(cfg, serving, sizes, {"doctor": doctor, "start": Role(sampling)} | outside, dtype)
+    roles, units = {"doctor": doctor, "start": Role(sampling)} | outside, None
+    if consult:
+        speaks = dataclasses.replace(sampling, max_tokens=consult.patient_tokens)
+        roles["patient"] = Role(speaks, adapter=consult.adapter or None)
+        units = Units(tokenizer, "patient", "patient", None, consult.rounds, consult.patient_tokens)
+    engine = Engine(cfg, serving, sizes, roles, dtype)
     served = jax.tree.map(lambda w: w.astype(dtype), weights)
     if config.lora.rank:
         trained, frozen = policy.new_adapter(config, cfg, mesh), served
@@ -116,9 +131,12 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         served = jax.tree.map(jnp.copy, served) if dtype == jnp.float32 else served
     engine.update("base", served)
     engine.update("doctor", trained)
+    if consult and consult.adapter:
+        engine.update(consult.adapter, adapters.load_adapter(consult.adapter, cfg, stacked=config.layers == "scanned"))
     judge = None if skip else OutsideJudge() if outside else Judge(tokenizer, "start", sizes.pasts[-1])
     parts = Parts(
-        config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx, frozen
+        config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx,
+        frozen, units,
     )  # fmt: skip
     return parts, init_state(trained, tx)
 
@@ -140,10 +158,10 @@ def judge_endpoint(config: ConfigDict) -> dict[str, Endpoint]:
 
 def stage(parts: Parts, workdir: Path) -> Stage:
     """The RL stage: each step rolls out, grades, and updates the policy once per mini-batch. What a long rollout has
-    generated is kept in `workdir`/rollout.jsonl.
+    generated is kept in `workdir`/rollout.jsonl, consultations in consultations.jsonl.
     """
     config, engine = parts.config, parts.engine
-    stream = case_data.CaseStream(parts.train, config.data.prompts_per_step, config.seed)
+    source = _of_consultations(parts, workdir) if parts.units else _of_stream(parts)
     objective = functools.partial(grpo.objective, parts.cfg, parts.grpo)
     train_step = make_step(objective, parts.tx, jnp.dtype(config.dtype), tuple(config.xla_flags))
     logprobs = make_logprobs(parts.cfg, parts.grpo, jnp.dtype(config.dtype))
@@ -153,17 +171,13 @@ def stage(parts: Parts, workdir: Path) -> Stage:
         began = time.perf_counter()
         engine.forget()  # a step after a restart is the same to the bit
         engine.update("doctor", state.trained)
-        cases = next(stream)
-        journal = None
-        if config.checkpoint.rollout_seconds:
-            who = {"step": step, "seed": config.seed, "cases": [case.id for case in cases]}
-            writes = jax.process_index() == 0
-            journal = Journal(workdir / "rollout.jsonl", who, config.checkpoint.rollout_seconds, writes=writes)
+        cases, metrics = source.take(step)
+        journal = _journal(config, workdir / "rollout.jsonl", {"step": step, "cases": [case.id for case in cases]})
         rollouts = roll_out(
             engine, parts.tokenizer, cases, R, parts.judge, parts.reward,
             seed=config.seed, first_key=step * len(cases) * R, journal=journal,
         )  # fmt: skip
-        metrics = rollout_metrics(rollouts) | engine_metrics(engine.stats())
+        metrics |= rollout_metrics(rollouts) | engine_metrics(engine.stats())
         metrics["rollout/seconds"] = time.perf_counter() - began
         kept = [g for g in rollouts if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
         metrics["groups/dropped"] = len(rollouts) - len(kept)
@@ -186,7 +200,49 @@ def stage(parts: Parts, workdir: Path) -> Stage:
             key: sum(m[key] for m in each) / (key == "tokens" or len(each)) for key in each[0]
         } if each else {}
 
-    return Stage(make_batch, update, stream.get_state, stream.set_state)
+    return Stage(make_batch, update, source.position, source.set_position)
+
+
+class Source(NamedTuple):
+    """Where the cases of a step come from: take(step) -> (cases, what there is to tell of them)."""
+
+    take: Callable[[int], tuple[list[Case], Metrics]]
+    position: Callable[[], Any]
+    set_position: Callable[[Any], None]
+
+
+def _of_stream(parts: Parts) -> Source:
+    """The next ones of the shuffled training cases."""
+    stream = case_data.CaseStream(parts.train, parts.config.data.prompts_per_step, parts.config.seed)
+    return Source(lambda step: (next(stream), {}), stream.get_state, stream.set_state)
+
+
+def _of_consultations(parts: Parts, workdir: Path) -> Source:
+    """Slices of consultations that the policy holds now. The step says which patients come, so nothing is to be kept
+    of where the data stands.
+    """
+    config, n = parts.config, parts.config.data.prompts_per_step
+
+    def take(step: int) -> tuple[list[Case], Metrics]:
+        began = time.perf_counter()
+        found = slices.slices(
+            parts.engine, parts.tokenizer, parts.units, range(step * n, step * n + n), config.data.max_prompt_tokens,
+            seed=config.seed, journal=_journal(config, workdir / "consultations.jsonl", {"step": step}),
+        )  # fmt: skip
+        cases = [s.case for s in found]
+        if config.reward.unchecked == "skip":
+            cases = case_data.checked_only(cases)
+        return cases, slices.told_of(found) | {"consult/seconds": time.perf_counter() - began}
+
+    return Source(take, lambda: None, lambda _: None)
+
+
+def _journal(config: ConfigDict, file: Path, who: dict[str, Any]) -> Journal | None:
+    """The journal of a run of the engine, where such are kept."""
+    if not config.checkpoint.rollout_seconds:
+        return None
+    who |= {"seed": config.seed}
+    return Journal(file, who, config.checkpoint.rollout_seconds, writes=jax.process_index() == 0)
 
 
 def rollout_metrics(rollouts: Sequence[Sequence[Rollout]]) -> Metrics:
@@ -258,7 +314,8 @@ def engine_sizes(
             f"case {cases[longest].id} has a prompt of {len(prompts[longest])} tokens; "
             f"config.data.max_prompt_tokens is {limit}"
         )
-    own = len(prompts[longest]) + max_tokens
+    most = limit if config.get("consult") else len(prompts[longest])
+    own = most + max_tokens
     judged, suffix = own, max_tokens + 1
     for case in cases:
         for criterion in case.rubric:
@@ -268,6 +325,8 @@ def engine_sizes(
                 judged, suffix = max(judged, len(start) + 2 * max_tokens), max(suffix, len(end) + 1)
     ceil = lambda n, unit: -(-n // unit) * unit  # noqa: E731
     page = 32
+    if consult := config.get("consult"):  # prompts of the patient, and questions about slices that are yet to come
+        judged = max(judged, consult.context_tokens)
     pasts = tuple(sorted({ceil(own, page), ceil(judged, page)}))
     slots = ceil(min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt), shards)
     slots //= shards
@@ -280,7 +339,7 @@ def engine_sizes(
     # few shapes, since each is compiled: a reply with what a judge's question puts around it, and something longer
     chunk = ceil(max_tokens + page, page)
     chunks = tuple(sorted({chunk, max(min(4 * chunk, pasts[-1]), ceil(suffix, 16))}))
-    return ceil(len(prompts[longest]), 16), Sizes(slots, -(-tokens // page) + 1, page, pasts, chunks)
+    return ceil(most, 16), Sizes(slots, -(-tokens // page) + 1, page, pasts, chunks)
 
 
 def engine_metrics(stats: dict[str, float]) -> Metrics:
@@ -324,6 +383,19 @@ def _groups(
             old[n, r, : len(own)] = rollout.completion.logp_full
     groups = grpo.Groups(tokens, length, mask, advantage, old, old)
     return jax.tree.map(lambda x: x.reshape(n_micro, micro, *x.shape[1:]), groups)
+
+
+def _check_consult(config: ConfigDict) -> None:
+    for key in ("rounds", "patient_tokens", "context_tokens"):
+        if config.consult[key] < 1:
+            raise ValueError(f"config.consult.{key} is {config.consult[key]}; it must be at least 1")
+    if config.eval.cases < 1:
+        raise ValueError(f"config.eval.cases is {config.eval.cases}; say how many held-out patients to measure on")
+    if config.consult.adapter and config.consult.adapter not in adapters.shipped():
+        raise ValueError(
+            f"config.consult.adapter is {config.consult.adapter!r}; give none (the start "
+            f"weights play the patient then) or one of {', '.join(adapters.shipped())}"
+        )
 
 
 def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:

@@ -1,0 +1,25 @@
+"""The rubric of the slice that a consultation has come to: of the doctor's next reply."""
+
+from __future__ import annotations
+
+from m2jax.clinic.rubrics import knowledge_of
+from m2jax.clinic.sample import condition_of
+from m2jax.patient.script import Dialogue
+from m2jax.records.record import Record
+from m2jax.verifier.generator import knowledge_from, make_rubric
+from m2jax.verifier.rubric import Rubric
+
+_ROLES = {"patient": "user", "doctor": "assistant"}
+
+
+def chat(dialogue: Dialogue) -> tuple[dict[str, str], ...]:
+    """A dialogue as the messages of a chat, in which the model is the doctor."""
+    return tuple({"role": _ROLES[line.who], "content": line.text} for line in dialogue)
+
+
+def rubric_after(record: Record, dialogue: Dialogue) -> Rubric:
+    """What the doctor's reply to a dialogue is graded by: from the clinic's knowledge of the condition, or of a record
+    from outside from the record alone. ValueError where the dialogue does not end with the patient.
+    """
+    knowledge = knowledge_of(condition_of(record), record) if record.source == "clinic" else knowledge_from(record)
+    return make_rubric(record, chat(dialogue), knowledge)

@@ -1,0 +1,197 @@
+"""Slices of consultations: what RL stage 3 is trained on (arXiv 2509.02208, section 5).
+
+The policy consults with the simulated patient. Of what came of it a beginning is kept, up to where the doctor is to
+speak again: a slice. It becomes a case with a rubric written for it, and the next reply is sampled, graded and
+reinforced as that to any other case.
+
+What follows a fault of the doctor (`fault`) is never kept: a slice ends before the first one. So every consultation
+gives a slice, if only its opening message, and no fault is continued.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from m2jax.clinic import doctor
+from m2jax.clinic.condition import conditions
+from m2jax.clinic.sample import condition_of, sample_condition
+from m2jax.patient.reference import scripted_reply
+from m2jax.patient.rubric import chat, rubric_after
+from m2jax.patient.script import Dialogue, Line, Script, sample_script
+from m2jax.patient.shown import opening
+from m2jax.patient.simulate import Consultation, Units, consult
+from m2jax.rollout.single_turn import prompt_tokens, results_of
+from m2jax.sampler import requests
+from m2jax.sampler.engine import Engine
+from m2jax.sampler.journal import Journal
+from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.phrases import content
+from m2jax.verifier.rubric import Case
+
+FAULTS = ("empty", "over-length", "role inversion", "repetition", "causal nonsense")
+TRIES = 5000  # seeds that are looked through for a patient of a specialty
+GRAM, ALIKE = 4, 0.5  # words; the share of them said before from which on a reply repeats
+_INVERTED = re.compile(
+    r"^\W*(?:(?:hello|hi|good (?:morning|afternoon|evening))\W+)?(?:doctor|doc)\b\W*(?:,|[.!:]|$|\bI\b)"
+    r"|^\W*(?:hello\W+|hi\W+)?(?:I'm|I am|I’m) an? \d{1,3}[- ]year|^\W*(?:patient|user|human)\s*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_REFERS = re.compile(
+    r"\b(?:you(?:'ve|’ve| have)?|she|he) (?:just )?(?:said|mentioned|told me|described|reported)\b([^.?!\n]*)", re.I
+)
+_RESULT = re.compile(
+    r"\byour (?:\w+ ){0,2}(tests?|results?|scans?|x-rays?|ecg|mri|ct|biopsy|swab)\b(?=[^.?!\n]{0,30}"
+    r"\b(?:shows?|showed|came back|confirms?|confirmed|(?:is|are|was|were) (?:normal|abnormal|positive|negative)))",
+    re.IGNORECASE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sliced:
+    """A case cut from a consultation. kept: of its `rounds` those in the case. fault: that of the reply at which the
+    good beginning ends, "" where there is none. ended: why the patient stopped. asked: facts the doctor asked for.
+    """
+
+    case: Case
+    kept: int
+    rounds: int
+    fault: str
+    ended: str
+    asked: int
+
+
+def slices(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    units: Units,
+    numbers: Sequence[int],
+    limit: int,
+    *,
+    seed: int,
+    journal: Journal | None = None,
+) -> list[Sliced]:
+    """A slice of a consultation of the role "doctor" with each of the numbered patients, of the clinic's training
+    conditions. limit: tokens of its prompt at most. A number and the seed determine patient, cut and samples.
+    """
+
+    def dialogue(number: int) -> requests.Dialogue:
+        patient = stratified(number, seed, "train")
+        script = sample_script(patient, "train")
+        held = yield from consult(script, opening(script.record, patient), "doctor", units)
+        return cut(held, tokenizer, limit, np.random.default_rng([seed, 1, number]))
+
+    return results_of(engine.run([dialogue(n) for n in numbers], seed=seed, keys=numbers, journal=journal))
+
+
+def cut(held: Consultation, tokenizer: Tokenizer, limit: int, rng: np.random.Generator) -> Sliced:
+    """A slice of the good beginning: as many of its rounds as are drawn, all numbers alike."""
+    faults = [fault(held, i) for i in range(len(held.rounds))]
+    good = next((i for i, found in enumerate(faults) if found), len(faults))
+    most = min(good, sum(not r.turn.gate.stop for r in held.rounds))  # the doctor speaks next
+    kept = int(rng.integers(most + 1))
+    case = _case(held.script, held.dialogue[: 2 * kept + 1])
+    while kept and len(prompt_tokens(tokenizer, case)) > limit:
+        kept -= 1
+        case = _case(held.script, held.dialogue[: 2 * kept + 1])
+    asked = set().union(*(r.turn.asked for r in held.rounds))
+    found = faults[good] if good < len(faults) else ""
+    return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason, len(asked))
+
+
+def fault(held: Consultation, number: int) -> str:
+    """What is wrong with a reply of the doctor, one of `FAULTS`, or "": it says nothing; it was cut off; the doctor
+    speaks as the patient; it says again what it said, or goes round in circles; it builds on words of the patient or on
+    results that there are not.
+    """
+    text = held.rounds[number].text
+    said = [line.text for line in held.dialogue[: 2 * number + 1]]
+    if not re.search(r"\w", text):
+        return "empty"
+    if not held.rounds[number].completion.stopped:
+        return "over-length"
+    if _INVERTED.search(text):
+        return "role inversion"
+    if _repeats(text, said[1::2]):
+        return "repetition"
+    return "causal nonsense" if _baseless(text, " ".join(said[::2])) else ""
+
+
+def stratified(number: int, seed: int, split: str) -> int:
+    """The seed of a patient of the clinic, of one specialty after the other by `number`."""
+    specialties = sorted({c.specialty for c in conditions() if c.split == split})
+    wanted = specialties[number % len(specialties)]
+    first = (seed * 1_000_003 + number) * TRIES
+    own = (s for s in range(first, first + TRIES) if sample_condition(s, split).specialty == wanted)
+    return next(own, first)
+
+
+def heldout_slices(n: int, rounds: int, tokenizer: Tokenizer, limit: int) -> list[Case]:
+    """Cases of n patients of held-out conditions, before and within consultations of at most `rounds` messages of the
+    scripted doctor: the same whatever is trained.
+    """
+    return [_scripted(number, rounds, tokenizer, limit) for number in range(n)]
+
+
+def told_of(found: Sequence[Sliced]) -> dict[str, float]:
+    """Metrics of a step's consultations: rounds, facts asked for in a round, where they were cut, and shares of faults
+    and endings by reason.
+    """
+    rounds, n = sum(s.rounds for s in found), len(found)
+    faults, ended = Counter(s.fault for s in found if s.fault), Counter(s.ended for s in found)
+    return {
+        "consult/rounds": rounds / n,
+        "consult/kept": sum(s.kept for s in found) / n,
+        "consult/asked_per_round": sum(s.asked for s in found) / rounds,
+        **{f"consult/fault/{name.replace(' ', '_')}": faults[name] / n for name in FAULTS},
+        **{f"consult/ended/{name}": count / n for name, count in sorted(ended.items())},
+    }
+
+
+def _scripted(number: int, rounds: int, tokenizer: Tokenizer, limit: int) -> Case:
+    patient = stratified(number, 1, "heldout")
+    script = sample_script(patient, "heldout")
+    dialogue: Dialogue = (Line("patient", opening(script.record, patient)),)
+    moves = doctor.moves(script.record, patient, rounds + 2)[1:-1]  # neither a greeting nor an end
+    case = _case(script, dialogue)
+    for move in moves[: np.random.default_rng([patient, 2]).integers(len(moves) + 1)]:
+        dialogue += (Line("doctor", move.text),)
+        dialogue += (Line("patient", scripted_reply(script, dialogue, patient)),)
+        longer = _case(script, dialogue)
+        if len(prompt_tokens(tokenizer, longer)) > limit:
+            break
+        case = longer
+    return case
+
+
+def _case(script: Script, dialogue: Dialogue) -> Case:
+    record = script.record
+    condition = condition_of(record)
+    name = f"{record.id}-{len(dialogue) // 2}"
+    return Case(name, condition.id, condition.split, chat(dialogue), rubric_after(record, dialogue))
+
+
+def _grams(text: str) -> list[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return [tuple(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1)]
+
+
+def _repeats(text: str, before: Sequence[str]) -> bool:
+    grams = _grams(text)
+    if not grams:
+        return text in before
+    known = {gram for said in before for gram in _grams(said)}
+    return len(set(grams)) <= ALIKE * len(grams) or sum(g in known for g in grams) >= ALIKE * len(grams)
+
+
+def _baseless(text: str, patient: str) -> bool:
+    """Whether it refers to words of the patient, none of which there are, or to a result of which it has not heard."""
+    known = content(patient)
+    for what in _REFERS.findall(text):
+        if (words := content(what)) and not words & known:
+            return True
+    return any(not re.search(rf"\b{result[:4]}", patient, re.IGNORECASE) for result in _RESULT.findall(text))

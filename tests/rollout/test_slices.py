@@ -1,0 +1,136 @@
+"""Consultations cut into cases: what counts as a fault, where a slice may end, who comes to the doctor."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+from tokenizers import AddedToken
+
+from m2jax.clinic.condition import conditions
+from m2jax.clinic.sample import condition_of, sample_condition, sample_record
+from m2jax.patient.gate import Gate
+from m2jax.patient.rubric import chat, rubric_after
+from m2jax.patient.script import Line, sample_script
+from m2jax.patient.simulate import Consultation, Round, Turn
+from m2jax.rollout import slices
+from m2jax.rollout.single_turn import prompt_tokens
+from m2jax.sampler.requests import Completion
+from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from tests.text.fixtures import tiny_tokenizers as tiny
+
+SCRIPT = sample_script(3, "train")
+OPENING = "I have had a headache for two days."
+PATIENT = ("It is worse in the morning.", "No, no fever.", "I take ibuprofen.", "No allergies.")
+GOOD = ("When did the headache begin?", "Any fever?", "What medicines are you taking?", "Are you allergic to anything?")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    library = tiny.train_bpe()
+    library.add_tokens([AddedToken(word, normalized=False) for word in ("Yes", "No")])
+    return load_tokenizer(tiny.write_folder(tmp_path_factory.mktemp("bpe"), library))
+
+
+def held(*doctor: str, stopped: bool = True) -> Consultation:
+    """A consultation that the patient ends after the last message."""
+    dialogue, rounds = (Line("patient", OPENING),), []
+    for i, text in enumerate(doctor):
+        ends = i == len(doctor) - 1
+        completion = Completion(np.arange(3, dtype=np.int32), np.zeros(3), np.zeros(3), stopped)
+        turn = Turn(Gate(ends, "limit" if ends else ""), (f"fact-{i}",), final="" if ends else PATIENT[i])
+        rounds.append(Round([1], completion, text, turn))
+        dialogue += (Line("doctor", text),)
+        if not ends:
+            dialogue += (Line("patient", PATIENT[i]),)
+    return Consultation(SCRIPT, dialogue, tuple(rounds), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        *((text, "") for text in GOOD[1:]),
+        ("You said that it is worse in the morning. Is that every day?", ""),
+        ("I'm a doctor, and I will help you. Is there a fever?", ""),
+        ("Dr Miller will see you. Is there a fever?", ""),
+        ("", "empty"),
+        (" ... ", "empty"),
+        ("Hello doctor, I have a headache. What should I do?", "role inversion"),
+        ("I'm a 45-year-old woman with a headache.", "role inversion"),
+        ("Is it sharp?\nPatient: yes, it is.", "role inversion"),
+        ("When did the headache begin?", "repetition"),
+        ("Drink some water. Drink some water. Drink some water. Drink some water.", "repetition"),
+        ("You mentioned vomiting blood. Since when?", "causal nonsense"),
+        ("As you told me, your knee swells.", "causal nonsense"),
+        ("Your blood test shows an infection.", "causal nonsense"),
+        ("A blood test may show an infection.", ""),
+    ],
+)
+def test_faults(text: str, fault: str):
+    assert slices.fault(held(GOOD[0], text, GOOD[2]), 1) == fault
+
+
+def test_a_reply_that_was_cut_off_is_a_fault():
+    assert slices.fault(held(GOOD[0], stopped=False), 0) == "over-length"
+
+
+def test_a_slice_ends_before_the_first_fault_and_where_the_doctor_speaks_next(tokenizer: Tokenizer):
+    drawn = Counter()
+    for seed in range(60):
+        cut = slices.cut(held(*GOOD[:2], "", GOOD[3]), tokenizer, 10_000, np.random.default_rng(seed))
+        assert (cut.fault, cut.rounds, cut.ended, cut.asked) == ("empty", 4, "limit", 4)
+        assert len(cut.case.messages) == 2 * cut.kept + 1 and cut.case.messages[-1]["role"] == "user"
+        assert [m["content"] for m in cut.case.messages[1::2]] == list(GOOD[: cut.kept])
+        drawn[cut.kept] += 1
+    assert set(drawn) == {0, 1, 2} and min(drawn.values()) > 8
+    # nothing is wrong: but after the last message the patient does not answer
+    kept = {slices.cut(held(*GOOD[:3]), tokenizer, 10_000, np.random.default_rng(i)).kept for i in range(40)}
+    assert kept == {0, 1, 2}
+
+
+def test_a_slice_fits_the_prompt(tokenizer: Tokenizer):
+    longest = slices.cut(held(*GOOD), tokenizer, 10_000, np.random.default_rng(1))
+    size = len(prompt_tokens(tokenizer, longest.case))
+    assert longest.kept > 0
+    shorter = slices.cut(held(*GOOD), tokenizer, size - 1, np.random.default_rng(1))
+    assert shorter.kept == longest.kept - 1 and len(prompt_tokens(tokenizer, shorter.case)) < size
+
+
+def test_the_rubric_is_that_of_the_slice(tokenizer: Tokenizer):
+    """It changes as the consultation goes on: what was asked is not asked for again."""
+    whole = held(*GOOD)
+    rubrics = [rubric_after(SCRIPT.record, whole.dialogue[: 2 * i + 1]) for i in range(4)]
+    assert len(set(rubrics)) > 1
+    cut = slices.cut(whole, tokenizer, 10_000, np.random.default_rng(1))
+    assert cut.case.rubric == rubrics[cut.kept] and cut.case.messages == chat(whole.dialogue[: 2 * cut.kept + 1])
+    with pytest.raises(ValueError, match="must end with the patient"):
+        rubric_after(SCRIPT.record, whole.dialogue[:2])
+
+
+def test_patients_come_of_every_specialty_in_turn():
+    wanted = {c.specialty for c in conditions() if c.split == "train"}
+    seeds = [slices.stratified(i, 0, "train") for i in range(2 * len(wanted))]
+    assert len(set(seeds)) == len(seeds)
+    assert sample_condition(seeds[0], "train") == condition_of(sample_record(seeds[0], "train"))
+    counts = Counter(condition_of(sample_record(seed, "train")).specialty for seed in seeds)
+    assert set(counts) == wanted and set(counts.values()) == {2}
+
+
+def test_heldout_slices_are_of_heldout_conditions_and_fit(tokenizer: Tokenizer):
+    limit = 700
+    cases = slices.heldout_slices(24, 3, tokenizer, limit)
+    assert cases == slices.heldout_slices(24, 3, tokenizer, limit) and len({c.id for c in cases}) == 24
+    lengths = {len(c.messages) // 2 for c in cases}
+    assert {c.split for c in cases} == {"heldout"} and 0 in lengths and max(lengths) in (2, 3)
+    assert any(len(c.messages) > 1 for c in cases)
+    assert all(len(prompt_tokens(tokenizer, c)) <= limit for c in cases if len(c.messages) > 1)
+
+
+def test_what_is_told_of_a_step(tokenizer: Tokenizer):
+    found = [slices.cut(c, tokenizer, 10_000, np.random.default_rng(0)) for c in (held(*GOOD), held(GOOD[0], GOOD[0]))]
+    found = [dataclasses.replace(f, kept=i) for i, f in enumerate(found)]
+    told = slices.told_of(found)
+    assert (told["consult/rounds"], told["consult/asked_per_round"], told["consult/kept"]) == (3, 1, 0.5)
+    assert (told["consult/fault/repetition"], told["consult/fault/empty"], told["consult/ended/limit"]) == (0.5, 0, 1)
