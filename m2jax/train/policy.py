@@ -48,6 +48,11 @@ def new_adapter(config: ConfigDict, cfg: ModelConfig, mesh: jax.sharding.Mesh) -
     """A fresh adapter of config.lora, from config.seed, laid out over the mesh."""
     stacked = config.layers == "scanned"
     adapter = lora.init(cfg, jax.random.key(config.seed), config.lora.rank, config.lora.alpha, stacked=stacked)
-    axes = lora.logical_axes(cfg, stacked=stacked)
+    return place_adapter(adapter, config, cfg, mesh)
+
+
+def place_adapter(adapter: Any, config: ConfigDict, cfg: ModelConfig, mesh: jax.sharding.Mesh) -> Any:
+    """An adapter in the form of config.layers, laid out over the mesh."""
+    axes = lora.logical_axes(cfg, stacked=config.layers == "scanned")
     layout = sharding.shardings(mesh, axes, jax.eval_shape(lambda: adapter), sharding.Rules())
     return jax.tree.map(sharding.place, adapter, layout)

@@ -132,7 +132,8 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     engine.update("base", served)
     engine.update("doctor", trained)
     if consult and consult.adapter:
-        engine.update(consult.adapter, adapters.load_adapter(consult.adapter, cfg, stacked=config.layers == "scanned"))
+        shipped = adapters.load_adapter(consult.adapter, cfg, stacked=config.layers == "scanned")
+        engine.update(consult.adapter, policy.place_adapter(shipped, config, cfg, mesh))
     judge = None if skip else OutsideJudge() if outside else Judge(tokenizer, "start", sizes.pasts[-1])
     parts = Parts(
         config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx,
