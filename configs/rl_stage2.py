@@ -41,6 +41,7 @@ def base() -> ConfigDict:
     c.data.prompts_per_step = 16
     c.data.samples_per_prompt = 16  # G
     c.data.max_prompt_tokens = 1024
+    c.data.refill = 0  # draws of as many prompts again, at most, while groups whose rewards differ are too few
 
     c.sampling = ConfigDict()
     c.sampling.temperature = 1.0

@@ -158,8 +158,9 @@ def judge_endpoint(config: ConfigDict) -> dict[str, Endpoint]:
 
 
 def stage(parts: Parts, workdir: Path) -> Stage:
-    """The RL stage: each step rolls out, grades, and updates the policy once per mini-batch. What a long rollout has
-    generated is kept in `workdir`/rollout.jsonl, consultations in consultations.jsonl.
+    """The RL stage: each step rolls out, grades, and updates the policy once per mini-batch. Groups without spread are
+    dropped, and up to config.data.refill more draws of prompts fill their places (DAPO's dynamic sampling). What a long
+    rollout has generated is kept in `workdir`/rollout.jsonl, consultations in consultations.jsonl.
     """
     config, engine = parts.config, parts.engine
     source = _of_consultations(parts, workdir) if parts.units else _of_stream(parts)
@@ -169,19 +170,27 @@ def stage(parts: Parts, workdir: Path) -> Stage:
     R = config.data.samples_per_prompt
 
     def make_batch(step: int, state: TrainState) -> tuple[Any, Metrics]:
-        began = time.perf_counter()
+        began, draws = time.perf_counter(), 1 + config.data.refill
         engine.forget()  # a step after a restart is the same to the bit
         engine.update("doctor", state.trained)
-        cases, metrics = source.take(step)
-        journal = _journal(config, workdir / "rollout.jsonl", {"step": step, "cases": [case.id for case in cases]})
-        rollouts = roll_out(
-            engine, parts.tokenizer, cases, R, parts.judge, parts.reward,
-            seed=config.seed, first_key=step * len(cases) * R, journal=journal,
-        )  # fmt: skip
+        rollouts, kept, told = [], [], []
+        for draw in range(step * draws, (step + 1) * draws):
+            cases, of_cases = source.take(draw)
+            journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
+            found = roll_out(
+                engine, parts.tokenizer, cases, R, parts.judge, parts.reward,
+                seed=config.seed, first_key=draw * len(cases) * R, journal=journal,
+            )  # fmt: skip
+            rollouts += found
+            told.append(of_cases)
+            kept += [g for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
+            if len(kept) >= len(cases):
+                break
+        metrics = {key: float(np.mean([t[key] for t in told if key in t])) for t in told for key in t}
         metrics |= rollout_metrics(rollouts) | engine_metrics(engine.stats())
         metrics["rollout/seconds"] = time.perf_counter() - began
-        kept = [g for g in rollouts if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
-        metrics["groups/dropped"] = len(rollouts) - len(kept)
+        metrics |= {"groups/dropped": len(rollouts) - len(kept), "groups/draws": len(told)}
+        kept = kept[: len(cases)]
         size = -(-len(cases) // config.grpo.minibatches)
         batches = minibatches(
             kept, size, config.grpo.micro_groups, config.grpo.row_samples or R, parts.prompt_size,
@@ -205,7 +214,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
 
 
 class Source(NamedTuple):
-    """Where the cases of a step come from: take(step) -> (cases, what there is to tell of them)."""
+    """Where cases come from: take(draw) -> (cases, what there is to tell of them); draws are numbered through."""
 
     take: Callable[[int], tuple[list[Case], Metrics]]
     position: Callable[[], Any]
@@ -215,20 +224,20 @@ class Source(NamedTuple):
 def _of_stream(parts: Parts) -> Source:
     """The next ones of the shuffled training cases."""
     stream = case_data.CaseStream(parts.train, parts.config.data.prompts_per_step, parts.config.seed)
-    return Source(lambda step: (next(stream), {}), stream.get_state, stream.set_state)
+    return Source(lambda draw: (next(stream), {}), stream.get_state, stream.set_state)
 
 
 def _of_consultations(parts: Parts, workdir: Path) -> Source:
-    """Slices of consultations that the policy holds now. The step says which patients come, so nothing is to be kept
+    """Slices of consultations that the policy holds now. The draw says which patients come, so nothing is to be kept
     of where the data stands.
     """
     config, n = parts.config, parts.config.data.prompts_per_step
 
-    def take(step: int) -> tuple[list[Case], Metrics]:
+    def take(draw: int) -> tuple[list[Case], Metrics]:
         began = time.perf_counter()
         found = slices.slices(
-            parts.engine, parts.tokenizer, parts.units, range(step * n, step * n + n), config.data.max_prompt_tokens,
-            seed=config.seed, journal=_journal(config, workdir / "consultations.jsonl", {"step": step}),
+            parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
+            seed=config.seed, journal=_journal(config, workdir, "consultations", draw, []),
         )  # fmt: skip
         cases = [s.case for s in found]
         if config.reward.unchecked == "skip":
@@ -238,11 +247,13 @@ def _of_consultations(parts: Parts, workdir: Path) -> Source:
     return Source(take, lambda: None, lambda _: None)
 
 
-def _journal(config: ConfigDict, file: Path, who: dict[str, Any]) -> Journal | None:
-    """The journal of a run of the engine, where such are kept."""
+def _journal(config: ConfigDict, workdir: Path, name: str, draw: int, cases: list[str]) -> Journal | None:
+    """The journal of a run of the engine, where such are kept: a file for each of a step's draws."""
     if not config.checkpoint.rollout_seconds:
         return None
-    who |= {"seed": config.seed}
+    step, number = divmod(draw, 1 + config.data.refill)
+    who = {"step": step, "seed": config.seed, "cases": cases}
+    file = workdir / (f"{name}-{number}.jsonl" if number else f"{name}.jsonl")
     return Journal(file, who, config.checkpoint.rollout_seconds, writes=jax.process_index() == 0)
 
 
@@ -412,6 +423,8 @@ def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
             f"config.mesh {tuple(config.mesh)} splits rows over context, where the sampler has no work to split: give "
             "config.sampling.mesh (data, fsdp, model)"
         )
+    if config.data.refill < 0:
+        raise ValueError(f"config.data.refill is {config.data.refill}; give the most extra draws of a step, or 0")
     if config.checkpoint.rollout_seconds < 0:
         raise ValueError(
             f"config.checkpoint.rollout_seconds is {config.checkpoint.rollout_seconds}; give seconds, or 0 for never"

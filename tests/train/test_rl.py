@@ -144,7 +144,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 def parts(tokenizer: Tokenizer, n_even: int) -> rl.Parts:
     config, cases = ConfigDict({"seed": 0, "dtype": "float32"}), [case("a"), case("b")]
-    config.data = {"prompts_per_step": 2, "samples_per_prompt": 2}
+    config.data = {"prompts_per_step": 2, "samples_per_prompt": 2, "refill": 0}
     config.grpo = {"minibatches": 1, "micro_groups": 1, "row_samples": 0}
     config.checkpoint = {"rollout_seconds": 0}
     config.xla_flags = ()
@@ -177,6 +177,22 @@ def test_a_step_without_any_signal_changes_nothing(tokenizer: Tokenizer, tmp_pat
     batch, metrics = stage.make_batch(0, state)
     assert batch == [] and metrics["groups/dropped"] == 2
     assert stage.update(state, batch) == (state, {})
+
+
+@pytest.mark.parametrize(
+    ("n_even", "refill", "draws", "rows"), [(0, 3, 1, 2), (1, 3, 2, 2), (1, 0, 1, 1), (2, 3, 4, 0)], ids=str
+)
+def test_more_is_drawn_until_the_batch_is_full(
+    tokenizer: Tokenizer, tmp_path: Path, n_even: int, refill: int, draws: int, rows: int
+):
+    """Of the two groups of a draw, 2 - n_even differ within."""
+    made = parts(tokenizer, n_even)
+    made.config.data.refill = refill
+    batch, metrics = rl.stage(made, tmp_path).make_batch(3, TrainState(np.int32(0), {"w": np.zeros(1)}, ()))
+    assert sum(int(n) for _, n in batch) == rows
+    assert (metrics["groups/draws"], metrics["groups/dropped"]) == (draws, n_even * draws)
+    first = 3 * (1 + refill) * 4  # no key of another draw or step comes again
+    assert made.engine.keys == [list(range(first + 4 * i, first + 4 * i + 4)) for i in range(draws)]
 
 
 @pytest.mark.parametrize(
