@@ -20,11 +20,12 @@ def get_config(preset: str = "") -> ConfigDict:
     c.consult.patient_tokens = 192  # of a patient's reply, at most
     c.consult.context_tokens = 4096  # of the longest prompt of any role with its reply
     c.consult.adapter = ""  # that plays the patient over the start weights, of those that ship; empty: none
+    c.consult.trim = False  # a reply that was cut off ends with its last sentence, in place of counting as a fault
     c.eval.cases = 100  # held-out patients
     c.data.max_prompt_tokens = 2048
     if c.preset in ("cpu", "smoke"):
         c.consult.rounds, c.consult.patient_tokens, c.consult.context_tokens = 4, 48, 1536
-        c.consult.adapter = "affective"
+        c.consult.adapter, c.consult.trim = "affective", True  # so small a model seldom ends by itself
         c.eval.cases = 20
         c.data.max_prompt_tokens = 384
     if c.preset == "smoke":

@@ -73,23 +73,30 @@ def slices(
     limit: int,
     *,
     seed: int,
+    trim: bool = False,
     journal: Journal | None = None,
 ) -> list[Sliced]:
     """A slice of a consultation of the role "doctor" with each of the numbered patients, of the clinic's training
-    conditions. limit: tokens of its prompt at most. A number and the seed determine patient, cut and samples.
+    conditions. limit: tokens of its prompt at most. trim: see `cut`. A number and the seed determine patient, cut and
+    samples.
     """
 
     def dialogue(number: int) -> requests.Dialogue:
         patient = stratified(number, seed, "train")
         script = sample_script(patient, "train")
         held = yield from consult(script, opening(script.record, patient), "doctor", units)
-        return cut(held, tokenizer, limit, np.random.default_rng([seed, 1, number]))
+        return cut(held, tokenizer, limit, np.random.default_rng([seed, 1, number]), trim)
 
     return results_of(engine.run([dialogue(n) for n in numbers], seed=seed, keys=numbers, journal=journal))
 
 
-def cut(held: Consultation, tokenizer: Tokenizer, limit: int, rng: np.random.Generator) -> Sliced:
-    """A slice of the good beginning: as many of its rounds as are drawn, all numbers alike."""
+def cut(held: Consultation, tokenizer: Tokenizer, limit: int, rng: np.random.Generator, trim: bool = False) -> Sliced:
+    """A slice of the good beginning: as many of its rounds as are drawn, all numbers alike. trim: of a reply that was
+    cut off, what there is up to the end of a sentence stands in the slice, and that is no fault: for small models,
+    which seldom end by themselves.
+    """
+    if trim:
+        held = _trimmed(held)
     faults = [fault(held, i) for i in range(len(held.rounds))]
     good = next((i for i, found in enumerate(faults) if found), len(faults))
     most = min(good, sum(not r.turn.gate.stop for r in held.rounds))  # the doctor speaks next
@@ -150,6 +157,18 @@ def told_of(found: Sequence[Sliced]) -> dict[str, float]:
         **{f"consult/fault/{name.replace(' ', '_')}": faults[name] / n for name in FAULTS},
         **{f"consult/ended/{name}": count / n for name, count in sorted(ended.items())},
     }
+
+
+def _trimmed(held: Consultation) -> Consultation:
+    """With whole sentences alone; a reply that has none stays cut off."""
+    rounds, dialogue = list(held.rounds), list(held.dialogue)
+    for i, round in enumerate(held.rounds):
+        if not round.completion.stopped and (whole := re.match(r"[\s\S]*[.?!](?=\s|$)", round.text)):
+            rounds[i] = dataclasses.replace(
+                round, text=whole[0], completion=dataclasses.replace(round.completion, stopped=True)
+            )
+            dialogue[2 * i + 1] = Line("doctor", whole[0])
+    return dataclasses.replace(held, rounds=tuple(rounds), dialogue=tuple(dialogue))
 
 
 def _scripted(number: int, rounds: int, tokenizer: Tokenizer, limit: int) -> Case:

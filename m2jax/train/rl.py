@@ -237,7 +237,7 @@ def _of_consultations(parts: Parts, workdir: Path) -> Source:
         began = time.perf_counter()
         found = slices.slices(
             parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
-            seed=config.seed, journal=_journal(config, workdir, "consultations", draw, []),
+            seed=config.seed, trim=config.consult.trim, journal=_journal(config, workdir, "consultations", draw, []),
         )  # fmt: skip
         cases = [s.case for s in found]
         if config.reward.unchecked == "skip":

@@ -76,6 +76,18 @@ def test_a_reply_that_was_cut_off_is_a_fault():
     assert slices.fault(held(GOOD[0], stopped=False), 0) == "over-length"
 
 
+def test_trimmed_it_ends_with_its_last_sentence(tokenizer: Tokenizer):
+    doctor = ("When did it begin? Any fever? I would", "Is it 39.5 degrees or", "What else?")
+    found = [
+        slices.cut(held(*doctor, stopped=False), tokenizer, 10_000, np.random.default_rng(seed), trim=True)
+        for seed in range(20)
+    ]
+    assert {f.kept for f in found} == {0, 1} and {f.fault for f in found} == {"over-length"}  # the second has no end
+    kept = next(f for f in found if f.kept)
+    assert [m["content"] for m in kept.case.messages[1:]] == ["When did it begin? Any fever?", PATIENT[0]]
+    assert slices.cut(held(*doctor, stopped=False), tokenizer, 10_000, np.random.default_rng(1)).kept == 0
+
+
 def test_a_slice_ends_before_the_first_fault_and_where_the_doctor_speaks_next(tokenizer: Tokenizer):
     drawn = Counter()
     for seed in range(60):
