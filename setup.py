@@ -23,6 +23,7 @@ INSTALL_REQUIRES = [
     "jax>=0.10.2",
     "jinja2>=3.1.6",  # earlier sandboxes could be left
     "llguidance>=1.8",
+    "math-verify>=0.9.0",
     "ml-collections>=1.0",
     "numpy>=2.0",
     "optax>=0.2.6",

@@ -39,6 +39,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
 )
 WITHOUT_JAX = (
     "m2jax.rules.instructions.check",
+    "m2jax.rules.rule",
     "m2jax.records.record",
     "m2jax.records.load",
     "m2jax.clinic.sample",

@@ -65,7 +65,7 @@ class Case:
         _require_text("topic", self.topic)
         if self.split not in SPLITS:
             raise ValueError(f"split is {self.split!r}; write one of {', '.join(SPLITS)}")
-        _check_messages(self.messages)
+        check_messages(self.messages)
         if not any(criterion.points > 0 for criterion in self.rubric):
             raise ValueError("rubric has no criterion with positive points; add one, or nothing can be earned")
 
@@ -123,7 +123,8 @@ def _parse_criterion(index: int, raw: object) -> Criterion:
         raise ValueError(f"rubric[{index}]: {error}") from error
 
 
-def _check_messages(messages: Sequence[object]) -> None:
+def check_messages(messages: Sequence[object]) -> None:
+    """ValueError where they are not a conversation that ends with a user's turn."""
     for index, message in enumerate(messages):
         fields = _fields(f"messages[{index}]", message, required={"role", "content"}, optional=set())
         _require_text(f"messages[{index}] content", fields["content"])

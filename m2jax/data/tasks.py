@@ -1,0 +1,57 @@
+"""Tasks whose replies a rule rewards (RL stage 1), and their JSONL form.
+
+One line of a file is one task:
+
+    {"id": "dose-01", "topic": "doses", "split": "train", "question": "How much for a child of 20 kg at 15 mg/kg?",
+     "rule": {"kind": "quantity", "value": 300, "unit": "mg"}}
+
+`messages` may stand in place of `question`, `topic` and `split` may be left out, as in `chats`; `rule` is one of
+`rules.rule`. An instruction to repeat the request takes `question` where the rule has no prompt of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from m2jax.data import jsonl
+from m2jax.rules.rule import Rule, parse_rule
+from m2jax.verifier.rubric import SPLITS, check_messages
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A conversation that awaits a reply, and the rule that rewards it. messages: as of `verifier.rubric.Case`."""
+
+    id: str
+    messages: tuple[dict[str, str], ...]
+    rule: Rule
+    topic: str = ""
+    split: str = "train"
+
+
+def load_tasks(path: str | Path) -> list[Task]:
+    """The tasks of a JSONL file in its order. ValueError is `file:line: what is wrong, with the value`."""
+    return jsonl.load(path, "task", parse_task)
+
+
+def parse_task(raw: object) -> Task:
+    """The task of one decoded JSON line. ValueError says what is wrong, without file and line."""
+    fields = jsonl.fields("task", raw, {"id", "rule"}, {"topic", "split", "question", "messages"})
+    for name in fields.keys() & {"id", "topic", "question"}:
+        if not isinstance(fields[name], str) or not (fields[name].strip() or name == "topic"):
+            raise ValueError(f"{name} is {fields[name]!r}; give a text that is not empty")
+    if fields.get("split", "train") not in SPLITS:
+        raise ValueError(f"split is {fields['split']!r}; write one of {', '.join(SPLITS)}")
+    if ("question" in fields) == ("messages" in fields):
+        raise ValueError("a task needs either 'question' or 'messages', and not both")
+    messages = fields.get("messages", [{"role": "user", "content": fields.get("question")}])
+    if not isinstance(messages, list):
+        raise ValueError(f"messages is {messages!r}; give a list of objects with 'role' and 'content'")
+    check_messages(messages)
+    raw_rule = fields["rule"]
+    if isinstance(raw_rule, dict) and raw_rule.get("kind") == "instructions":
+        raw_rule = {"prompt": messages[-1]["content"]} | raw_rule
+    return Task(
+        fields["id"], tuple(messages), parse_rule(raw_rule), fields.get("topic", ""), fields.get("split", "train")
+    )
