@@ -82,6 +82,7 @@ def base() -> ConfigDict:
     c.reward.unchecked = "judge"  # criteria without a check: "judge" (below), or "skip"
     c.reward.length_threshold = 0.6
     c.reward.length_scale = 0.4  # the paper's 4, for replies a hundredth as long
+    c.reward.overlong = 0  # the last tokens before sampling.max_tokens, in which a reply loses up to 1; 0: none
 
     c.judge = ConfigDict()
     c.judge.url = ""  # of an OpenAI-compatible endpoint, as http://localhost:8000/v1; empty: the start weights judge

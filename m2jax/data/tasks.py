@@ -12,11 +12,14 @@ One line of a file is one task:
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 from m2jax.data import jsonl
-from m2jax.rules.rule import Rule, parse_rule
-from m2jax.verifier.rubric import SPLITS, check_messages
+from m2jax.rules.rule import Rule, kind_of, parse_rule
+from m2jax.verifier.rubric import SPLITS, Rubric, check_messages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,29 @@ class Task:
     rule: Rule
     topic: str = ""
     split: str = "train"
+    rubric: ClassVar[Rubric] = ()  # what a judge would have to decide: nothing
+
+
+def load(path: str) -> tuple[list[Task], list[Task]]:
+    """(training tasks, held-out tasks) of a file. ValueError where one of them is empty, or as of `load_tasks`."""
+    tasks = load_tasks(path)
+    train, heldout = ([task for task in tasks if task.split == split] for split in SPLITS)
+    if not train or not heldout:
+        raise ValueError(
+            f"{path} has no task with split {'heldout' if train else 'train'!r}; mark some, so that there is something "
+            "to learn and to test"
+        )
+    return train, heldout
+
+
+def write_tasks(path: str | Path, tasks: Iterable[Task]) -> None:
+    """The file that `load_tasks` reads."""
+    Path(path).write_text("".join(json.dumps(_as_json(task), ensure_ascii=False) + "\n" for task in tasks), "utf-8")
+
+
+def _as_json(task: Task) -> dict[str, object]:
+    rule = {"kind": kind_of(task.rule)} | dataclasses.asdict(task.rule)
+    return {"id": task.id, "topic": task.topic, "split": task.split, "messages": list(task.messages), "rule": rule}
 
 
 def load_tasks(path: str | Path) -> list[Task]:

@@ -4,6 +4,7 @@ start model.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from m2jax import distributed
+from m2jax.data.tasks import Task
 from m2jax.evaluate.stats import bootstrap_ci, distinct_ngrams, paired_gain
 from m2jax.metrics import read_jsonl
 from m2jax.rollout.single_turn import Rollout, pay, results_of, single_turn
+from m2jax.rules.rule import kind_of
 from m2jax.sampler.requests import Dialogue, Score
 from m2jax.train import rl
 from m2jax.verifier.rubric import Case
@@ -44,13 +47,15 @@ def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None]
     parts.engine.forget()  # the same to the bit, whatever ran before
     dialogues = [counted(_dialogue(parts, case, role)) for case in parts.heldout for _ in range(n)]
     ended = results_of(parts.engine.run(dialogues, seed=seed))
+    groups = [ended[i * n : (i + 1) * n] for i in range(len(parts.heldout))]
+    paid = pay(parts.heldout, [[reply for reply, _ in group] for group in groups], parts.reward)
     if not distributed.is_first():
         return
-    rows = []
-    for i, case in enumerate(parts.heldout):
-        group = ended[i * n : (i + 1) * n]
-        paid = pay(case, [reply for reply, _ in group], parts.reward)
-        rows += [_row(rollout, j, group[j][1]) for j, rollout in enumerate(paid)]
+    rows = [
+        _row(rollout, j, base_logp)
+        for rollouts, group in zip(paid, groups, strict=True)
+        for j, (rollout, (_, base_logp)) in enumerate(zip(rollouts, group, strict=True))
+    ]
     tell(f"{file.stem}: {len(parts.heldout)} cases, score {np.mean([row['score'] for row in rows]):.3f}")
     temporary = file.with_suffix(".partial")
     temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -105,6 +110,8 @@ def _row(rollout: Rollout, sample: int, base_logp: float) -> dict[str, Any]:
         }
         for c, v in zip(rollout.case.rubric, rollout.verdicts, strict=True)
     ]
+    if isinstance(rollout.case, Task):
+        criteria = [_criterion(rollout.case, rollout.score)]
     return {
         "id": rollout.case.id,
         "topic": rollout.case.topic,
@@ -118,7 +125,20 @@ def _row(rollout: Rollout, sample: int, base_logp: float) -> dict[str, Any]:
     }
 
 
-def _dialogue(parts: rl.Parts, case: Case, role: str) -> Dialogue:
+def _criterion(task: Task, score: float) -> dict[str, Any]:
+    """A task's rule in the form of a criterion. What is met in part, as some of several instructions, is not met."""
+    kind, fields = kind_of(task.rule), json.dumps(dataclasses.asdict(task.rule), ensure_ascii=False)
+    return {
+        "text": f"{kind}: {fields}",
+        "points": 1,
+        "dimension": kind,
+        "met": score == 1,
+        "probability": None,
+        "by": "rule",
+    }
+
+
+def _dialogue(parts: rl.Parts, case: Case | Task, role: str) -> Dialogue:
     """A graded reply, and its mean log-prob per token under the weights the run began from."""
     reply = yield from single_turn(case, parts.tokenizer, role, parts.judge)
     (logp,) = yield Score("start", reply.prompt, [reply.completion.tokens.tolist()])

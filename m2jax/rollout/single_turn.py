@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from m2jax import distributed
+from m2jax.data.tasks import Task
+from m2jax.rules.rule import kind_of, rewards
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
 from m2jax.sampler.requests import Completion, Dialogue, Failed, Generate
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.grader import Judge, OutsideJudge, grade
-from m2jax.verifier.reward import NORMALISATIONS, Verdict, length_bonus, reward_parts
+from m2jax.verifier.reward import NORMALISATIONS, Verdict, length_bonus, overlong_penalty, reward_parts
 from m2jax.verifier.rubric import Case
 
 
@@ -22,22 +25,26 @@ from m2jax.verifier.rubric import Case
 class Reward:
     """How replies are paid. normalisation: "minmax" (arXiv 2602.06570) or "healthbench".
     length_threshold, length_scale: eq. 3 of arXiv 2509.02208; scale 0 pays nothing for brevity.
+    overlong: the last tokens before `longest` in which a reply loses up to 1 (`overlong_penalty`); 0: none.
     """
 
     normalisation: str = "minmax"
     length_threshold: float = 0.6
     length_scale: float = 0.4
+    overlong: int = 0
+    longest: int = 0
 
     def __post_init__(self) -> None:
         if self.normalisation not in NORMALISATIONS:
             raise ValueError(
                 f"reward.normalisation {self.normalisation!r} is not known; one of {', '.join(NORMALISATIONS)}"
             )
+        overlong_penalty([], self.longest, self.overlong)
 
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """One reply to one case: prompt tokens, completion, its text, and a verdict per criterion."""
+    """One reply to one case: prompt tokens, completion, its text, and a verdict per criterion (a task has none)."""
 
     prompt: list[int]
     completion: Completion
@@ -47,9 +54,11 @@ class Reply:
 
 @dataclasses.dataclass(frozen=True)
 class Rollout:
-    """One reply to one case, graded. `score` is the rubric's, `bonus` the length reward; the reward is their sum."""
+    """One reply to one case, graded. `score` is the rubric's or the rule's, `bonus` what its length earns or costs; the
+    reward is their sum.
+    """
 
-    case: Case
+    case: Case | Task
     prompt: list[int]
     completion: Completion
     text: str
@@ -63,25 +72,25 @@ class Rollout:
         return self.score + self.bonus
 
 
-def prompt_tokens(tokenizer: Tokenizer, case: Case) -> list[int]:
+def prompt_tokens(tokenizer: Tokenizer, case: Case | Task) -> list[int]:
     """The case as the doctor sees it: the model's own chat template, up to where its reply begins."""
     messages = [Message(m["role"], m["content"]) for m in case.messages]
     return render(tokenizer, messages).tokens.tolist()
 
 
-def single_turn(case: Case, tokenizer: Tokenizer, role: str, judge: Judge | OutsideJudge | None) -> Dialogue:
-    """The dialogue of one reply: asked for, read, graded. Returns a `Reply`."""
+def single_turn(case: Case | Task, tokenizer: Tokenizer, role: str, judge: Judge | OutsideJudge | None) -> Dialogue:
+    """The dialogue of one reply: asked for, read, and where there is a rubric graded. Returns a `Reply`."""
     prompt = prompt_tokens(tokenizer, case)
     completion = yield Generate(role, prompt)
     text = tokenizer.decode(completion.tokens)
-    verdicts = yield from grade(case, text, judge)
+    verdicts = [] if isinstance(case, Task) else (yield from grade(case, text, judge))
     return Reply(prompt, completion, text, verdicts)
 
 
 def roll_out(
     engine: Engine,
     tokenizer: Tokenizer,
-    cases: Sequence[Case],
+    cases: Sequence[Case | Task],
     n_samples: int,
     judge: Judge | OutsideJudge | None,
     reward: Reward,
@@ -96,7 +105,7 @@ def roll_out(
     keys = range(first_key, first_key + len(dialogues))
     replies = results_of(engine.run(dialogues, seed=seed, keys=keys, journal=journal))
     groups = [replies[i : i + n_samples] for i in range(0, len(replies), n_samples)]
-    return [pay(case, group, reward) for case, group in zip(cases, groups, strict=True)]
+    return pay(cases, groups, reward)
 
 
 def results_of(ended: Sequence[Any]) -> list[Any]:
@@ -107,13 +116,27 @@ def results_of(ended: Sequence[Any]) -> list[Any]:
     return list(ended)
 
 
-def pay(case: Case, replies: Sequence[Reply], reward: Reward) -> list[Rollout]:
-    """Scores the replies to one case and adds the group's length bonus."""
-    scored = [reward_parts(case.rubric, r.verdicts, NORMALISATIONS[reward.normalisation]) for r in replies]
-    scores = np.asarray([score for score, _ in scored])
-    lengths = np.asarray([len(r.completion.tokens) for r in replies])
-    bonus = length_bonus(scores, lengths, reward.length_threshold, reward.length_scale)
-    return [
-        Rollout(case, r.prompt, r.completion, r.text, r.verdicts, score, float(b), dimensions)
-        for r, (score, dimensions), b in zip(replies, scored, bonus, strict=True)
+def pay(cases: Sequence[Case | Task], groups: Sequence[Sequence[Reply]], reward: Reward) -> list[list[Rollout]]:
+    """Scores the replies to each case and adds to each what its length earns in its group. By rules all replies are
+    scored at once, by the first process alone.
+    """
+    pairs = [
+        (case.rule, r.text) for case, group in zip(cases, groups, strict=True) if isinstance(case, Task) for r in group
     ]
+    by_rule = iter(distributed.from_first(rewards(pairs) if distributed.is_first() else None) if pairs else ())
+    paid = []
+    for case, group in zip(cases, groups, strict=True):
+        if isinstance(case, Task):
+            scored = [(score, {kind_of(case.rule): score}) for _, score in zip(group, by_rule, strict=False)]
+        else:
+            scored = [reward_parts(case.rubric, r.verdicts, NORMALISATIONS[reward.normalisation]) for r in group]
+        lengths = np.asarray([len(r.completion.tokens) for r in group])
+        bonus = length_bonus([score for score, _ in scored], lengths, reward.length_threshold, reward.length_scale)
+        bonus += overlong_penalty(lengths, reward.longest, reward.overlong)
+        paid.append(
+            [
+                Rollout(case, r.prompt, r.completion, r.text, r.verdicts, float(score), float(b), dimensions)
+                for r, (score, dimensions), b in zip(group, scored, bonus, strict=True)
+            ]
+        )
+    return paid

@@ -96,6 +96,7 @@ KINDS: dict[str, tuple[type, Callable[[Any, str], float]]] = {
     "instructions": (Instructions, _followed),
 }
 _VERIFIERS = {kind: verifier for kind, verifier in KINDS.values()}
+_NAMES = {kind: name for name, (kind, _) in KINDS.items()}
 
 
 def parse_rule(raw: object) -> Rule:
@@ -115,6 +116,11 @@ def parse_rule(raw: object) -> Rule:
         return kind(**given)
     except ValueError as error:
         raise ValueError(f"rule {raw['kind']!r}: {error}") from error
+
+
+def kind_of(rule: Rule) -> str:
+    """The rule's "kind"."""
+    return _NAMES[type(rule)]
 
 
 def reward(rule: Rule, reply: str) -> float:

@@ -1,7 +1,8 @@
-"""An RL stage on rubrics (paper section 5): rollouts, rewards, groups, GRPO updates.
+"""An RL stage (paper section 5): rollouts, rewards by rubrics or by rules, groups, GRPO updates.
 
-Cases come from a file, or where there is `config.consult` they are slices of the policy's own consultations. `start`
-reads a config (see `configs/rl_stage2.py`) and makes the parts; `stage` joins them for `loop.run`.
+Cases come from a file; where there is `config.consult` they are slices of the policy's own consultations; where there
+is `config.tasks` they are tasks that rules reward. `start` reads a config (see `configs/rl_stage2.py`) and makes the
+parts; `stage` joins them for `loop.run`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from ml_collections import ConfigDict
 
 from m2jax import adapters, sharding
 from m2jax.data import cases as case_data
+from m2jax.data import practice
+from m2jax.data import tasks as task_data
+from m2jax.data.tasks import Task
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.outside.endpoint import Endpoint
@@ -54,8 +58,8 @@ class Parts:
     cfg: ModelConfig
     mesh: jax.sharding.Mesh
     tokenizer: Tokenizer
-    train: list[Case]
-    heldout: list[Case]
+    train: list[Case] | list[Task]
+    heldout: list[Case] | list[Task]
     engine: Engine
     judge: Judge | OutsideJudge | None
     prompt_size: int
@@ -97,13 +101,16 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         remat=g.remat,
     )
     tx = optimizer.make(optimizer.read(config, mesh))
-    reward = Reward(config.reward.normalisation, config.reward.length_threshold, config.reward.length_scale)
+    paid = config.reward
+    reward = Reward(paid.normalisation, paid.length_threshold, paid.length_scale, paid.overlong, s.max_tokens)
     skip = config.reward.unchecked == "skip"
     if consult := config.get("consult"):
         _check_consult(config)
         limit = config.data.max_prompt_tokens
         train, heldout = [], slices.heldout_slices(config.eval.cases, consult.rounds, tokenizer, limit)
         heldout = case_data.checked_only(heldout) if skip else heldout
+    elif tasks := config.get("tasks"):
+        train, heldout = _tasks(config.data.path, tasks.made, tasks.train, config.eval.cases)
     else:
         train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
         heldout = heldout[: config.eval.cases or None]
@@ -140,6 +147,16 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         frozen, units,
     )  # fmt: skip
     return parts, init_state(trained, tx)
+
+
+def _tasks(path: str, made: Sequence[str], train: int, heldout: int) -> tuple[list[Task], list[Task]]:
+    """Those of a file, of which at most `heldout` are held out (0: all), or as many of the clinic's."""
+    if path:
+        found, kept = task_data.load(path)
+        return found, kept[: heldout or None]
+    if train < 1 or heldout < 1:
+        raise ValueError(f"config.tasks.train is {train} and config.eval.cases {heldout}; make at least one of each")
+    return practice.make(made, train, "train"), practice.make(made, heldout, "heldout")
 
 
 def judge_endpoint(config: ConfigDict) -> dict[str, Endpoint]:
@@ -216,7 +233,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
 class Source(NamedTuple):
     """Where cases come from: take(draw) -> (cases, what there is to tell of them); draws are numbered through."""
 
-    take: Callable[[int], tuple[list[Case], Metrics]]
+    take: Callable[[int], tuple[list[Case] | list[Task], Metrics]]
     position: Callable[[], Any]
     set_position: Callable[[Any], None]
 
@@ -313,7 +330,7 @@ def put_groups(mesh: jax.sharding.Mesh, groups: grpo.Groups) -> grpo.Groups:
 
 
 def engine_sizes(
-    config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case], max_tokens: int, shards: int
+    config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case | Task], max_tokens: int, shards: int
 ) -> tuple[int, Sizes]:
     """The longest prompt in tokens, and capacities for every request that can come up, rounded up to whole pages, on
     each of the shards of the sampler's batch.

@@ -125,6 +125,18 @@ def length_bonus(
     return np.where(paid_R, scale / np.sqrt(lengths_R), 0.0)
 
 
+def overlong_penalty(lengths_R: Sequence[int] | np.ndarray, longest: int, margin: int) -> np.ndarray:
+    """DAPO's soft punishment (arXiv 2503.14476, eq. 13), in tokens: 0 up to `longest` - `margin`, from there down in a
+    straight line to -1 at `longest`, where replies are cut off. margin 0 punishes nothing.
+
+    Returns: float64 [R], to be added to the scores.
+    """
+    if not 0 <= margin <= longest:
+        raise ValueError(f"the margin is {margin}; it must be from 0 to the {longest} tokens of the longest reply")
+    lengths_R = np.asarray(lengths_R, np.float64)
+    return -np.clip((lengths_R - (longest - margin)) / margin, 0, 1) if margin else np.zeros(lengths_R.shape)
+
+
 def _arrays(points: Sequence[int], met: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
     w, a = np.asarray(points, np.float64), np.asarray(met, bool)
     if w.ndim != 1 or w.shape != a.shape or not w.size or not (w != 0).all():

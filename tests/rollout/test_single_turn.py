@@ -36,10 +36,11 @@ COMPLETIONS = [[completion(4), completion(16, -3.0)], [completion(4, -2.0, stopp
 
 
 def graded(reward: Reward, cases: list[Case] = CASES) -> list[list[Rollout]]:
-    return [
-        pay(of, [Reply(p, c, t, grade_checks(of.rubric, t)) for c, t in zip(cs, ts, strict=True)], reward)
+    replies = [
+        [Reply(p, c, t, grade_checks(of.rubric, t)) for c, t in zip(cs, ts, strict=True)]
         for of, p, cs, ts in zip(cases, PROMPTS, COMPLETIONS, TEXTS, strict=True)
     ]
+    return pay(cases, replies, reward)
 
 
 def test_the_worked_example():

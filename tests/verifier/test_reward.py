@@ -13,6 +13,7 @@ from m2jax.verifier.reward import (
     Verdict,
     grade_checks,
     length_bonus,
+    overlong_penalty,
     reward_parts,
     score_healthbench,
     score_minmax,
@@ -104,3 +105,12 @@ def test_length_bonus_refuses_bad_groups() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             length_bonus(scores, lengths, 0.5, 4)
+
+
+def test_the_last_tokens_of_an_overlong_reply_cost():
+    """Eq. 13 of arXiv 2503.14476 by hand: a limit of 20, of which the last 4 cost a quarter each."""
+    np.testing.assert_allclose(overlong_penalty([1, 16, 17, 18, 20, 30], 20, 4), [0, 0, -0.25, -0.5, -1, -1])
+    np.testing.assert_array_equal(overlong_penalty([1, 20], 20, 0), [0, 0])
+    for margin in (-1, 21):
+        with pytest.raises(ValueError, match=f"margin is {margin}; it must be from 0 to the 20 tokens"):
+            overlong_penalty([1], 20, margin)

@@ -1,0 +1,29 @@
+"""RL stage 1: rewards by rules (paper section 5), on tasks of the clinic or your own (README: Rules).
+
+    python launch/train.py --config=configs/rl_stage1.py[:preset] [--config.data.path=tasks.jsonl] [--workdir=runs/mine]
+
+Presets and values are those of `configs/rl_stage2.py`, with `tasks` beside them. No judge is asked, and brevity earns
+nothing; a reply that comes near the limit of its length loses. `launch/difficulty.py` leaves out tasks that are too
+easy or too hard for a model.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import rl_stage2
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """Stage 2's values of the preset, and where the tasks come from."""
+    c = rl_stage2.get_config(preset)
+    c.tasks = ConfigDict()
+    c.tasks.made = ("choice", "diagnosis", "quantity", "instructions")  # where data.path is empty: see data/practice.py
+    c.tasks.train = 4000  # of those that are made
+    c.eval.cases = 200
+    c.reward.unchecked, c.reward.length_scale = "skip", 0.0
+    c.reward.overlong = c.sampling.max_tokens // 5  # as DAPO's 4,096 of 20,480
+    c.data.refill = 2
+    if c.preset in ("cpu", "smoke"):
+        c.tasks.train, c.data.max_prompt_tokens = 400, 640
+        c.eval.cases = 4 if c.preset == "smoke" else 40
+        c.data.refill = 0  # a draw of prompts is most of a step there
+    return c
