@@ -3,7 +3,7 @@
     python launch/difficulty.py --config=configs/rl_stage1.py[:preset] --out=tasks.jsonl [--k=8 --low=0.1 --high=0.9]
 
 k replies are sampled to each task; it stays if its pass rate is within [low, high]. OUT holds these tasks and those
-held out: train on them with --config.data.path=OUT. OUT.rates.jsonl holds every rate; stopped, the same command goes on.
+held out: train on them with --config.data.path=OUT. OUT.rates.jsonl has every rate; stopped, the same command goes on.
 """
 
 from m2jax import distributed
