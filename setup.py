@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 
 INSTALL_REQUIRES = [
     "absl-py>=2.1",
+    "datasketch>=2.0",
     "flax>=0.12.0",
     "gguf>=0.17",
     "grain>=0.2.12",
@@ -26,6 +27,7 @@ INSTALL_REQUIRES = [
     "math-verify>=0.9.0",
     "ml-collections>=1.0",
     "numpy>=2.0",
+    "scikit-learn>=1.6",
     "optax>=0.2.6",
     "orbax-checkpoint>=0.11.30",
     "rich>=13.9",

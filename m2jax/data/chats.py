@@ -57,6 +57,12 @@ def parse_chat(raw: object) -> Chat:
     return Chat(**fields | {"messages": messages})
 
 
+def to_json(chat: Chat) -> dict[str, object]:
+    """What `parse_chat` reads."""
+    messages = [dataclasses.asdict(message) for message in chat.messages]
+    return {"id": chat.id, "topic": chat.topic, "split": chat.split, "messages": messages}
+
+
 def split_chats(chats: Sequence[Chat], where: str) -> tuple[list[Chat], list[Chat]]:
     """(training chats, held-out chats); ValueError names `where` they are from if a split is empty."""
     parts = tuple([chat for chat in chats if chat.split == split] for split in SPLITS)
