@@ -16,10 +16,11 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check -q
 export_malloc = GLIBC_TUNABLES="$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592:glibc.malloc.trim_threshold=17179869184}"; export GLIBC_TUNABLES
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo adapters test test-aot test-gpu lint clean
+.PHONY: help setup demo curriculum adapters test test-aot test-gpu lint clean
 
 help:
 	@echo 'make demo    set up, then train SmolLM2-135M on clinical rubrics in runs/demo (goes on where it stopped)'
+	@echo 'make curriculum  set up, then all five stages at their cpu presets, and what each adds, in runs/curriculum (hours)'
 	@echo 'make adapters  set up, then retrain the adapters of the grader and of the patient that the package ships (an hour)'
 	@echo 'make test    set up, then run the tests'
 	@echo 'make test-aot  those that ask the TPU compiler, on any machine (installs EXTRA=tpu; at most 25 minutes)'
@@ -36,6 +37,9 @@ setup: $(INSTALLED) $(if $(EXTRA),.venv/stamps/extra-$(EXTRA))
 demo: setup
 	@$(export_malloc); .venv/bin/python launch/train.py --config=configs/rl_stage2.py --workdir=runs/demo
 	@ls "$(CURDIR)/runs/demo/report.html"
+
+curriculum: setup
+	@$(export_malloc); .venv/bin/python launch/curriculum.py
 
 # A run that was stopped goes on; to train anew, remove runs/adapters.
 adapters: setup

@@ -15,6 +15,7 @@ def get_config(preset: str = "") -> ConfigDict:
         raise ValueError(f"configs/eval_verifier.py has no preset {preset!r}; it has {', '.join(PRESETS)}")
     c = ConfigDict()
     c.preset = preset
+    c.kind = "verifier"
     c.model = "smollm2-135m-instruct"
     c.parts = ("generator", "attacks", "grader", "physicians", "lures", "patient", "disclosure")
     c.temperature, c.max_tokens = 0.7, 64  # of what the patient says

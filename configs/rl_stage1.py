@@ -23,6 +23,9 @@ def get_config(preset: str = "") -> ConfigDict:
     c.reward.overlong = c.sampling.max_tokens // 5  # as DAPO's 4,096 of 20,480
     c.data.refill = 2
     if c.preset in ("cpu", "smoke"):
+        c.tasks.made = ("choice", "quantity", "instructions")  # SmolLM2-135M names no diagnosis
+        c.reward.overlong = 0  # it seldom ends by itself: all it would learn is to
+        c.optimizer.lr = 1e-3
         c.tasks.train, c.data.max_prompt_tokens = 400, 640
         c.eval.cases = 4 if c.preset == "smoke" else 40
         c.data.refill = 0  # a draw of prompts is most of a step there

@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is no flag; values are given as --config.key=value")
     logging.set_verbosity(logging.WARNING)
-    from m2jax.evaluate import verifier
+    from m2jax.evaluate import doctor, verifier
 
     began = time.monotonic()
 
@@ -35,7 +35,10 @@ def main(argv: list[str]) -> None:
         print(f"[{time.monotonic() - began:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     try:
-        for figure in verifier.run(_CONFIG.value, tell):
+        kinds, kind = {"verifier": verifier.run, "doctor": doctor.run}, _CONFIG.value.kind
+        if kind not in kinds:
+            raise ValueError(f"config.kind is {kind!r}; it must be one of {', '.join(kinds)}")
+        for figure in kinds[kind](_CONFIG.value, tell):
             print(json.dumps(dataclasses.asdict(figure)) if _JSON.value else row(figure), flush=True)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

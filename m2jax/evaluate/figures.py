@@ -10,7 +10,8 @@ from m2jax.evaluate.stats import Scores, bootstrap_ci
 @dataclasses.dataclass(frozen=True)
 class Figure:
     """A mean over n records, with its 95% interval (bootstrap over records). wanted: the least that is asked of it,
-    None where it is only reported. note: what else bears on it, for the reader.
+    None where it is only reported. note: what else bears on it, for the reader. each: the values by record,
+    where two models are to be compared.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Figure:
     n: int
     wanted: float | None = None
     note: str = ""
+    each: tuple[float, ...] = ()
 
     @property
     def reached(self) -> bool | None:
@@ -27,7 +29,7 @@ class Figure:
         return None if self.wanted is None else self.value >= self.wanted
 
 
-def figure(name: str, values: Scores, wanted: float | None = None, note: str = "") -> Figure:
-    """The figure of one number, or of several, per record."""
+def figure(name: str, values: Scores, wanted: float | None = None, note: str = "", each: bool = False) -> Figure:
+    """The figure of one number, or of several, per record. each: keep them (one per record)."""
     mean, low, high = bootstrap_ci(values)
-    return Figure(name, mean, low, high, len(values), wanted, note)
+    return Figure(name, mean, low, high, len(values), wanted, note, tuple(values) if each else ())

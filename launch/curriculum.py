@@ -1,0 +1,92 @@
+"""All five stages one after the other, each from where the one before ended, and what each adds (`make curriculum`):
+
+    python launch/curriculum.py [--preset=cpu] [--workdir=runs/curriculum] [--model=smollm2-135m-instruct]
+
+WORKDIR/STAGE is the stage's run, WORKDIR/STAGE/model what it ended with (a Hugging Face folder), STAGE/figures.jsonl
+how good a doctor that is (configs/eval_doctor.py); WORKDIR/table.md and figure.svg compare them. Each part is a command
+of its own, which is said before it runs. Stopped at any point, the same command goes on.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from m2jax.report import stages
+
+STAGES = ("midtrain", "sft", "rl_stage1", "rl_stage2", "rl_stage3")
+_PRESET = flags.DEFINE_string("preset", "cpu", "Preset of every stage; of the evaluation smoke where that is it.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/curriculum", "Folder for everything.")
+_MODEL = flags.DEFINE_string("model", "smollm2-135m-instruct", "Where the first stage begins: see README.")
+_STAGES = flags.DEFINE_list("stages", list(STAGES), "Which stages, in this order.")
+_SET = flags.DEFINE_multi_string("set", [], "STAGE.KEY=VALUE, a value of one stage's config (or of eval's).")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"{argv[1]!r} is no flag; see --help")
+    if unknown := [name for name in _STAGES.value if name not in STAGES]:
+        sys.exit(f"error: --stages names {unknown}; the stages are {', '.join(STAGES)}")
+    given = [value.partition(".") for value in _SET.value]
+    if wrong := [
+        value for value, (stage, _, _) in zip(_SET.value, given, strict=True) if stage not in (*STAGES, "eval")
+    ]:
+        sys.exit(f"error: --set={wrong[0]} is of no stage; begin with one of {', '.join(STAGES)} or eval, and a dot")
+    own = {name: [f"--config.{rest}" for stage, _, rest in given if stage == name] for name in (*STAGES, "eval")}
+    workdir = Path(_WORKDIR.value)
+    evaluation = "configs/eval_doctor.py" + (":smoke" if _PRESET.value == "smoke" else "")
+    measured = {"start": measure(evaluation, _MODEL.value, workdir / "start", own["eval"])}
+    model = _MODEL.value
+    for name in _STAGES.value:
+        run = workdir / name
+        if not (run / "summary.json").exists():
+            config = f"--config=configs/{name}.py:{_PRESET.value}"
+            command("launch/train.py", config, f"--config.model={model}", f"--workdir={run}", *own[name])
+        if not (run / "model").exists():
+            partial = run / "model.partial"
+            subprocess.run(["rm", "-rf", str(partial)], check=True)
+            command("launch/export.py", f"--run={run}", f"--out={partial}")
+            os.replace(partial, run / "model")
+        model = str(run / "model")
+        measured[name] = measure(evaluation, model, run, own["eval"])
+        (workdir / "table.md").write_text(stages.table(measured))
+        (workdir / "figure.svg").write_text(stages.figure(measured))
+    print(f"\n{stages.table(measured)}\n{workdir / 'table.md'} and {workdir / 'figure.svg'}")
+
+
+def measure(config: str, model: str, folder: Path, more: list[str]) -> stages.Figures:
+    """The figures of a model by name, kept in `folder`/figures.jsonl."""
+    file = folder / "figures.jsonl"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        told = command("launch/eval.py", f"--config={config}", f"--config.model={model}", "--json", *more, heard=True)
+        file.with_suffix(".partial").write_text(told)
+        os.replace(file.with_suffix(".partial"), file)
+    return {row["name"]: row for row in map(json.loads, file.read_text().splitlines())}
+
+
+def command(*argv: str, heard: bool = False) -> str:
+    """Runs a script of this repository; what it prints where that is to be heard. Ends this program where it fails."""
+    print("+ python", shlex.join(argv), flush=True)
+    repository = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, str(repository / argv[0]), *(_rooted(repository, a) for a in argv[1:])],
+        stdout=subprocess.PIPE if heard else None,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(f"error: {argv[0]} ended with {done.returncode}; the same command goes on from there")
+    return done.stdout or ""
+
+
+def _rooted(repository: Path, argument: str) -> str:
+    """A config's path from anywhere."""
+    return argument.replace("--config=configs/", f"--config={repository}/configs/", 1)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,165 @@
+"""How good a doctor a model is, by rules alone: what the stages of the curriculum are compared by (`launch/eval.py`).
+
+    items          multiple choice; the letter with the highest probability is the answer
+    replies        to patients' first messages: the criteria that have a check; whether what the case needs is asked
+    consultations  with a patient who answers from the record without a model (`patient.reference`): of the symptoms
+                   that are told only when asked for, the share asked for, and how many a message of the doctor; the
+                   diagnosis named; the safety net given; how many messages
+    texts          perplexity of general prose: what a specialised model may lose
+
+Conditions are held out; replies are greedy; every figure has its values by record, so that models can be paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from m2jax.clinic.sample import condition_of, sample_case, sample_item
+from m2jax.data import corpus, practice
+from m2jax.data.cases import checked_only
+from m2jax.evaluate import serving
+from m2jax.evaluate.figures import Figure, figure
+from m2jax.patient.disclosed import asked
+from m2jax.patient.gate import gate
+from m2jax.patient.reference import scripted_reply
+from m2jax.patient.script import Dialogue, Line, said_by, sample_script
+from m2jax.patient.shown import opening
+from m2jax.records.record import Record
+from m2jax.rollout.single_turn import results_of, single_turn
+from m2jax.sampler import requests
+from m2jax.sampler.requests import Generate, Score
+from m2jax.text.chat import Message, render
+from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.checks import met, parse_check
+from m2jax.verifier.phrases import words
+from m2jax.verifier.reward import reward_parts, score_minmax
+
+SEED = 9_000_000  # of patients, none of which training draws
+ROLE = "start"
+PART = 128  # tokens of a text that are read at once
+
+
+def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
+    """The figures of config.model, each part as soon as it has ended."""
+    engine, tokenizer = serving.serve(config.model, {}, 0.0, config.max_tokens, config.longest, slots=config.slots)
+    told = serving.Telling(engine, tell)
+    for name, part in PARTS.items():
+        if n := config.n[name]:
+            tell(f"{name} ...")
+            yield from part(told, tokenizer, n, config.rounds)
+
+
+def items(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
+    """Right answers by likelihood."""
+
+    def answered(seed: int) -> requests.Dialogue:
+        item, task = sample_item(seed, "heldout"), practice.choice(seed, "heldout")
+        letters = [tokenizer.encode(letter)[0] for letter in practice.LETTERS[: len(item.options)]]
+        question = [Message("user", task.messages[0]["content"])]
+        (logps,) = yield Score(ROLE, render(tokenizer, question).tokens.tolist(), [[]], letters)
+        return float(np.argmax(logps) == item.answer)
+
+    right = results_of(engine.run([answered(SEED + i) for i in range(n)]))
+    chance = np.mean([1 / len(sample_item(SEED + i, "heldout").options) for i in range(n)])
+    return [figure("multiple choice", right, note=f"chance {chance:.3f}", each=True)]
+
+
+def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
+    """The first replies' rubric scores, and whether they ask what the case needs."""
+    cases = checked_only([sample_case(SEED + i, "heldout") for i in range(n)])
+    given = results_of(engine.run([single_turn(case, tokenizer, ROLE, None) for case in cases]))
+    scores = [reward_parts(case.rubric, r.verdicts, score_minmax)[0] for case, r in zip(cases, given, strict=True)]
+    records = [sample_script(SEED + i, "heldout").record for i in range(n)]
+    needed = [
+        float(bool(_open(record) & set(asked(r.text, record).facts))) for record, r in zip(records, given, strict=True)
+    ]
+    tokens = [float(len(r.completion.tokens)) for r in given]
+    return [
+        figure("rubric score", scores, each=True),
+        figure("first reply asks what is needed", needed, each=True),
+        figure("tokens of a first reply", tokens, each=True),
+    ]
+
+
+class Examined(NamedTuple):
+    """Of one consultation: what the measures are, each in the order of `MEASURES`."""
+
+    share: float
+    per_message: float
+    diagnosis: float
+    safety_net: float
+    messages: float
+
+
+MEASURES = (
+    "key facts asked for",
+    "key facts a message",
+    "diagnosis named",
+    "safety net given",
+    "messages of a consultation",
+)
+
+
+def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
+    """Consultations of at most `rounds` messages of the doctor, patients of every specialty as they come."""
+    found = results_of(engine.run([consult(SEED + i, tokenizer, rounds) for i in range(n)]))
+    return [figure(name, [e[i] for e in found], each=True) for i, name in enumerate(MEASURES)]
+
+
+def consult(seed: int, tokenizer: Tokenizer, rounds: int) -> requests.Dialogue:
+    """The consultation of the role with the patient of the seed, `Examined`."""
+    script = sample_script(seed, "heldout")
+    dialogue: Dialogue = (Line("patient", opening(script.record, seed)),)
+    while True:
+        roles = {"patient": "user", "doctor": "assistant"}
+        messages = [Message(roles[line.who], line.text) for line in dialogue]
+        completion = yield Generate(ROLE, render(tokenizer, messages).tokens.tolist())
+        dialogue += (Line("doctor", tokenizer.decode(completion.tokens).strip() or "..."),)
+        if gate(said_by("doctor", dialogue), rounds).stop:
+            return examined(script.record, said_by("doctor", dialogue))
+        dialogue += (Line("patient", scripted_reply(script, dialogue, seed)),)
+
+
+def examined(record: Record, said: tuple[str, ...]) -> Examined:
+    """What a doctor's messages amount to."""
+    condition, key = condition_of(record), _open(record)
+    elicited = key & {name for message in said for name in asked(message, record).facts}
+    names = parse_check(words((condition.name, *condition.names)))
+    net = parse_check(words(condition.safety_net.words, "either"))
+    return Examined(
+        len(elicited) / len(key) if key else 1.0,
+        len(elicited) / len(said),
+        float(any(met(names, message) for message in said)),
+        float(any(met(net, message) for message in said)),
+        float(len(said)),
+    )
+
+
+def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
+    """exp of the mean negative log-probability of a token, of each text."""
+
+    def read(number: int) -> requests.Dialogue:
+        text = "".join(part.text for part in corpus.general(number, "heldout"))
+        tokens = tokenizer.encode(text)
+        parts = range(1, len(tokens), PART)
+        found = yield [Score(ROLE, tokens[:i], [tokens[i : i + PART]]) for i in parts]
+        return float(np.exp(-np.mean(np.concatenate([logps for (logps,) in found]))))
+
+    return [figure("perplexity of general text", results_of(engine.run([read(i) for i in range(n)])), each=True)]
+
+
+PARTS: dict[str, Callable[[serving.Telling, Tokenizer, int, int], list[Figure]]] = {
+    "items": items,
+    "replies": replies,
+    "consultations": consultations,
+    "texts": perplexity,
+}
+
+
+def _open(record: Record) -> set[str]:
+    """Ids of the symptoms that are told only when asked for."""
+    return {f.id for f in record.facts if f.kind == "symptom" and f.disclosure in ("asked", "private")}

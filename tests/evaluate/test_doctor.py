@@ -1,0 +1,72 @@
+"""How good a doctor a model is: what counts, on messages where that is known, and every part in small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from configs import eval_doctor
+from m2jax.clinic.sample import condition_of
+from m2jax.evaluate import doctor
+from m2jax.patient.disclosed import asked
+from m2jax.patient.script import sample_script
+from tests.train.tiny_run import write_model
+
+
+def test_every_part_gives_its_figures(tmp_path: Path):
+    config = eval_doctor.get_config("smoke")
+    config.model, config.longest = str(write_model(tmp_path / "model")), 4096
+    figures = {f.name: f for f in doctor.run(config, lambda _: None)}
+    assert [*figures] == [
+        "multiple choice", "rubric score", "first reply asks what is needed", "tokens of a first reply",
+        *doctor.MEASURES, "perplexity of general text",
+    ]  # fmt: skip
+    assert [len(f.each) for f in figures.values()] == [3, 3, 3, 3, 2, 2, 2, 2, 2, 2]
+    assert set(figures["multiple choice"].each) <= {0, 1} and set(figures["messages of a consultation"].each) == {2}
+    assert figures["perplexity of general text"].value > 50  # of 432 tokens, untrained
+    again = [f for f in doctor.run(config, lambda _: None)]
+    assert again == [*figures.values()]
+    config.n.update({"items": 0, "replies": 0, "consultations": 0})
+    assert [f.name for f in doctor.run(config, lambda _: None)] == ["perplexity of general text"]
+
+
+@pytest.mark.parametrize("seed", range(doctor.SEED, doctor.SEED + 20))
+def test_what_a_doctor_asks_names_and_advises_is_counted(seed: int):
+    record = sample_script(seed, "heldout").record
+    condition, key = condition_of(record), doctor._open(record)
+    facts = {f.id: f for f in record.facts}
+    questions = {
+        name: next(
+            (
+                f"Tell me about the {c}?"
+                for c in facts[name].cues
+                if name in asked(f"Tell me about the {c}?", record).facts
+            ),
+            "",
+        )
+        for name in sorted(key)
+    }
+    said = tuple(q for q in questions.values() if q) or ("Hello.",)
+    all_asked = doctor.examined(record, said)
+    found = {name for message in said for name in asked(message, record).facts} & key
+    assert all_asked.share == (len(found) / len(key) if key else 1) and all_asked.messages == len(said)
+    assert all_asked.per_message == pytest.approx(len(found) / len(said))
+    told = doctor.examined(record, (f"You have {condition.name}. {condition.safety_net.text}",))
+    assert told.diagnosis == 1 and told.safety_net == 1 and told.messages == 1
+    nothing = doctor.examined(record, ("I see.",))
+    assert nothing[1:] == (0, 0, 0, 1) and nothing.share == (0 if key else 1)
+    denied = doctor.examined(record, (f"You do not have {condition.name}.",))
+    assert denied.diagnosis == 0
+
+
+def test_most_patients_have_something_to_be_asked_for():
+    records = [sample_script(doctor.SEED + i, "heldout").record for i in range(40)]
+    assert sum(len(doctor._open(r)) for r in records) / 40 > 3
+
+
+def test_an_unknown_preset_is_named():
+    with pytest.raises(ValueError, match="no preset '32b'"):
+        eval_doctor.get_config("32b")
+    assert json.loads(eval_doctor.get_config().to_json())["kind"] == "doctor"

@@ -1,0 +1,44 @@
+"""The curriculum in miniature: two stages of a tiny model, stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from tests.train import tiny_run
+
+
+def test_two_stages_follow_one_another_and_what_is_done_is_not_done_again(tmp_path: Path):
+    model = tiny_run.write_model(tmp_path / "model")
+    tasks = [
+        {"id": f"t-{i}", "split": s, "question": "Say.", "rule": {"kind": "shape", "pattern": ".*[aeiou].*"}}
+        for i, s in enumerate(["train"] * 3 + ["heldout"])
+    ]
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    argv = [
+        sys.executable, "launch/curriculum.py", "--preset=smoke", f"--workdir={tmp_path}/all", f"--model={model}",
+        "--stages=sft,rl_stage1", "--set=sft.data.row_tokens=2048", "--set=sft.steps=1", "--set=rl_stage1.steps=1",
+        f"--set=rl_stage1.data.path={tmp_path}/tasks.jsonl", "--set=eval.longest=4096", "--set=eval.n.consultations=1",
+    ]  # fmt: skip
+    code, said = tiny_run.finish(tiny_run.start(argv))
+    assert code == 0, said
+    whole = tmp_path / "all"
+    table = (whole / "table.md").read_text()
+    assert table.startswith("|  | start | sft | rl_stage1 |\n") and table in said and "multiple choice" in table
+    assert json.loads((whole / "rl_stage1" / "config.json").read_text())["model"] == str(whole / "sft" / "model")
+    assert (whole / "figure.svg").read_text().startswith("<svg")
+    assert said.count("+ python launch/train.py") == 2 and said.count("+ python launch/eval.py") == 3
+    for name in ("model", "figures.jsonl"):  # stopped after the last stage's training
+        path = whole / "rl_stage1" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    code, said = tiny_run.finish(tiny_run.start(argv))
+    assert code == 0, said
+    assert [line.split()[2] for line in said.splitlines() if line.startswith("+ ")] == [
+        "launch/export.py",
+        "launch/eval.py",
+    ]
+    assert (whole / "table.md").read_text() == table
+    code, said = tiny_run.finish(tiny_run.start([*argv, "--set=dpo.steps=1"]))
+    assert code == 1 and "--set=dpo.steps=1 is of no stage" in said
