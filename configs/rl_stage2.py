@@ -89,6 +89,11 @@ def base() -> ConfigDict:
     c.judge.model = ""
     c.judge.key_env = ""  # the environment variable that holds its key; empty: it needs none
 
+    c.watch = ConfigDict()  # does the policy please the judge more than it does better? (rollout/watch.py)
+    c.watch.every = 0  # steps; 0: never. It needs a judge and held-out criteria with checks
+    c.watch.cases = 16
+    c.watch.tolerance = 0.05  # of the judge's leniency, as a share of the score
+
     c.eval = ConfigDict()
     c.eval.cases = 0  # held-out cases; 0: all
     c.eval.samples_per_prompt = 2
@@ -173,6 +178,7 @@ def pod_32b(c: ConfigDict) -> None:
     """512 prompts x 16 samples, prompts of 2K and replies of 16K: the sizes of the paper's defaults (docs/paper.md)."""
     c.model = "hf:Qwen/Qwen2.5-32B"
     c.data.prompts_per_step, c.data.samples_per_prompt = 512, 16
+    c.watch.every, c.watch.cases = 10, 64
     c.data.max_prompt_tokens, c.sampling.max_tokens = 2048, 16_384
     c.mesh = (1, -1, 1)
     c.sampling.mesh = (16, 1, 4)  # a copy of the weights over four chips each

@@ -1,6 +1,6 @@
 """How good a doctor a model is, by rules alone: what the stages of the curriculum are compared by (`launch/eval.py`).
 
-    items          multiple choice; the letter with the highest probability is the answer
+    questions      multiple choice; the letter with the highest probability is the answer
     replies        to patients' first messages: the criteria that have a check; whether what the case needs is asked
     consultations  with a patient who answers from the record without a model (`patient.reference`): of the symptoms
                    that are told only when asked for, the share asked for, and how many a message of the doctor; the
@@ -53,7 +53,7 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
             yield from part(told, tokenizer, n, config.rounds)
 
 
-def items(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
+def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
     """Right answers by likelihood."""
 
     def answered(seed: int) -> requests.Dialogue:
@@ -153,7 +153,7 @@ def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: in
 
 
 PARTS: dict[str, Callable[[serving.Telling, Tokenizer, int, int], list[Figure]]] = {
-    "items": items,
+    "questions": questions,
     "replies": replies,
     "consultations": consultations,
     "texts": perplexity,

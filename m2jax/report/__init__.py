@@ -82,7 +82,7 @@ def read_run(workdir: Path) -> Run:
     metrics, before, after = (
         read(name, read_jsonl, list) for name in (METRICS_FILE, "eval_before.jsonl", "eval_after.jsonl")
     )
-    notes += _not_finite(metrics)
+    notes += _not_finite(metrics) + _alarms(metrics)
     before, after = _same_questions(*([_clean_reply(row) for row in rows] for rows in (before, after)), notes)
     return Run(config, metrics, before, after, _complete(summary, before, after), notes)
 
@@ -125,6 +125,17 @@ def _not_finite(metrics: list[Row]) -> list[str]:
         if found := [f"{key} is {value}" for key, value in row.items() if value in ("nan", "inf", "-inf")]:
             return [f"At step {row.get('step')}, {', '.join(found)}: from there on the numbers mean nothing."]
     return []
+
+
+def _alarms(metrics: list[Row]) -> list[str]:
+    """A sentence on the steps at which the reward-hacking watch gave alarm, if there are any."""
+    steps = [str(row.get("step")) for row in metrics if row.get("watch/alarm") == 1]
+    if not steps:
+        return []
+    return [
+        f"The judge and the checks have parted at step {', '.join(steps)}: on held-out cases the judge's scores rose "
+        "more than the checks confirm, so the reward may have been hacked. See watch/gap."
+    ]
 
 
 def _clean_reply(row: Row) -> Row:

@@ -31,6 +31,7 @@ from m2jax.outside.endpoint import Endpoint
 from m2jax.patient.simulate import Units
 from m2jax.rollout import slices
 from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens, roll_out
+from m2jax.rollout.watch import watch
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
 from m2jax.sampler.requests import Role
@@ -115,6 +116,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
         heldout = heldout[: config.eval.cases or None]
     _check_batches(config, mesh)
+    _check_watch(config, heldout)
     policy.check_context(cfg, mesh, s.max_tokens, "config.sampling.max_tokens")
     serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
     shards = serving.shape["data"] * serving.shape["fsdp"]
@@ -190,7 +192,11 @@ def stage(parts: Parts, workdir: Path) -> Stage:
         began, draws = time.perf_counter(), 1 + config.data.refill
         engine.forget()  # a step after a restart is the same to the bit
         engine.update("doctor", state.trained)
-        rollouts, kept, told = [], [], []
+        rollouts, kept, told, watched = [], [], [], {}
+        if config.watch.every and step % config.watch.every == 0:
+            cases, tolerance = parts.heldout[: config.watch.cases], config.watch.tolerance
+            watched = watch(engine, parts.tokenizer, cases, parts.judge, config.seed, tolerance)
+            engine.forget()
         for draw in range(step * draws, (step + 1) * draws):
             cases, of_cases = source.take(draw)
             journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
@@ -204,7 +210,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
             if len(kept) >= len(cases):
                 break
         metrics = {key: float(np.mean([t[key] for t in told if key in t])) for t in told for key in t}
-        metrics |= rollout_metrics(rollouts) | engine_metrics(engine.stats())
+        metrics |= rollout_metrics(rollouts) | engine_metrics(engine.stats()) | watched
         metrics["rollout/seconds"] = time.perf_counter() - began
         metrics |= {"groups/dropped": len(rollouts) - len(kept), "groups/draws": len(told)}
         kept = kept[: len(cases)]
@@ -348,7 +354,7 @@ def engine_sizes(
     judged, suffix = own, max_tokens + 1
     for case in cases:
         for criterion in case.rubric:
-            if criterion.check is None and not config.judge.url:
+            if (criterion.check is None or config.watch.every) and not config.judge.url:
                 start, end = judge_tokens(tokenizer, case, "", criterion)
                 # a reply becomes quoted lines: some tokens more than its own
                 judged, suffix = max(judged, len(start) + 2 * max_tokens), max(suffix, len(end) + 1)
@@ -424,6 +430,26 @@ def _check_consult(config: ConfigDict) -> None:
         raise ValueError(
             f"config.consult.adapter is {config.consult.adapter!r}; give none (the start "
             f"weights play the patient then) or one of {', '.join(adapters.shipped())}"
+        )
+
+
+def _check_watch(config: ConfigDict, heldout: Sequence[Case | Task]) -> None:
+    """ValueError where there is to be a watch and cannot be one."""
+    if not config.watch.every:
+        return
+    if config.reward.unchecked == "skip":
+        raise ValueError(
+            "config.watch.every asks for a watch on the judge, but config.reward.unchecked='skip' asks none"
+        )
+    if config.watch.cases < 2:
+        raise ValueError(f"config.watch.cases is {config.watch.cases}; the judge is watched on at least 2")
+    unknown = [
+        case.id for case in heldout[: config.watch.cases] if not any(c.check and c.points > 0 for c in case.rubric)
+    ]
+    if unknown:
+        raise ValueError(
+            f"config.watch.every is {config.watch.every}, but held-out case {unknown[0]} has no positive criterion "
+            "with a check to set the judge against; give it one, or set config.watch.every=0"
         )
 
 

@@ -28,7 +28,7 @@ def test_every_part_gives_its_figures(tmp_path: Path):
     assert figures["perplexity of general text"].value > 50  # of 432 tokens, untrained
     again = [f for f in doctor.run(config, lambda _: None)]
     assert again == [*figures.values()]
-    config.n.update({"items": 0, "replies": 0, "consultations": 0})
+    config.n.update({"questions": 0, "replies": 0, "consultations": 0})
     assert [f.name for f in doctor.run(config, lambda _: None)] == ["perplexity of general text"]
 
 

@@ -20,7 +20,7 @@ def test_two_stages_follow_one_another_and_what_is_done_is_not_done_again(tmp_pa
     argv = [
         sys.executable, "launch/curriculum.py", "--preset=smoke", f"--workdir={tmp_path}/all", f"--model={model}",
         "--stages=sft,rl_stage1", "--set=sft.data.row_tokens=2048", "--set=sft.steps=1", "--set=rl_stage1.steps=1",
-        f"--set=rl_stage1.data.path={tmp_path}/tasks.jsonl", "--set=eval.longest=4096", "--set=eval.n.consultations=1",
+        f"--set=rl_stage1.data.path={tmp_path}/tasks.jsonl", "--set=eval.longest=4096", "--set=eval.n.questions=2",
     ]  # fmt: skip
     code, said = tiny_run.finish(tiny_run.start(argv))
     assert code == 0, said

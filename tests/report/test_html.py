@@ -357,3 +357,16 @@ def test_no_damage_inside_the_files_stops_the_report(tmp_path: Path, changes: li
                 inside[place[-1] % len(inside)] = value
     page, _ = page_of(save(tmp_path, data))
     assert page.all("h1")
+
+
+def test_an_alarm_of_the_watch_is_said(tmp_path: Path) -> None:
+    rows = [
+        {"step": 1, "watch/alarm": 0.0},
+        {"step": 2},
+        {"step": 3, "watch/alarm": 1.0},
+        {"step": 5, "watch/alarm": 1.0},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert any("parted at step 3, 5: on held-out" in note for note in read_run(tmp_path).notes)
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    assert not any("parted" in note for note in read_run(tmp_path).notes)

@@ -146,7 +146,7 @@ def parts(tokenizer: Tokenizer, n_even: int) -> rl.Parts:
     config, cases = ConfigDict({"seed": 0, "dtype": "float32"}), [case("a"), case("b")]
     config.data = {"prompts_per_step": 2, "samples_per_prompt": 2, "refill": 0}
     config.grpo = {"minibatches": 1, "micro_groups": 1, "row_samples": 0}
-    config.checkpoint = {"rollout_seconds": 0}
+    config.checkpoint, config.watch = {"rollout_seconds": 0}, {"every": 0}
     config.xla_flags = ()
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     sampling, reward, tx = Sampling(max_tokens=8), Reward(length_scale=0), optimizer.make(optimizer.Optimizer(1.0))
@@ -212,7 +212,7 @@ def test_a_mesh_that_does_not_fit_the_devices_is_refused(shape):
 
 def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer: Tokenizer):
     config = ConfigDict({"data": {"prompts_per_step": 4, "samples_per_prompt": 2, "max_prompt_tokens": 64}})
-    config.sampling, config.judge = {"slots": 6, "cache_tokens": 0}, {"url": ""}
+    config.sampling, config.judge, config.watch = {"slots": 6, "cache_tokens": 0}, {"url": ""}, {"every": 0}
     checked = [case("a"), Case("b", "cough", "train", ({"role": "user", "content": "I cough. " * 5},), (CHECKED,))]
     prompt_size, sizes = rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=1)
     longest = len(prompt_tokens(tokenizer, checked[1]))
