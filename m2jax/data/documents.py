@@ -76,6 +76,12 @@ def parse_document(raw: object) -> Document:
     return Document(fields["id"], fields["kind"], made, fields.get("split", "train"))
 
 
+def to_json(document: Document) -> dict[str, object]:
+    """What `parse_document` reads."""
+    parts = [{"note" if part.note else "text": part.text} for part in document.parts]
+    return {"id": document.id, "kind": document.kind, "split": document.split, "parts": parts}
+
+
 def split_documents(documents: Sequence[Document], where: str) -> tuple[list[Document], list[Document]]:
     """(training documents, held-out ones); ValueError names `where` they are from if a split is empty."""
     parts = tuple([document for document in documents if document.split == split] for split in SPLITS)

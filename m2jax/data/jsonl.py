@@ -1,4 +1,6 @@
-"""JSONL files, one object a line: blank lines are skipped, and whatever is wrong is told with file and line."""
+"""JSONL files, one object a line, or TFDS folders: blank lines are skipped, and whatever is wrong is told with file and
+line.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from m2jax.lines import lines
 
 Item = TypeVar("Item")
 
@@ -15,8 +19,8 @@ def load(path: str | Path, what: str, parse: Callable[[object], Item]) -> list[I
     one decoded line -> an object, or a ValueError. ValueError is `file:line: what is wrong, with the value`.
     """
     items: list[Item] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
+    seen: dict[str, str] = {}
+    for number, line in lines(path):
         if not line.strip():
             continue
         try:

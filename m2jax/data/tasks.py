@@ -48,10 +48,11 @@ def load(path: str) -> tuple[list[Task], list[Task]]:
 
 def write_tasks(path: str | Path, tasks: Iterable[Task]) -> None:
     """The file that `load_tasks` reads."""
-    Path(path).write_text("".join(json.dumps(_as_json(task), ensure_ascii=False) + "\n" for task in tasks), "utf-8")
+    Path(path).write_text("".join(json.dumps(to_json(task), ensure_ascii=False) + "\n" for task in tasks), "utf-8")
 
 
-def _as_json(task: Task) -> dict[str, object]:
+def to_json(task: Task) -> dict[str, object]:
+    """What `parse_task` reads."""
     rule = {"kind": kind_of(task.rule)} | dataclasses.asdict(task.rule)
     return {"id": task.id, "topic": task.topic, "split": task.split, "messages": list(task.messages), "rule": rule}
 

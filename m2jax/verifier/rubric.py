@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from m2jax.lines import lines
 from m2jax.verifier.checks import Check, parse_check
 
 SPLITS = ("train", "heldout")
@@ -78,8 +79,8 @@ def load_cases(path: str | Path) -> list[Case]:
     cases.
     """
     cases: list[Case] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
+    seen: dict[str, str] = {}
+    for number, line in lines(path):
         if not line.strip():
             continue
         try:

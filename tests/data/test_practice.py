@@ -95,7 +95,7 @@ def test_a_file_holds_what_was_made(tmp_path: Path):
     assert [(t.id, t.messages, t.topic) for t in train] == [(t.id, t.messages, t.topic) for t in MADE[:8]]
     assert len(heldout) == 1
     for mine, read in zip(MADE, train, strict=False):
-        assert tasks._as_json(mine) == tasks._as_json(dataclasses.replace(read, messages=tuple(read.messages)))
+        assert tasks.to_json(mine) == tasks.to_json(dataclasses.replace(read, messages=tuple(read.messages)))
     tasks.write_tasks(tmp_path / "t.jsonl", MADE[:8])
     with pytest.raises(ValueError, match="no task with split 'heldout'"):
         tasks.load(str(tmp_path / "t.jsonl"))
