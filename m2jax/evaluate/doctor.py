@@ -18,9 +18,11 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from m2jax.clinic.sample import condition_of, sample_case, sample_item
-from m2jax.data import corpus, practice
+from m2jax.clinic.sample import Item, condition_of, sample_case, sample_item
+from m2jax.data import corpus, made
 from m2jax.data.cases import checked_only
+from m2jax.data.chats import Chat
+from m2jax.data.made import LETTERS
 from m2jax.evaluate import serving
 from m2jax.evaluate.figures import Figure, figure
 from m2jax.patient.disclosed import asked
@@ -56,15 +58,15 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
 def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
     """Right answers by likelihood."""
 
-    def answered(seed: int) -> requests.Dialogue:
-        item, task = sample_item(seed, "heldout"), practice.choice(seed, "heldout")
-        letters = [tokenizer.encode(letter)[0] for letter in practice.LETTERS[: len(item.options)]]
-        question = [Message("user", task.messages[0]["content"])]
-        (logps,) = yield Score(ROLE, render(tokenizer, question).tokens.tolist(), [[]], letters)
+    def answered(item: Item, chat: Chat) -> requests.Dialogue:
+        letters = [tokenizer.encode(letter)[0] for letter in LETTERS[: len(item.options)]]
+        (logps,) = yield Score(ROLE, render(tokenizer, chat.messages[:1]).tokens.tolist(), [[]], letters)
         return float(np.argmax(logps) == item.answer)
 
-    right = results_of(engine.run([answered(SEED + i) for i in range(n)]))
-    chance = np.mean([1 / len(sample_item(SEED + i, "heldout").options) for i in range(n)])
+    items = [sample_item(SEED + i, "heldout") for i in range(n)]
+    asked_as = made.items("heldout", n, SEED)
+    right = results_of(engine.run([answered(item, chat) for item, chat in zip(items, asked_as, strict=True)]))
+    chance = np.mean([1 / len(item.options) for item in items])
     return [figure("multiple choice", right, note=f"chance {chance:.3f}", each=True)]
 
 
