@@ -50,5 +50,5 @@ def smoke(c: ConfigDict) -> None:
 
 def cpu(c: ConfigDict) -> None:
     sft.cpu(c)
-    c.data.train, c.data.heldout = 30, 4
+    c.data.train, c.data.heldout = 20, 4
     c.data.rows_per_step, c.data.micro_rows = 5, 1

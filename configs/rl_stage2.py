@@ -38,6 +38,7 @@ def base() -> ConfigDict:
 
     c.data = ConfigDict()
     c.data.path = ""  # JSONL of cases (README); empty: the bundled questions
+    c.data.clinic = 0  # so many training cases of the clinic by seed beside them: messages of patients, with rubrics
     c.data.prompts_per_step = 16
     c.data.samples_per_prompt = 16  # G
     c.data.max_prompt_tokens = 1024

@@ -16,6 +16,7 @@ import json
 import sys
 from pathlib import Path
 
+sys.argv[1:] = distributed.join(sys.argv[1:])
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that a config may build on another one
 
 import jax

@@ -113,7 +113,9 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     elif tasks := config.get("tasks"):
         train, heldout = _tasks(config.data.path, tasks.made, tasks.train, config.eval.cases)
     else:
-        train, heldout = case_data.load(config.data.path, skip_unchecked=skip)
+        if config.data.clinic < 0:
+            raise ValueError(f"config.data.clinic is {config.data.clinic}; give how many cases of the clinic, or 0")
+        train, heldout = case_data.load(config.data.path, clinic=config.data.clinic, skip_unchecked=skip)
         heldout = heldout[: config.eval.cases or None]
     _check_batches(config, mesh)
     _check_watch(config, heldout)

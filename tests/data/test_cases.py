@@ -104,3 +104,12 @@ def test_a_batch_larger_than_the_data_is_named():
     assert len(ids(CaseStream(cases(3), 3, seed=0), 1)[0]) == 3
     with pytest.raises(ValueError, match="config.data.prompts_per_step is 4, but there are only 3 training"):
         CaseStream(cases(3), 4, seed=0)
+
+
+def test_patients_of_the_clinic_come_beside_and_none_is_held_out():
+    (train, heldout), (more, same) = load(), load(clinic=40)
+    assert more[: len(train)] == train and same == heldout
+    own = more[len(train) :]
+    assert len(own) == 40 == len({case.id for case in own}) and {case.split for case in own} == {"train"}
+    checked = load(clinic=40, skip_unchecked=True)[0]
+    assert [c.id for c in checked] == [c.id for c in more] and all(k.check for c in checked[-40:] for k in c.rubric)
