@@ -31,7 +31,8 @@ from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue, Failed, Generate, Request, Role, Score
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
-from m2jax.train import grpo, optimizer, rl, step
+from m2jax.train import grpo, optimizer, step
+from m2jax.train.batches import put_groups
 from m2jax.train.loop import count_compiles
 from m2jax.weights import names
 from m2jax.weights.load import load, read_config
@@ -81,7 +82,7 @@ def bench_grpo(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
         rolled = time.perf_counter()
         rewards = np.asarray([[len(set(c.tokens.tolist())) / 50 for c in group] for group in completions])
         groups = _groups(prompts, completions, grpo.advantages(rewards))
-        state, metrics = train_step(state, None, rl.put_groups(mesh, groups), np.int32(N))
+        state, metrics = train_step(state, None, put_groups(mesh, groups), np.int32(N))
         jax.block_until_ready((state, metrics))
         done = time.perf_counter()
         if i:  # the first compiles

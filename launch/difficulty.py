@@ -44,6 +44,7 @@ def main(argv: list[str]) -> None:
                 raise ValueError("--config has no tasks that rules reward; give configs/rl_stage1.py")
             rates = pass_rates(
                 parts.engine, parts.tokenizer, parts.train, _K.value, out.with_name(out.name + ".rates.jsonl"),
+                who={"model": config.model, "seed": config.seed, "k": _K.value, "sampling": config.sampling.to_dict()},
                 at_once=config.data.prompts_per_step, seed=config.seed,
             )  # fmt: skip
     except (ValueError, OSError) as error:

@@ -48,6 +48,9 @@ def main(argv: list[str]) -> None:
             found = sample(
                 parts.engine, parts.tokenizer, [*parts.train[: _CASES.value or None], *parts.heldout], _K.value,
                 _LEAST.value, out.with_name(out.name + ".sampled.jsonl"), judge=parts.judge, reward=parts.reward,
+                who={"k": _K.value, "least": _LEAST.value} | {
+                    key: config.to_dict()[key] for key in ("model", "seed", "sampling", "reward", "judge")
+                },
                 at_once=config.data.prompts_per_step, seed=config.seed,
             )  # fmt: skip
     except (ValueError, OSError) as error:

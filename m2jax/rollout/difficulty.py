@@ -6,16 +6,15 @@ rarely differ are left out (docs/paper.md).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from m2jax import distributed
 from m2jax.data.tasks import Task
-from m2jax.metrics import read_jsonl
-from m2jax.rollout.single_turn import Reward, roll_out
+from m2jax.rollout.kept import Row, kept
+from m2jax.rollout.single_turn import Reward, Rollout, roll_out
 from m2jax.sampler.engine import Engine
 from m2jax.text.tokenizer import Tokenizer
 
@@ -27,27 +26,17 @@ def pass_rates(
     k: int,
     file: Path,
     *,
+    who: Mapping[str, Any],
     at_once: int,
     seed: int = 0,
-    role: str = "start",
     tell: Callable[[str], None] = print,
 ) -> dict[str, float]:
-    """The mean score of k replies to each task, by its id, in [0, 1]. `file` (JSONL) gets each one when it is known,
-    and those it has already are not asked again: a run that was stopped goes on.
-    """
-    rates = {row["id"]: row["rate"] for row in distributed.from_first(read_jsonl(file) if file.is_file() else [])}
-    for start in range(0, len(tasks), at_once):
-        part = tasks[start : start + at_once]
-        if all(task.id in rates for task in part):
-            continue
-        groups = roll_out(engine, tokenizer, part, k, None, Reward(), seed=seed, first_key=start * k, role=role)
-        found = [
-            {"id": task.id, "rate": float(np.mean([rollout.score for rollout in group]))}
-            for task, group in zip(part, groups, strict=True)
-        ]
-        rates |= {row["id"]: row["rate"] for row in found}
-        if distributed.is_first():
-            with file.open("a") as out:
-                out.write("".join(json.dumps(row) + "\n" for row in found))
-            tell(f"{start + len(part)}/{len(tasks)} tasks tried")
-    return {task.id: rates[task.id] for task in tasks}
+    """The mean score of k replies of the role "start" to each task, by its id, in [0, 1]; kept in `file` (`kept`)."""
+
+    def roll(part: Sequence[Task], first: int) -> list[list[Rollout]]:
+        return roll_out(engine, tokenizer, part, k, None, Reward(), seed=seed, first_key=first * k, role="start")
+
+    def rate(task: Task, group: list[Rollout]) -> Row:
+        return {"id": task.id, "rate": float(np.mean([rollout.score for rollout in group]))}
+
+    return {row["id"]: row["rate"] for row in kept(tasks, at_once, file, who, roll, rate, tell)}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from m2jax import distributed
 from m2jax.data.chats import Chat, to_json
 from m2jax.data.tasks import Task
 from m2jax.data.tools.quality import quality
-from m2jax.metrics import read_jsonl
+from m2jax.rollout.kept import Row, kept
 from m2jax.rollout.single_turn import Reward, Rollout, roll_out
 from m2jax.sampler.engine import Engine
 from m2jax.text.chat import Message
@@ -45,33 +42,23 @@ def sample(
     least: float,
     file: Path,
     *,
+    who: Mapping[str, Any],
     judge: Judge | OutsideJudge | None,
     reward: Reward,
     at_once: int,
     seed: int = 0,
-    role: str = "start",
     tell: Callable[[str], None] = print,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Of each case its id, the best reply's chat as a line of JSON has it (None: no good one), and the highest score of
-    the k replies. `file` (JSONL) gets them as they come; what it has is not sampled again.
+    the k replies of the role "start"; `file` keeps them (`kept`).
     """
-    known = {row["id"]: row for row in distributed.from_first(read_jsonl(file) if file.is_file() else [])}
-    for start in range(0, len(cases), at_once):
-        part = cases[start : start + at_once]
-        if all(case.id in known for case in part):
-            continue
-        groups = roll_out(
-            engine, tokenizer, part, k, judge, dataclasses.replace(reward, overlong=0), seed=seed, first_key=start * k,
-            role=role,
-        )  # fmt: skip
-        found = []
-        for case, group in zip(part, groups, strict=True):
-            good = best(group, least)
-            line = to_json(chat(good)) if good else None
-            found.append({"id": case.id, "chat": line, "highest": max(r.score for r in group)})
-        known |= {row["id"]: row for row in found}
-        if distributed.is_first():
-            with file.open("a") as out:
-                out.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found))
-            tell(f"{start + len(part)}/{len(cases)} cases sampled")
-    return [known[case.id] for case in cases]
+
+    def roll(part: Sequence[Case | Task], first: int) -> list[list[Rollout]]:
+        return roll_out(engine, tokenizer, part, k, judge, reward, seed=seed, first_key=first * k, role="start")
+
+    def row(case: Case | Task, group: list[Rollout]) -> Row:
+        good = best(group, least)
+        line = to_json(chat(good)) if good else None
+        return {"id": case.id, "chat": line, "highest": max(r.score for r in group)}
+
+    return kept(cases, at_once, file, who, roll, row, tell)

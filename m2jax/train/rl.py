@@ -30,7 +30,8 @@ from m2jax.models.params import Params
 from m2jax.outside.endpoint import Endpoint
 from m2jax.patient.simulate import Units
 from m2jax.rollout import slices
-from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens, roll_out
+from m2jax.rollout.metrics import engine_metrics, rollout_metrics
+from m2jax.rollout.single_turn import Reward, prompt_tokens, roll_out
 from m2jax.rollout.watch import watch
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
@@ -39,6 +40,7 @@ from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train import grpo, optimizer, policy
+from m2jax.train.batches import minibatches, put_groups
 from m2jax.train.loop import Metrics, Stage
 from m2jax.train.step import TrainState, init_state, make_logprobs, make_step
 from m2jax.verifier.grader import Judge, OutsideJudge, judge_tokens
@@ -282,61 +284,6 @@ def _journal(config: ConfigDict, workdir: Path, name: str, draw: int, cases: lis
     return Journal(file, who, config.checkpoint.rollout_seconds, writes=jax.process_index() == 0)
 
 
-def rollout_metrics(rollouts: Sequence[Sequence[Rollout]]) -> Metrics:
-    """Means over the replies of one step; entropy is the sampler's estimate -log p."""
-    flat = [r for group in rollouts for r in group]
-    mean = lambda xs: float(np.mean(list(xs)))  # noqa: E731
-    metrics = {
-        "reward/score": mean(r.score for r in flat),
-        "reward/length_bonus": mean(r.bonus for r in flat),
-        "reward/total": mean(r.reward for r in flat),
-        "reward/std_in_group": mean(np.std([r.reward for r in g]) for g in rollouts),
-        "rollout/length": mean(len(r.completion.tokens) for r in flat),
-        "rollout/stopped": mean(r.completion.stopped for r in flat),
-        "rollout/entropy": mean(-r.completion.logp_full.mean() for r in flat),
-    }
-    if judged := [v for r in flat for v in r.verdicts if v.by != "check"]:
-        metrics["reward/judge_failed"] = mean(v.by == "failed" for v in judged)
-    for name in sorted({d for r in flat for d in r.dimensions}):
-        metrics[f"reward/dimension/{name}"] = mean(r.dimensions[name] for r in flat if name in r.dimensions)
-    return metrics
-
-
-def minibatches(
-    kept: Sequence[Sequence[Rollout]],
-    size: int,
-    micro: int,
-    row_samples: int,
-    prompt_size: int,
-    max_tokens: int,
-) -> list[tuple[grpo.Groups, np.int32]]:
-    """Splits the groups into mini-batches of at most `size`, each `Groups` with leading axes [micro-batches, micro],
-    and how many of its rows count. A row holds `row_samples` of a group's samples after a copy of the prompt.
-
-    Shapes do not depend on how many groups were kept: missing rows are empty and come last.
-    """
-    made = []
-    for start in range(0, len(kept), size):
-        rows = []
-        for group in kept[start : start + size]:
-            advantage = grpo.advantages(np.asarray([r.reward for r in group]))
-            for i in range(0, len(group), row_samples):
-                rows.append((group[i : i + row_samples], advantage[i : i + row_samples]))
-        n_rows = size * (len(kept[0]) // row_samples)
-        made.append((_groups(rows, n_rows, micro, prompt_size, max_tokens), np.int32(len(rows))))
-    return made
-
-
-def put_groups(mesh: jax.sharding.Mesh, groups: grpo.Groups) -> grpo.Groups:
-    """Places [micro-batches, M, ...] arrays: the rows of a micro-batch over (data, fsdp)."""
-
-    def put(x: np.ndarray) -> jax.Array:
-        spec = sharding.P(None, ("data", "fsdp"), *([None] * (x.ndim - 2)))
-        return sharding.place(x, jax.NamedSharding(mesh, spec))
-
-    return jax.tree.map(put, groups)
-
-
 def engine_sizes(
     config: ConfigDict, tokenizer: Tokenizer, cases: Sequence[Case | Task], max_tokens: int, shards: int
 ) -> tuple[int, Sizes]:
@@ -377,49 +324,6 @@ def engine_sizes(
     chunk = ceil(max_tokens + page, page)
     chunks = tuple(sorted({chunk, max(min(4 * chunk, pasts[-1]), ceil(suffix, 16))}))
     return ceil(most, 16), Sizes(slots, -(-tokens // page) + 1, page, pasts, chunks)
-
-
-def engine_metrics(stats: dict[str, float]) -> Metrics:
-    """How the engine spent a rollout: rates in tokens (or verdicts) per second, shares, and seconds in each program."""
-    get = lambda name: stats.get(name, 0.0)  # noqa: E731
-    per = lambda a, b: a / b if b else 0.0  # noqa: E731
-    return {
-        "engine/decode_tok_s": per(get("decode_tokens"), get("decode_seconds")),
-        "engine/verdicts_s": per(get("verdicts"), get("score_seconds")),
-        "engine/slot_occupancy": per(get("decode_tokens"), get("slot_steps")),
-        "engine/prefix_hit_rate": per(get("prompt_tokens_hit"), get("prompt_tokens")),
-        "engine/prompt_tokens": get("prompt_tokens"),
-        "engine/prefill_tokens": get("prefill_tokens"),
-        "engine/preemptions": get("preemptions"),
-        "engine/prefill_seconds": get("prefill_seconds"),
-        "engine/decode_seconds": get("decode_seconds"),
-        "engine/score_seconds": get("score_seconds"),
-        "engine/host_seconds": get("host_seconds"),
-        "engine/handover_seconds": get("handover_seconds"),
-    } | {name.replace("_", "/", 1): value for name, value in stats.items() if name.startswith("outside_")}
-
-
-def _groups(
-    rows: Sequence[tuple[Sequence[Rollout], np.ndarray]], size: int, micro: int, prompt_size: int, max_tokens: int
-) -> grpo.Groups:
-    """`size` rows of samples with their advantages, of which the last may be missing."""
-    n_micro = -(-size // micro)
-    N, R, P, C = n_micro * micro, len(rows[0][0]), prompt_size, max_tokens
-    tokens = np.zeros((N, P + R * C), np.int32)
-    length = np.ones(N, np.int32)
-    mask, old = np.zeros((N, R, C), np.float32), np.zeros((N, R, C), np.float32)
-    advantage = np.zeros((N, R), np.float32)
-    for n, (samples, advantages) in enumerate(rows):
-        length[n] = len(samples[0].prompt)
-        tokens[n, : length[n]] = samples[0].prompt
-        advantage[n] = advantages
-        for r, rollout in enumerate(samples):
-            own = rollout.completion.tokens
-            tokens[n, P + r * C : P + r * C + len(own)] = own
-            mask[n, r, : len(own)] = 1
-            old[n, r, : len(own)] = rollout.completion.logp_full
-    groups = grpo.Groups(tokens, length, mask, advantage, old, old)
-    return jax.tree.map(lambda x: x.reshape(n_micro, micro, *x.shape[1:]), groups)
 
 
 def _check_consult(config: ConfigDict) -> None:

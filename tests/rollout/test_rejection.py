@@ -64,9 +64,9 @@ def test_what_was_sampled_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(rejection, "roll_out", roll_out)
     said: list[str] = []
 
-    def sample(file: Path) -> list[dict]:
+    def sample(file: Path, **who: int) -> list[dict]:
         return rejection.sample(
-            None, None, CASES, 2, 0.6, file, judge=None, reward=Reward(), at_once=2, tell=said.append
+            None, None, CASES, 2, 0.6, file, who=who, judge=None, reward=Reward(), at_once=2, tell=said.append
         )
 
     whole = sample(tmp_path / "whole")
@@ -75,7 +75,10 @@ def test_what_was_sampled_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("case-0", True, 1.0), ("case-1", False, 0.0), ("case-2", True, 1.0), ("case-3", True, 1.0)
     ]  # fmt: skip
     lines = (tmp_path / "whole").read_text().splitlines(keepends=True)
-    (tmp_path / "part").write_text("".join(lines[:3]))
+    (tmp_path / "part").write_text("".join(lines[:4]) + lines[4][:9])
     assert sample(tmp_path / "part") == whole == sample(tmp_path / "whole")
     assert asked[2:] == [(["case-2", "case-3"], 4)]
-    assert said == ["2/4 cases sampled", "4/4 cases sampled", "4/4 cases sampled"]
+    assert said == ["2/4 cases tried", "4/4 cases tried", "4/4 cases tried"]
+    sample(tmp_path / "whole")
+    with pytest.raises(ValueError, match="whole was begun with other values of k; remove it, or write elsewhere"):
+        sample(tmp_path / "whole", k=3)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from m2jax.rollout.metrics import rollout_metrics
 from m2jax.rollout.single_turn import Reply, Reward, Rollout, pay, prompt_tokens, roll_out
 from m2jax.sampler.requests import Completion, Failed, Generate
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
-from m2jax.train.rl import rollout_metrics
 from m2jax.verifier.checks import parse_check
 from m2jax.verifier.reward import grade_checks
 from m2jax.verifier.rubric import Case, Criterion

@@ -16,6 +16,7 @@ from m2jax.rollout.single_turn import Reward, Rollout, prompt_tokens
 from m2jax.sampler.requests import Completion
 from m2jax.sampler.sampling import Sampling
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from m2jax.train import batches as batches_of
 from m2jax.train import grpo, optimizer, rl
 from m2jax.train.step import TrainState
 from m2jax.verifier.checks import parse_check
@@ -48,7 +49,7 @@ GROUPS = [
 
 
 def batches(groups: list, size: int = 3, micro: int = 2, row_samples: int = 2) -> list:
-    return rl.minibatches(groups, size, micro, row_samples, prompt_size=4, max_tokens=3)
+    return batches_of.minibatches(groups, size, micro, row_samples, prompt_size=4, max_tokens=3)
 
 
 def test_the_worked_example():

@@ -101,15 +101,22 @@ def test_pass_rates_are_kept_and_go_on(model: Path, file: Path, tmp_path: Path, 
         with jax.set_mesh(mesh):
             parts, _ = rl.start(c, mesh)
             tried = lambda path: pass_rates(  # noqa: E731
-                parts.engine, parts.tokenizer, parts.train, 4, path, at_once=2, tell=said.append
+                parts.engine,
+                parts.tokenizer,
+                parts.train,
+                4,
+                path,
+                who={"k": 4, "mesh": ()},
+                at_once=2,
+                tell=said.append,
             )
             whole = tried(tmp_path / "rates")
             lines = (tmp_path / "rates").read_text().splitlines(keepends=True)
-            (tmp_path / "part").write_text("".join(lines[:3]))  # stopped within the second two
+            (tmp_path / "part").write_text("".join(lines[:4]) + lines[4][:9])  # stopped within the second two
             assert tried(tmp_path / "part") == whole == tried(tmp_path / "rates")
     assert [*whole] == [f"t-{i}" for i in range(6)] and set(whole.values()) <= {i / 8 for i in range(9)}
     assert len(set(whole.values())) > 1
-    assert said == [f"{i}/6 tasks tried" for i in (2, 4, 6, 4, 6)]
+    assert said == [f"{i}/6 cases tried" for i in (2, 4, 6, 4, 6)]
 
 
 def test_the_command_leaves_out_what_is_too_easy(model: Path, file: Path, tmp_path: Path):
@@ -118,9 +125,10 @@ def test_the_command_leaves_out_what_is_too_easy(model: Path, file: Path, tmp_pa
         sys.executable, "launch/difficulty.py", "--config=configs/rl_stage1.py:smoke", f"--config.model={model}",
         f"--config.data.path={file}", f"--out={out}", "--k=4", "--low=0", "--high=0.8",
     ]  # fmt: skip
-    code, said = tiny_run.finish(tiny_run.start(argv))
-    assert code == 0, said
-    rates = {row["id"]: row["rate"] for row in read_jsonl(tmp_path / "kept.jsonl.rates.jsonl")}
+    for tried in (3, 0):  # the second time it is all there
+        code, said = tiny_run.finish(tiny_run.start(argv))
+        assert code == 0 and said.count("cases tried") == tried, said
+    rates = {row["id"]: row["rate"] for row in read_jsonl(tmp_path / "kept.jsonl.rates.jsonl")[1:]}
     kept = load_tasks(out)
     assert {t.id for t in kept if t.split == "train"} == {name for name, rate in rates.items() if rate <= 0.8}
     assert 0 < len(kept) - 2 < len(rates)

@@ -1,0 +1,61 @@
+"""Replies to many cases, a few cases at a time; what came of each is kept in a file, so that a stopped job goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from m2jax import distributed
+from m2jax.data.tasks import Task
+from m2jax.metrics import read_jsonl
+from m2jax.rollout.single_turn import Rollout
+from m2jax.verifier.rubric import Case
+
+Row = dict[str, Any]
+
+
+def kept(
+    cases: Sequence[Case | Task],
+    at_once: int,
+    file: Path,
+    who: Mapping[str, Any],
+    roll: Callable[[Sequence[Case | Task], int], list[list[Rollout]]],
+    row_of: Callable[[Case | Task, list[Rollout]], Row],
+    tell: Callable[[str], None],
+) -> list[Row]:
+    """`row_of` each case (with its "id") and its replies, in order. roll(some cases, the number of the first) samples
+    them, `at_once` cases a time; what `file` (JSONL) has of them is not sampled again. ValueError where the file was
+    begun with other values than `who`. Of several processes the first writes.
+    """
+    known = _read(file, json.loads(json.dumps(dict(who))))  # tuples as JSON has them
+    for start in range(0, len(cases), at_once):
+        part = cases[start : start + at_once]
+        if all(case.id in known for case in part):
+            continue
+        found = [row_of(case, group) for case, group in zip(part, roll(part, start), strict=True)]
+        known |= {row["id"]: row for row in found}
+        if distributed.is_first():
+            with file.open("a") as out:
+                out.write(_lines(found))
+            tell(f"{start + len(part)}/{len(cases)} cases tried")
+    return [known[case.id] for case in cases]
+
+
+def _read(file: Path, who: Row) -> dict[str, Row]:
+    """The rows of a file by id, after it was made whole: a line that a crash cut off is gone."""
+    first, *rows = distributed.from_first(read_jsonl(file) if file.is_file() else []) or [who]
+    if first != who:
+        changed = sorted(key for key in {*first, *who} if first.get(key) != who.get(key))
+        raise ValueError(f"{file} was begun with other values of {', '.join(changed)}; remove it, or write elsewhere")
+    if distributed.is_first():
+        partial = file.with_name(file.name + ".partial")
+        partial.write_text(_lines([who, *rows]))
+        os.replace(partial, file)
+    return {row["id"]: row for row in rows}
+
+
+def _lines(rows: Sequence[Row]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
