@@ -5,6 +5,11 @@ is sampled, graded and reinforced.
     python launch/train.py --config=configs/rl_stage3.py[:preset] [--config.consult.rounds=6 ...] [--workdir=runs/mine]
 
 Presets and values are those of `configs/rl_stage2.py`, with `consult` beside them. `data.path` is not read.
+
+`session`, or `session-` before a preset (`:session-32b`), trains on whole consultations in place of slices: several
+with each patient, every message of the doctor with the credit of its turn (`m2jax/rollout/sessions.py`). Then
+`data.prompts_per_step` are patients, `data.samples_per_prompt` consultations with each, and `data.max_prompt_tokens`
+what a consultation may come to before the doctor's last message.
 """
 
 from ml_collections import ConfigDict
@@ -14,8 +19,14 @@ from configs import rl_stage2
 
 def get_config(preset: str = "") -> ConfigDict:
     """Stage 2's values of the preset, and what consultations need."""
-    c = rl_stage2.get_config(preset)
+    whole, _, of_session = preset.partition("-")
+    session = whole == "session"
+    c = rl_stage2.get_config(of_session if session else preset)
     c.consult = ConfigDict()
+    c.consult.session = session  # trained on whole, not on slices
+    c.consult.outcome = (
+        0.5  # the outcome's share of what a turn of a whole consultation earns; the rest is its rubric's
+    )
     c.consult.rounds = 10  # messages of the doctor at most
     c.consult.patient_tokens = 192  # of a patient's reply, at most
     c.consult.context_tokens = 4096  # of the longest prompt of any role with its reply
@@ -32,4 +43,23 @@ def get_config(preset: str = "") -> ConfigDict:
         c.consult.rounds, c.consult.patient_tokens, c.eval.cases = 2, 12, 3
     if c.preset == "32b":
         c.consult.context_tokens = 32_768
+    if session:
+        _whole(c)
     return c
+
+
+def _whole(c: ConfigDict) -> None:
+    """A row holds consultations of thousands of tokens in place of replies: fewer of them, and fewer to a row."""
+    c.data.samples_per_prompt = 8
+    c.data.max_prompt_tokens = 3072
+    c.grpo.row_samples = c.grpo.row_samples and 1
+    if c.preset in ("cpu", "smoke"):
+        c.data.prompts_per_step, c.data.max_prompt_tokens, c.grpo.row_samples = 2, 512, 2
+    elif c.preset == "chip":
+        c.grpo.row_samples, c.grpo.micro_groups = 2, 1
+    elif c.preset == "32b":  # 32K tokens in all, as in the paper's SFT
+        c.data.max_prompt_tokens, c.sampling.max_tokens = 28_672, 4096
+        c.data.samples_per_prompt = 16
+    if c.preset == "smoke":
+        c.data.samples_per_prompt = 2
+    c.preset = f"session-{c.preset}"

@@ -277,7 +277,8 @@ def _groups(prompts: list[list[int]], completions: Any, advantage: np.ndarray) -
         [np.concatenate([p, *(c.tokens for c in g)]) for p, g in zip(prompts, completions, strict=True)]
     ).astype(np.int32)
     old = np.stack([[c.logp_full for c in group] for group in completions])
-    groups = grpo.Groups(tokens, np.full(len(prompts), PROMPT, np.int32), np.ones_like(old), advantage, old, old)
+    lengths, advantage = np.full(len(prompts), PROMPT, np.int32), np.broadcast_to(advantage[..., None], old.shape)
+    groups = grpo.Groups(tokens, lengths, np.ones_like(old), advantage, old, old)
     return jax.tree.map(lambda x: x[:, None], groups)
 
 

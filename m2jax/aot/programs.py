@@ -21,6 +21,7 @@ from m2jax.sampler import cache, programs
 from m2jax.sampler.sampling import Knobs
 from m2jax.sampler.scheduler import Sizes
 from m2jax.train import grpo, midtrain, optimizer, policy, sft, step
+from m2jax.train.batches import episode_row
 from m2jax.weights import names
 from m2jax.weights.load import read_config
 
@@ -192,7 +193,9 @@ def _batch(config: ConfigDict) -> tuple[int, int, int, int, int]:
     """Micro-batches, rows in each, samples in a row, and the tokens of a prompt and of a reply."""
     _, M, rows = micro(config)
     R = config.grpo.row_samples or config.data.samples_per_prompt
-    return -(-rows // M), M, R, config.data.max_prompt_tokens, config.sampling.max_tokens
+    whole = config.get("consult") and config.consult.session
+    P, C = episode_row(config) if whole else (config.data.max_prompt_tokens, config.sampling.max_tokens)
+    return -(-rows // M), M, R, P, C
 
 
 def _groups(config: ConfigDict, mesh: jax.sharding.Mesh) -> grpo.Groups:
@@ -203,7 +206,7 @@ def _groups(config: ConfigDict, mesh: jax.sharding.Mesh) -> grpo.Groups:
         return jax.ShapeDtypeStruct((n, M, *shape), dtype, sharding=jax.NamedSharding(mesh, spec))
 
     each = array(R, C)
-    return grpo.Groups(array(P + R * C, dtype=jnp.int32), array(dtype=jnp.int32), each, array(R), each, each)
+    return grpo.Groups(array(P + R * C, dtype=jnp.int32), array(dtype=jnp.int32), each, each, each, each)
 
 
 def _settings(config: ConfigDict) -> grpo.Grpo:

@@ -13,12 +13,11 @@ Conditions are held out; replies are greedy; every figure has its values by reco
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from m2jax.clinic.sample import Item, condition_of, sample_case, sample_item
+from m2jax.clinic.sample import Item, sample_case, sample_item
 from m2jax.data import corpus, made
 from m2jax.data.cases import checked_only
 from m2jax.data.chats import Chat
@@ -27,17 +26,15 @@ from m2jax.evaluate import serving
 from m2jax.evaluate.figures import Figure, figure
 from m2jax.patient.disclosed import asked
 from m2jax.patient.gate import gate
+from m2jax.patient.outcome import open_facts, outcome
 from m2jax.patient.reference import scripted_reply
 from m2jax.patient.script import Dialogue, Line, said_by, sample_script
 from m2jax.patient.shown import opening
-from m2jax.records.record import Record
 from m2jax.rollout.single_turn import results_of, single_turn
 from m2jax.sampler import requests
 from m2jax.sampler.requests import Generate, Score
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
-from m2jax.verifier.checks import met, parse_check
-from m2jax.verifier.phrases import words
 from m2jax.verifier.reward import reward_parts, score_minmax
 
 SEED = 9_000_000  # of patients, none of which training draws
@@ -77,7 +74,8 @@ def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) 
     scores = [reward_parts(case.rubric, r.verdicts, score_minmax)[0] for case, r in zip(cases, given, strict=True)]
     records = [sample_script(SEED + i, "heldout").record for i in range(n)]
     needed = [
-        float(bool(_open(record) & set(asked(r.text, record).facts))) for record, r in zip(records, given, strict=True)
+        float(bool(open_facts(record) & set(asked(r.text, record).facts)))
+        for record, r in zip(records, given, strict=True)
     ]
     tokens = [float(len(r.completion.tokens)) for r in given]
     return [
@@ -87,17 +85,7 @@ def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) 
     ]
 
 
-class Examined(NamedTuple):
-    """Of one consultation: what the measures are, each in the order of `MEASURES`."""
-
-    share: float
-    per_message: float
-    diagnosis: float
-    safety_net: float
-    messages: float
-
-
-MEASURES = (
+MEASURES = (  # in the order of `Outcome`
     "key facts asked for",
     "key facts a message",
     "diagnosis named",
@@ -113,7 +101,7 @@ def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds:
 
 
 def consult(seed: int, tokenizer: Tokenizer, rounds: int) -> requests.Dialogue:
-    """The consultation of the role with the patient of the seed, `Examined`."""
+    """The consultation of the role with the patient of the seed, as an `Outcome`."""
     script = sample_script(seed, "heldout")
     dialogue: Dialogue = (Line("patient", opening(script.record, seed)),)
     while True:
@@ -122,23 +110,8 @@ def consult(seed: int, tokenizer: Tokenizer, rounds: int) -> requests.Dialogue:
         completion = yield Generate(ROLE, render(tokenizer, messages).tokens.tolist())
         dialogue += (Line("doctor", tokenizer.decode(completion.tokens).strip() or "..."),)
         if gate(said_by("doctor", dialogue), rounds).stop:
-            return examined(script.record, said_by("doctor", dialogue))
+            return outcome(script.record, said_by("doctor", dialogue))
         dialogue += (Line("patient", scripted_reply(script, dialogue, seed)),)
-
-
-def examined(record: Record, said: tuple[str, ...]) -> Examined:
-    """What a doctor's messages amount to."""
-    condition, key = condition_of(record), _open(record)
-    elicited = key & {name for message in said for name in asked(message, record).facts}
-    names = parse_check(words((condition.name, *condition.names)))
-    net = parse_check(words(condition.safety_net.words, "either"))
-    return Examined(
-        len(elicited) / len(key) if key else 1.0,
-        len(elicited) / len(said),
-        float(any(met(names, message) for message in said)),
-        float(any(met(net, message) for message in said)),
-        float(len(said)),
-    )
 
 
 def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
@@ -160,8 +133,3 @@ PARTS: dict[str, Callable[[serving.Telling, Tokenizer, int, int], list[Figure]]]
     "consultations": consultations,
     "texts": perplexity,
 }
-
-
-def _open(record: Record) -> set[str]:
-    """Ids of the symptoms that are told only when asked for."""
-    return {f.id for f in record.facts if f.kind == "symptom" and f.disclosure in ("asked", "private")}

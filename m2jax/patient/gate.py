@@ -127,7 +127,9 @@ _REQUEST = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """stop: whether the patient ends the consultation here. reason: one of `REASONS`, or "" while it goes on."""
+    """stop: whether the patient ends the consultation here. reason: one of `REASONS`, or "" while it goes on;
+    "fault" where `simulate.consult` refused the doctor's message.
+    """
 
     stop: bool
     reason: str = ""

@@ -6,9 +6,10 @@ from m2jax.clinic.rubrics import knowledge_of
 from m2jax.clinic.sample import condition_of
 from m2jax.patient.script import Dialogue
 from m2jax.records.record import Record
-from m2jax.verifier.generator import knowledge_from, make_rubric
+from m2jax.verifier.generator import Knowledge, knowledge_from, make_rubric
 from m2jax.verifier.rubric import Rubric
 
+STAGES = ("inquiry", "diagnosis")
 _ROLES = {"patient": "user", "doctor": "assistant"}
 
 
@@ -21,5 +22,14 @@ def rubric_after(record: Record, dialogue: Dialogue) -> Rubric:
     """What the doctor's reply to a dialogue is graded by: from the clinic's knowledge of the condition, or of a record
     from outside from the record alone. ValueError where the dialogue does not end with the patient.
     """
-    knowledge = knowledge_of(condition_of(record), record) if record.source == "clinic" else knowledge_from(record)
-    return make_rubric(record, chat(dialogue), knowledge)
+    return make_rubric(record, chat(dialogue), _knowledge(record))
+
+
+def stage_of(record: Record, rubric: Rubric) -> str:
+    """The stage a consultation has come to, one of `STAGES`: whether its rubric asks for a diagnosis and a plan yet."""
+    due = {c.text for c in _knowledge(record).conclude}
+    return STAGES[any(c.text in due for c in rubric)]
+
+
+def _knowledge(record: Record) -> Knowledge:
+    return knowledge_of(condition_of(record), record) if record.source == "clinic" else knowledge_from(record)

@@ -7,6 +7,7 @@ verbatim, so they can be trained on; the patient's text is encoded anew and cann
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from m2jax.patient import claims
 from m2jax.patient.affective import affective
@@ -70,7 +71,9 @@ class Round:
 
 @dataclasses.dataclass(frozen=True)
 class Consultation:
-    """messages: the chat of the doctor, its own contents as tokens marked to be trained on."""
+    """messages: the chat of the doctor, its own contents as tokens marked to be trained on. The patient has the last
+    word where there was no room for another prompt of the doctor.
+    """
 
     script: Script
     dialogue: Dialogue
@@ -94,20 +97,40 @@ def patient_turn(script: Script, dialogue: Dialogue, units: Units) -> requests.D
     return Turn(decision, meant, draft, **{f.name: getattr(checked, f.name) for f in dataclasses.fields(checked)})
 
 
+Refuse = Callable[[tuple[str, ...], Completion], str]
+
+
 def consult(
-    script: Script, opening: str, doctor: str, units: Units, interruption: Interruption | None = None
+    script: Script,
+    opening: str,
+    doctor: str,
+    units: Units,
+    interruption: Interruption | None = None,
+    *,
+    longest: int | None = None,
+    refuse: Refuse = lambda said, completion: "",
 ) -> requests.Dialogue:
-    """A `Consultation` of the role `doctor` with the patient, who begins with `opening`."""
+    """A `Consultation` of the role `doctor` with the patient, who begins with `opening`.
+
+    longest: tokens of a prompt of the doctor; where the next would have more, the consultation ends. refuse: what is
+    wrong with a reply, given all that was said up to it and the reply as sampled: then it is not answered, and ends the
+    consultation as the gate would, with the reason "fault"; "" lets it go on.
+    """
     dialogue: Dialogue = (Line("patient", opening),)
     messages = [Message("user", _shown(opening, 0, interruption))]
     rounds: list[Round] = []
     while True:
         prompt = render(units.tokenizer, messages).tokens.tolist()
+        if rounds and longest is not None and len(prompt) > longest:
+            return Consultation(script, dialogue, tuple(rounds), tuple(messages))
         completion = yield Generate(doctor, prompt)
         text = units.tokenizer.decode(completion.tokens).strip()
         dialogue += (Line("doctor", text),)
         messages.append(Message("assistant", completion.tokens.tolist(), trained=True))
-        turn = yield from patient_turn(script, dialogue, units)
+        if refuse(tuple(line.text for line in dialogue), completion):
+            turn = Turn(Gate(True, "fault"))
+        else:
+            turn = yield from patient_turn(script, dialogue, units)
         rounds.append(Round(prompt, completion, text, turn))
         if turn.gate.stop:
             return Consultation(script, dialogue, tuple(rounds), tuple(messages))

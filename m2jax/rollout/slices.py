@@ -101,25 +101,30 @@ def cut(held: Consultation, tokenizer: Tokenizer, limit: int, rng: np.random.Gen
     good = next((i for i, found in enumerate(faults) if found), len(faults))
     most = min(good, sum(not r.turn.gate.stop for r in held.rounds))  # the doctor speaks next
     kept = int(rng.integers(most + 1))
-    case = _case(held.script, held.dialogue[: 2 * kept + 1])
+    case = case_of(held.script, held.dialogue[: 2 * kept + 1])
     while kept and len(prompt_tokens(tokenizer, case)) > limit:
         kept -= 1
-        case = _case(held.script, held.dialogue[: 2 * kept + 1])
+        case = case_of(held.script, held.dialogue[: 2 * kept + 1])
     asked = set().union(*(r.turn.asked for r in held.rounds))
     found = faults[good] if good < len(faults) else ""
     return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason, len(asked))
 
 
 def fault(held: Consultation, number: int) -> str:
-    """What is wrong with a reply of the doctor, one of `FAULTS`, or "": it says nothing; it was cut off; the doctor
-    speaks as the patient; it says again what it said, or goes round in circles; it builds on words of the patient or on
-    results that there are not.
+    """What is wrong with a reply of the doctor, as `fault_of` says."""
+    said = [line.text for line in held.dialogue[: 2 * number + 2]]
+    return fault_of(said, held.rounds[number].completion.stopped)
+
+
+def fault_of(said: Sequence[str], stopped: bool) -> str:
+    """What is wrong with the doctor's last of the messages that were `said` in turn, one of `FAULTS`, or "": it says
+    nothing; it was cut off (not `stopped`); the doctor speaks as the patient; it says again what it said, or goes round
+    in circles; it builds on words of the patient or on results that there are not.
     """
-    text = held.rounds[number].text
-    said = [line.text for line in held.dialogue[: 2 * number + 1]]
+    text, said = said[-1], said[:-1]
     if not re.search(r"\w", text):
         return "empty"
-    if not held.rounds[number].completion.stopped:
+    if not stopped:
         return "over-length"
     if _INVERTED.search(text):
         return "role inversion"
@@ -176,18 +181,19 @@ def _scripted(number: int, rounds: int, tokenizer: Tokenizer, limit: int) -> Cas
     script = sample_script(patient, "heldout")
     dialogue: Dialogue = (Line("patient", opening(script.record, patient)),)
     moves = doctor.moves(script.record, patient, rounds + 2)[1:-1]  # neither a greeting nor an end
-    case = _case(script, dialogue)
+    case = case_of(script, dialogue)
     for move in moves[: np.random.default_rng([patient, 2]).integers(len(moves) + 1)]:
         dialogue += (Line("doctor", move.text),)
         dialogue += (Line("patient", scripted_reply(script, dialogue, patient)),)
-        longer = _case(script, dialogue)
+        longer = case_of(script, dialogue)
         if len(prompt_tokens(tokenizer, longer)) > limit:
             break
         case = longer
     return case
 
 
-def _case(script: Script, dialogue: Dialogue) -> Case:
+def case_of(script: Script, dialogue: Dialogue) -> Case:
+    """The slice that a dialogue ending with the patient is, with its rubric."""
     record = script.record
     condition = condition_of(record)
     name = f"{record.id}-{len(dialogue) // 2}"

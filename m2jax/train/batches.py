@@ -1,19 +1,63 @@
-"""From graded replies to what the learner takes: rows of fixed shapes, in mini- and micro-batches, on the devices."""
+"""From graded rollouts to what the learner takes: rows of fixed shapes, in mini- and micro-batches, on the devices."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from m2jax import sharding
+from m2jax.rollout.sessions import Episode
 from m2jax.rollout.single_turn import Rollout
 from m2jax.train import grpo
 
+OPENING = 128  # tokens of what the consultations with a patient share that are computed once for all of them
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """What is learned of one rollout: the n tokens after a prompt that its group shares. tokens: int32 [n]; mask: 1 on
+    the policy's own; advantage, and logp as the sampler gave it, 0 on others. All but the tokens are float32 [n].
+    """
+
+    prompt: Sequence[int]
+    tokens: np.ndarray
+    mask: np.ndarray
+    advantage: np.ndarray
+    logp: np.ndarray
+
+
+def of_replies(group: Sequence[Rollout]) -> list[Sample]:
+    """The replies to one prompt, each with one advantage."""
+    advantages = grpo.advantages(np.asarray([r.reward for r in group]))
+    made = []
+    for rollout, advantage in zip(group, advantages, strict=True):
+        done, ones = rollout.completion, np.ones(len(rollout.completion.tokens), np.float32)
+        made.append(Sample(rollout.prompt, done.tokens, ones, advantage * ones, done.logp_full))
+    return made
+
+
+def of_episodes(group: Sequence[Episode], prompt_size: int) -> list[Sample]:
+    """The consultations with one patient. The prompt is of the opening what has room in `prompt_size`; all that follows
+    stands in the sample, the doctor's messages as they were sampled and what is between them masked.
+    """
+    made = []
+    for episode in group:
+        shared = min(prompt_size, episode.turns[0].start)
+        mask, advantage, logp = (np.zeros(len(episode.tokens), np.float32) for _ in range(3))
+        for turn in episode.turns:
+            at = slice(turn.start, turn.start + len(turn.completion.tokens))
+            mask[at], advantage[at], logp[at] = 1, turn.advantage, turn.completion.logp_full
+        rest = np.asarray(episode.tokens[shared:], np.int32)
+        made.append(Sample(episode.tokens[:shared], rest, mask[shared:], advantage[shared:], logp[shared:]))
+    return made
+
 
 def minibatches(
-    kept: Sequence[Sequence[Rollout]],
+    kept: Sequence[Sequence[Sample]],
     size: int,
     micro: int,
     row_samples: int,
@@ -27,14 +71,25 @@ def minibatches(
     """
     made = []
     for start in range(0, len(kept), size):
-        rows = []
-        for group in kept[start : start + size]:
-            advantage = grpo.advantages(np.asarray([r.reward for r in group]))
-            for i in range(0, len(group), row_samples):
-                rows.append((group[i : i + row_samples], advantage[i : i + row_samples]))
+        groups = kept[start : start + size]
+        rows = [group[i : i + row_samples] for group in groups for i in range(0, len(group), row_samples)]
         n_rows = size * (len(kept[0]) // row_samples)
         made.append((_groups(rows, n_rows, micro, prompt_size, max_tokens), np.int32(len(rows))))
     return made
+
+
+def episode_row(config: ConfigDict) -> tuple[int, int]:
+    """(tokens for what the consultations with a patient share, for the rest of each at most), both multiples of 16."""
+    longest = config.data.max_prompt_tokens
+    ceil = lambda n, unit: -(-n // unit) * unit  # noqa: E731
+    return min(ceil(longest, 16), OPENING), ceil(longest + config.sampling.max_tokens, 64)
+
+
+def width(kept: Sequence[Sequence[Sample]], most: int) -> int:
+    """The tokens that the longest sample needs, in quarters of `most`: each of the four is compiled once."""
+    quarter = most // 4
+    longest = max((len(sample.tokens) for group in kept for sample in group), default=1)
+    return -(-longest // quarter) * quarter
 
 
 def put_groups(mesh: jax.sharding.Mesh, groups: grpo.Groups) -> grpo.Groups:
@@ -47,24 +102,19 @@ def put_groups(mesh: jax.sharding.Mesh, groups: grpo.Groups) -> grpo.Groups:
     return jax.tree.map(put, groups)
 
 
-def _groups(
-    rows: Sequence[tuple[Sequence[Rollout], np.ndarray]], size: int, micro: int, prompt_size: int, max_tokens: int
-) -> grpo.Groups:
-    """`size` rows of samples with their advantages, of which the last may be missing."""
+def _groups(rows: Sequence[Sequence[Sample]], size: int, micro: int, prompt_size: int, max_tokens: int) -> grpo.Groups:
+    """`size` rows of samples, of which the last may be missing."""
     n_micro = -(-size // micro)
-    N, R, P, C = n_micro * micro, len(rows[0][0]), prompt_size, max_tokens
+    N, R, P, C = n_micro * micro, len(rows[0]), prompt_size, max_tokens
     tokens = np.zeros((N, P + R * C), np.int32)
     length = np.ones(N, np.int32)
-    mask, old = np.zeros((N, R, C), np.float32), np.zeros((N, R, C), np.float32)
-    advantage = np.zeros((N, R), np.float32)
-    for n, (samples, advantages) in enumerate(rows):
+    mask, advantage, old = (np.zeros((N, R, C), np.float32) for _ in range(3))
+    for n, samples in enumerate(rows):
         length[n] = len(samples[0].prompt)
         tokens[n, : length[n]] = samples[0].prompt
-        advantage[n] = advantages
-        for r, rollout in enumerate(samples):
-            own = rollout.completion.tokens
-            tokens[n, P + r * C : P + r * C + len(own)] = own
-            mask[n, r, : len(own)] = 1
-            old[n, r, : len(own)] = rollout.completion.logp_full
+        for r, sample in enumerate(samples):
+            own = len(sample.tokens)
+            tokens[n, P + r * C : P + r * C + own] = sample.tokens
+            mask[n, r, :own], advantage[n, r, :own], old[n, r, :own] = sample.mask, sample.advantage, sample.logp
     groups = grpo.Groups(tokens, length, mask, advantage, old, old)
     return jax.tree.map(lambda x: x.reshape(n_micro, micro, *x.shape[1:]), groups)

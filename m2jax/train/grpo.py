@@ -11,6 +11,7 @@ once for all of them.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import flax.struct
 import jax
@@ -46,10 +47,12 @@ class Grpo:
 
 @flax.struct.dataclass
 class Groups:
-    """N groups of one prompt (P slots) and R completions (C slots each), padded on the right.
+    """N groups of one prompt (P slots) and R completions (C slots each), padded on the right. A completion may be what
+    follows of a whole conversation, of which the mask marks the policy's own parts.
 
     tokens: int32 [N, P + R*C]. prompt_length: int32 [N]. mask: float32 [N, R, C], 1 on the policy's own tokens.
-    advantage: float32 [N, R]. old_logp: float32 [N, R, C], log-probabilities that the ratio is taken against.
+    advantage: float32 [N, R, C], of each token. old_logp: float32 [N, R, C], log-probabilities that the ratio is taken
+    against.
     sampler_logp: float32 [N, R, C], those the sampler gave; the same array unless the learner recomputed the old ones.
     A training step takes these with one more leading axis, the micro-batches.
     """
@@ -114,8 +117,8 @@ def objective(
     logp, entropy = completion_logprobs(cfg, grpo, params, groups.tokens, groups.prompt_length, (R, C))
     log_ratio = (logp - groups.old_logp) * groups.mask
     ratio = jnp.exp(log_ratio)
-    gain = ratio * groups.advantage[..., None]
-    clipped = jnp.clip(ratio, 1 - grpo.eps_low, 1 + grpo.eps_high) * groups.advantage[..., None]
+    gain = ratio * groups.advantage
+    clipped = jnp.clip(ratio, 1 - grpo.eps_low, 1 + grpo.eps_high) * groups.advantage
     surrogate = jnp.minimum(gain, clipped) * groups.mask
     if grpo.tis_cap is not None:
         surrogate = surrogate * importance_weight(groups.old_logp, groups.sampler_logp, grpo.tis_cap)
@@ -128,6 +131,18 @@ def objective(
         "ratio_mean": (ratio * groups.mask).sum(),
     }
     return loss, jax.lax.stop_gradient(sums)
+
+
+def sampler_gap(batch: Sequence[Groups]) -> dict[str, jax.Array]:
+    """How far the sampler's log-probabilities are from the learner's old ones, in nats over the policy's tokens: of
+    numerics alone where the weights were the same, and of the update since where they were one step older.
+    """
+    gaps = [jnp.abs(groups.old_logp - groups.sampler_logp) * groups.mask for groups in batch]
+    tokens = sum(groups.mask.sum() for groups in batch)
+    return {
+        "sampler_gap_mean": sum(g.sum() for g in gaps) / tokens,
+        "sampler_gap_max": jnp.stack([g.max() for g in gaps]).max(),
+    }
 
 
 def importance_weight(learner_logp: jax.Array, sampler_logp: jax.Array, cap: float) -> jax.Array:

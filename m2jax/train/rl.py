@@ -1,8 +1,8 @@
 """An RL stage (paper section 5): rollouts, rewards by rubrics or by rules, groups, GRPO updates.
 
-Cases come from a file; where there is `config.consult` they are slices of the policy's own consultations; where there
-is `config.tasks` they are tasks that rules reward. `start` reads a config (see `configs/rl_stage2.py`) and makes the
-parts; `stage` joins them for `loop.run`.
+Cases come from a file; where there is `config.consult` they are slices of the policy's own consultations, or these are
+trained on whole; where there is `config.tasks` they are tasks that rules reward. `start` reads a config (see
+`configs/rl_stage2.py`) and makes the parts; `stage` joins them for `loop.run`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from m2jax import adapters, sharding
@@ -25,53 +24,26 @@ from m2jax.data import cases as case_data
 from m2jax.data import practice
 from m2jax.data import tasks as task_data
 from m2jax.data.tasks import Task
-from m2jax.models.config import ModelConfig
-from m2jax.models.params import Params
 from m2jax.outside.endpoint import Endpoint
 from m2jax.patient.simulate import Units
-from m2jax.rollout import slices
-from m2jax.rollout.metrics import engine_metrics, rollout_metrics
-from m2jax.rollout.single_turn import Reward, prompt_tokens, roll_out
+from m2jax.rollout import sessions, slices
+from m2jax.rollout.metrics import engine_metrics
+from m2jax.rollout.single_turn import Reward, prompt_tokens
 from m2jax.rollout.watch import watch
 from m2jax.sampler.engine import Engine
-from m2jax.sampler.journal import Journal
 from m2jax.sampler.requests import Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
-from m2jax.train import grpo, optimizer, policy
+from m2jax.train import draws, grpo, optimizer, policy
 from m2jax.train.batches import minibatches, put_groups
 from m2jax.train.loop import Metrics, Stage
+from m2jax.train.parts import Parts
 from m2jax.train.step import TrainState, init_state, make_logprobs, make_step
 from m2jax.verifier.grader import Judge, OutsideJudge, judge_tokens
 from m2jax.verifier.rubric import Case
 from m2jax.weights import names
 from m2jax.weights.load import read_config
-
-
-@dataclasses.dataclass(frozen=True)
-class Parts:
-    """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are
-    "doctor" (the policy) and "start" (the weights the run began from: the judge, and the yardstick of fluency); and
-    "judge" where that is an endpoint, "patient" where there are consultations, which `units` then are for (else None).
-    With an adapter both are served over the same parameters, in one batch.
-    """
-
-    config: ConfigDict
-    cfg: ModelConfig
-    mesh: jax.sharding.Mesh
-    tokenizer: Tokenizer
-    train: list[Case] | list[Task]
-    heldout: list[Case] | list[Task]
-    engine: Engine
-    judge: Judge | OutsideJudge | None
-    prompt_size: int
-    sampling: Sampling
-    grpo: grpo.Grpo
-    reward: Reward
-    tx: optax.GradientTransformation
-    frozen: Params | None
-    units: Units | None = None
 
 
 def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
@@ -91,12 +63,14 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     if config.reward.unchecked not in ("judge", "skip"):
         raise ValueError(f"config.reward.unchecked is {config.reward.unchecked!r}; it must be 'judge' or 'skip'")
     outside = judge_endpoint(config)
+    if consult := config.get("consult"):
+        _check_consult(config)
     path = names.resolve(config.model)
     cfg, tokenizer = read_config(path), load_tokenizer(path)
     s, g = config.sampling, config.grpo
     sampling = Sampling(s.temperature, s.top_k, s.top_p, s.max_tokens, tuple(tokenizer.eos_ids))
     settings = grpo.Grpo(
-        l_max=g.l_max or s.max_tokens,
+        l_max=g.l_max or s.max_tokens * (consult.rounds if consult and consult.session else 1),
         eps_low=g.eps_low,
         eps_high=g.eps_high,
         temperature=s.temperature or 1.0,
@@ -107,8 +81,9 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     paid = config.reward
     reward = Reward(paid.normalisation, paid.length_threshold, paid.length_scale, paid.overlong, s.max_tokens)
     skip = config.reward.unchecked == "skip"
-    if consult := config.get("consult"):
-        _check_consult(config)
+    if consult:
+        if consult.session:
+            sessions.check_template(tokenizer)
         limit = config.data.max_prompt_tokens
         train, heldout = [], slices.heldout_slices(config.eval.cases, consult.rounds, tokenizer, limit)
         heldout = case_data.checked_only(heldout) if skip else heldout
@@ -186,102 +161,49 @@ def stage(parts: Parts, workdir: Path) -> Stage:
     rollout has generated is kept in `workdir`/rollout.jsonl, consultations in consultations.jsonl.
     """
     config, engine = parts.config, parts.engine
-    source = _of_consultations(parts, workdir) if parts.units else _of_stream(parts)
+    source = draws.of(parts, workdir)
     objective = functools.partial(grpo.objective, parts.cfg, parts.grpo)
     train_step = make_step(objective, parts.tx, jnp.dtype(config.dtype), tuple(config.xla_flags))
     logprobs = make_logprobs(parts.cfg, parts.grpo, jnp.dtype(config.dtype))
-    R = config.data.samples_per_prompt
+    n, R = config.data.prompts_per_step, config.data.samples_per_prompt
 
     def make_batch(step: int, state: TrainState) -> tuple[Any, Metrics]:
-        began, draws = time.perf_counter(), 1 + config.data.refill
+        began, most = time.perf_counter(), 1 + config.data.refill
         engine.forget()  # a step after a restart is the same to the bit
         engine.update("doctor", state.trained)
-        rollouts, kept, told, watched = [], [], [], {}
+        drawn, watched = [], {}
         if config.watch.every and step % config.watch.every == 0:
             cases, tolerance = parts.heldout[: config.watch.cases], config.watch.tolerance
             watched = watch(engine, parts.tokenizer, cases, parts.judge, config.seed, tolerance)
             engine.forget()
-        for draw in range(step * draws, (step + 1) * draws):
-            cases, of_cases = source.take(draw)
-            journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
-            found = roll_out(
-                engine, parts.tokenizer, cases, R, parts.judge, parts.reward,
-                seed=config.seed, first_key=draw * len(cases) * R, journal=journal,
-            )  # fmt: skip
-            rollouts += found
-            told.append(of_cases)
-            kept += [g for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
-            if len(kept) >= len(cases):
+        for draw in range(step * most, (step + 1) * most):
+            drawn.append(source.take(draw))
+            kept = [group for d in drawn for group in d.kept]
+            if len(kept) >= n:
                 break
-        metrics = {key: float(np.mean([t[key] for t in told if key in t])) for t in told for key in t}
-        metrics |= rollout_metrics(rollouts) | engine_metrics(engine.stats()) | watched
+        metrics = source.told(drawn) | engine_metrics(engine.stats()) | watched
         metrics["rollout/seconds"] = time.perf_counter() - began
-        metrics |= {"groups/dropped": len(rollouts) - len(kept), "groups/draws": len(told)}
-        kept = kept[: len(cases)]
-        size = -(-len(cases) // config.grpo.minibatches)
-        batches = minibatches(
-            kept, size, config.grpo.micro_groups, config.grpo.row_samples or R, parts.prompt_size,
-            parts.sampling.max_tokens,
-        )  # fmt: skip
-        placed = [(put_groups(parts.mesh, groups), n) for groups, n in batches]
-        if parts.grpo.tis_cap:
-            placed = [(g.replace(old_logp=logprobs(state.trained, parts.frozen, g)), n) for g, n in placed]
-        return placed, metrics
+        metrics |= {"groups/dropped": sum(len(d.rollouts) for d in drawn) - len(kept), "groups/draws": len(drawn)}
+        kept = kept[:n]
+        size = -(-n // config.grpo.minibatches)
+        return minibatches(
+            kept, size, config.grpo.micro_groups, config.grpo.row_samples or R, *source.row(kept)
+        ), metrics
 
     def update(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        placed = [(put_groups(parts.mesh, groups), n) for groups, n in batch]
+        told: Metrics = {}
+        if parts.grpo.tis_cap and placed:
+            placed = [(g.replace(old_logp=logprobs(state.trained, parts.frozen, g)), n) for g, n in placed]
+            told = grpo.sampler_gap([groups for groups, _ in placed])
         each = []
-        for groups, n in batch:
+        for groups, n in placed:
             state, metrics = train_step(state, parts.frozen, groups, n)
             each.append(metrics)
-        return state, {
-            key: sum(m[key] for m in each) / (key == "tokens" or len(each)) for key in each[0]
-        } if each else {}
+        means = {key: sum(m[key] for m in each) / (key == "tokens" or len(each)) for key in each[0]} if each else {}
+        return state, means | told
 
     return Stage(make_batch, update, source.position, source.set_position)
-
-
-class Source(NamedTuple):
-    """Where cases come from: take(draw) -> (cases, what there is to tell of them); draws are numbered through."""
-
-    take: Callable[[int], tuple[list[Case] | list[Task], Metrics]]
-    position: Callable[[], Any]
-    set_position: Callable[[Any], None]
-
-
-def _of_stream(parts: Parts) -> Source:
-    """The next ones of the shuffled training cases."""
-    stream = case_data.CaseStream(parts.train, parts.config.data.prompts_per_step, parts.config.seed)
-    return Source(lambda draw: (next(stream), {}), stream.get_state, stream.set_state)
-
-
-def _of_consultations(parts: Parts, workdir: Path) -> Source:
-    """Slices of consultations that the policy holds now. The draw says which patients come, so nothing is to be kept
-    of where the data stands.
-    """
-    config, n = parts.config, parts.config.data.prompts_per_step
-
-    def take(draw: int) -> tuple[list[Case], Metrics]:
-        began = time.perf_counter()
-        found = slices.slices(
-            parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
-            seed=config.seed, trim=config.consult.trim, journal=_journal(config, workdir, "consultations", draw, []),
-        )  # fmt: skip
-        cases = [s.case for s in found]
-        if config.reward.unchecked == "skip":
-            cases = case_data.checked_only(cases)
-        return cases, slices.told_of(found) | {"consult/seconds": time.perf_counter() - began}
-
-    return Source(take, lambda: None, lambda _: None)
-
-
-def _journal(config: ConfigDict, workdir: Path, name: str, draw: int, cases: list[str]) -> Journal | None:
-    """The journal of a run of the engine, where such are kept: a file for each of a step's draws."""
-    if not config.checkpoint.rollout_seconds:
-        return None
-    step, number = divmod(draw, 1 + config.data.refill)
-    who = {"step": step, "seed": config.seed, "cases": cases}
-    file = workdir / (f"{name}-{number}.jsonl" if number else f"{name}.jsonl")
-    return Journal(file, who, config.checkpoint.rollout_seconds, writes=jax.process_index() == 0)
 
 
 def engine_sizes(
@@ -330,6 +252,8 @@ def _check_consult(config: ConfigDict) -> None:
     for key in ("rounds", "patient_tokens", "context_tokens"):
         if config.consult[key] < 1:
             raise ValueError(f"config.consult.{key} is {config.consult[key]}; it must be at least 1")
+    if not 0 <= config.consult.outcome <= 1:
+        raise ValueError(f"config.consult.outcome is {config.consult.outcome}; give a share from 0 to 1")
     if config.eval.cases < 1:
         raise ValueError(f"config.eval.cases is {config.eval.cases}; say how many held-out patients to measure on")
     if config.consult.adapter and config.consult.adapter not in adapters.shipped():

@@ -11,6 +11,7 @@ from configs import eval_doctor
 from m2jax.clinic.sample import condition_of
 from m2jax.evaluate import doctor
 from m2jax.patient.disclosed import asked
+from m2jax.patient.outcome import open_facts, outcome
 from m2jax.patient.script import sample_script
 from tests.train.tiny_run import write_model
 
@@ -35,7 +36,7 @@ def test_every_part_gives_its_figures(tmp_path: Path):
 @pytest.mark.parametrize("seed", range(doctor.SEED, doctor.SEED + 20))
 def test_what_a_doctor_asks_names_and_advises_is_counted(seed: int):
     record = sample_script(seed, "heldout").record
-    condition, key = condition_of(record), doctor._open(record)
+    condition, key = condition_of(record), open_facts(record)
     facts = {f.id: f for f in record.facts}
     questions = {
         name: next(
@@ -49,21 +50,21 @@ def test_what_a_doctor_asks_names_and_advises_is_counted(seed: int):
         for name in sorted(key)
     }
     said = tuple(q for q in questions.values() if q) or ("Hello.",)
-    all_asked = doctor.examined(record, said)
+    all_asked = outcome(record, said)
     found = {name for message in said for name in asked(message, record).facts} & key
     assert all_asked.share == (len(found) / len(key) if key else 1) and all_asked.messages == len(said)
     assert all_asked.per_message == pytest.approx(len(found) / len(said))
-    told = doctor.examined(record, (f"You have {condition.name}. {condition.safety_net.text}",))
+    told = outcome(record, (f"You have {condition.name}. {condition.safety_net.text}",))
     assert told.diagnosis == 1 and told.safety_net == 1 and told.messages == 1
-    nothing = doctor.examined(record, ("I see.",))
+    nothing = outcome(record, ("I see.",))
     assert nothing[1:] == (0, 0, 0, 1) and nothing.share == (0 if key else 1)
-    denied = doctor.examined(record, (f"You do not have {condition.name}.",))
+    denied = outcome(record, (f"You do not have {condition.name}.",))
     assert denied.diagnosis == 0
 
 
 def test_most_patients_have_something_to_be_asked_for():
     records = [sample_script(doctor.SEED + i, "heldout").record for i in range(40)]
-    assert sum(len(doctor._open(r)) for r in records) / 40 > 3
+    assert sum(len(open_facts(r)) for r in records) / 40 > 3
 
 
 def test_an_unknown_preset_is_named():

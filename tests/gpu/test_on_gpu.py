@@ -84,7 +84,7 @@ def test_an_update_with_it_is_one_without(mesh, monkeypatch):
         tokens=rng.integers(0, 256, (N, P + R * C)).astype(np.int32),
         prompt_length=rng.integers(1, P + 1, N).astype(np.int32),
         mask=np.ones((N, R, C), np.float32),
-        advantage=grpo.advantages(rng.random((N, R))),
+        advantage=np.broadcast_to(grpo.advantages(rng.random((N, R)))[..., None], (N, R, C)),
         old_logp=logp.astype(np.float32),
         sampler_logp=logp.astype(np.float32),
     )

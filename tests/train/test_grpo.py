@@ -31,7 +31,7 @@ def make_groups(micro=2):
         tokens=rng.integers(0, 64, (N, P + R * C)).astype(np.int32),
         prompt_length=rng.integers(1, P + 1, N).astype(np.int32),
         mask=(np.arange(C) < lengths[..., None]).astype(np.float32),
-        advantage=grpo.advantages(0.3 * rng.random((N, R))),
+        advantage=np.repeat(grpo.advantages(0.3 * rng.random((N, R)))[..., None], C, axis=-1),
         old_logp=(-4 + 0.5 * rng.standard_normal((N, R, C))).astype(np.float32),
         sampler_logp=(-4 + 0.5 * rng.standard_normal((N, R, C))).astype(np.float32),
     )
@@ -68,7 +68,7 @@ def test_the_worked_example(monkeypatch):
         tokens=np.zeros((2, 1 + 6), np.int32),
         prompt_length=np.ones(2, np.int32),
         mask=mask,
-        advantage=grpo.advantages(np.array([[1.0, 0.0], [0.2, 0.8]])),
+        advantage=np.repeat(grpo.advantages(np.array([[1.0, 0.0], [0.2, 0.8]]))[..., None], 3, axis=-1),
         old_logp=old,
         sampler_logp=old,
     )

@@ -49,6 +49,7 @@ GROUPS = [
 
 
 def batches(groups: list, size: int = 3, micro: int = 2, row_samples: int = 2) -> list:
+    groups = [batches_of.of_replies(group) for group in groups]
     return batches_of.minibatches(groups, size, micro, row_samples, prompt_size=4, max_tokens=3)
 
 
@@ -71,7 +72,8 @@ def test_the_worked_example():
             [[[1, 0, 0], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]]],
         ],
     )
-    np.testing.assert_allclose(got.advantage, [[[0.5, -0.5], [-0.25, 0.25]], [[0.1, -0.1], [0, 0]]], atol=1e-6)
+    advantage = np.array([[[0.5, -0.5], [-0.25, 0.25]], [[0.1, -0.1], [0, 0]]])
+    np.testing.assert_allclose(got.advantage, advantage[..., None] * got.mask, atol=1e-6)
     # the log-probabilities the learner computes (full), not those cut to top-k
     np.testing.assert_allclose(got.old_logp[0, 0], [[-0.5, -0.5, -0.5], [-1, 0, 0]])
     np.testing.assert_array_equal(got.sampler_logp, got.old_logp)
@@ -163,7 +165,7 @@ def test_groups_without_signal_are_dropped_and_rows_stay(tokenizer: Tokenizer, t
     state = TrainState(np.int32(0), {"w": np.zeros(1)}, ())
     ((groups, n),), metrics = stage.make_batch(3, state)
     assert (n, metrics["groups/dropped"], groups.tokens.shape) == (1, 1, (2, 1, 16 + 2 * 8))
-    np.testing.assert_allclose(np.ravel(groups.advantage), [-0.5, 0.5, 0, 0])
+    np.testing.assert_allclose(np.ravel(groups.advantage[..., 0]), [-0.5, 0.5, 0, 0])
     prompt = prompt_tokens(tokenizer, made.train[0])
     assert groups.tokens[0, 0, : len(prompt)].tolist() == prompt
     assert made.engine.updates == ["forget", ("doctor", state.trained)]  # the newest weights are served

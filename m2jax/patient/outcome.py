@@ -1,0 +1,43 @@
+"""What a consultation came to, by rules alone: what the doctor found out, named and left the patient with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from m2jax.clinic.sample import condition_of
+from m2jax.patient.disclosed import asked
+from m2jax.records.record import Record
+from m2jax.verifier.checks import met, parse_check
+from m2jax.verifier.phrases import words
+
+
+class Outcome(NamedTuple):
+    """share: of the symptoms that are told only when asked for, those asked for, in [0, 1]; per_message: how many a
+    message of the doctor. diagnosis, safety_net: whether some message names or gives it, 0 or 1. messages: how many.
+    """
+
+    share: float
+    per_message: float
+    diagnosis: float
+    safety_net: float
+    messages: float
+
+
+def outcome(record: Record, said: tuple[str, ...]) -> Outcome:
+    """What a doctor's messages, at least one, amount to with a patient of the clinic."""
+    condition, key = condition_of(record), open_facts(record)
+    elicited = key & {name for message in said for name in asked(message, record).facts}
+    names = parse_check(words((condition.name, *condition.names)))
+    net = parse_check(words(condition.safety_net.words, "either"))
+    return Outcome(
+        len(elicited) / len(key) if key else 1.0,
+        len(elicited) / len(said),
+        float(any(met(names, message) for message in said)),
+        float(any(met(net, message) for message in said)),
+        float(len(said)),
+    )
+
+
+def open_facts(record: Record) -> set[str]:
+    """Ids of the symptoms that are told only when asked for."""
+    return {f.id for f in record.facts if f.kind == "symptom" and f.disclosure in ("asked", "private")}

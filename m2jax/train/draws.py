@@ -1,0 +1,153 @@
+"""Where an RL step's rollouts come from: each draw of prompts or patients, rolled out and graded, and what of it there
+is to learn.
+
+    replies    to the next cases of a file, or to slices of consultations that the policy holds now
+    episodes   whole consultations with the next patients (`rollout.sessions`)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from m2jax.data import cases as case_data
+from m2jax.data.tasks import Task
+from m2jax.rollout import sessions, slices
+from m2jax.rollout.metrics import rollout_metrics
+from m2jax.rollout.single_turn import roll_out
+from m2jax.sampler.journal import Journal
+from m2jax.train import grpo
+from m2jax.train.batches import Sample, episode_row, of_episodes, of_replies, width
+from m2jax.train.parts import Parts
+from m2jax.verifier.rubric import Case
+
+Metrics = dict[str, Any]
+
+
+class Drawn(NamedTuple):
+    """A draw: its rollouts by group, those groups that can teach something as samples, and what there is to tell."""
+
+    rollouts: list[list[Any]]
+    kept: list[list[Sample]]
+    told: Metrics
+
+
+class Draws(NamedTuple):
+    """take(draw): draws are numbered through. told(drawn): metrics of a step's draws. row(kept): the tokens that a row
+    has for a prompt and for each sample. position, set_position: where the data stands.
+    """
+
+    take: Callable[[int], Drawn]
+    told: Callable[[Sequence[Drawn]], Metrics]
+    row: Callable[[Sequence[Sequence[Sample]]], tuple[int, int]]
+    position: Callable[[], Any] = lambda: None
+    set_position: Callable[[Any], None] = lambda _: None
+
+
+class Source(NamedTuple):
+    """Where cases come from: take(draw) -> (cases, what there is to tell of them)."""
+
+    take: Callable[[int], tuple[list[Case] | list[Task], Metrics]]
+    position: Callable[[], Any] = lambda: None
+    set_position: Callable[[Any], None] = lambda _: None
+
+
+def of(parts: Parts, workdir: Path) -> Draws:
+    """The draws that the config asks for. What a long rollout has generated is kept in `workdir`."""
+    if not parts.units:
+        return _replies(parts, workdir, _of_stream(parts))
+    if parts.config.consult.session:
+        return _episodes(parts, workdir)
+    return _replies(parts, workdir, _of_consultations(parts, workdir))
+
+
+def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
+    config, R = parts.config, parts.config.data.samples_per_prompt
+
+    def take(draw: int) -> Drawn:
+        cases, told = source.take(draw)
+        journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
+        found = roll_out(
+            parts.engine, parts.tokenizer, cases, R, parts.judge, parts.reward,
+            seed=config.seed, first_key=draw * len(cases) * R, journal=journal,
+        )  # fmt: skip
+        kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
+        return Drawn(found, kept, told)
+
+    def told(drawn: Sequence[Drawn]) -> Metrics:
+        each = [d.told for d in drawn]
+        return _mean(each) | rollout_metrics([group for d in drawn for group in d.rollouts])
+
+    return Draws(
+        take, told, lambda _: (parts.prompt_size, parts.sampling.max_tokens), source.position, source.set_position
+    )
+
+
+def _episodes(parts: Parts, workdir: Path) -> Draws:
+    """The draw says which patients come, so nothing is to be kept of where the data stands."""
+    config, n = parts.config, parts.config.data.prompts_per_step
+    P, C = episode_row(config)
+    rules = sessions.Rules(
+        parts.reward,
+        config.data.max_prompt_tokens,
+        config.consult.outcome,
+        config.consult.trim,
+        config.reward.unchecked == "skip",
+    )
+
+    def take(draw: int) -> Drawn:
+        found = sessions.sessions(
+            parts.engine, parts.units, parts.judge, range(draw * n, draw * n + n), config.data.samples_per_prompt,
+            rules, seed=config.seed, journal=_journal(config, workdir, "rollout", draw, []),
+        )  # fmt: skip
+        kept = [of_episodes(group, P) for group in found if sessions.has_signal(group)]
+        return Drawn(found, kept, {})
+
+    def told(drawn: Sequence[Drawn]) -> Metrics:
+        return sessions.metrics([group for d in drawn for group in d.rollouts])
+
+    return Draws(take, told, lambda kept: (P, width(kept, C)))
+
+
+def _of_stream(parts: Parts) -> Source:
+    """The next ones of the shuffled training cases."""
+    stream = case_data.CaseStream(parts.train, parts.config.data.prompts_per_step, parts.config.seed)
+    return Source(lambda draw: (next(stream), {}), stream.get_state, stream.set_state)
+
+
+def _of_consultations(parts: Parts, workdir: Path) -> Source:
+    """Slices of consultations that the policy holds now. The draw says which patients come."""
+    config, n = parts.config, parts.config.data.prompts_per_step
+
+    def take(draw: int) -> tuple[list[Case], Metrics]:
+        began = time.perf_counter()
+        found = slices.slices(
+            parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
+            seed=config.seed, trim=config.consult.trim, journal=_journal(config, workdir, "consultations", draw, []),
+        )  # fmt: skip
+        cases = [s.case for s in found]
+        if config.reward.unchecked == "skip":
+            cases = case_data.checked_only(cases)
+        return cases, slices.told_of(found) | {"consult/seconds": time.perf_counter() - began}
+
+    return Source(take)
+
+
+def _journal(config: ConfigDict, workdir: Path, name: str, draw: int, cases: list[str]) -> Journal | None:
+    """The journal of a run of the engine, where such are kept: a file for each of a step's draws."""
+    if not config.checkpoint.rollout_seconds:
+        return None
+    step, number = divmod(draw, 1 + config.data.refill)
+    who = {"step": step, "seed": config.seed, "cases": cases}
+    file = workdir / (f"{name}-{number}.jsonl" if number else f"{name}.jsonl")
+    return Journal(file, who, config.checkpoint.rollout_seconds, writes=jax.process_index() == 0)
+
+
+def _mean(each: Sequence[Metrics]) -> Metrics:
+    return {key: float(np.mean([t[key] for t in each if key in t])) for told in each for key in told}
