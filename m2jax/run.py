@@ -13,7 +13,7 @@ import jax
 from ml_collections import ConfigDict
 
 from m2jax import distributed
-from m2jax.evaluate import constraint, heldout, loss
+from m2jax.evaluate import constraint, consultations, heldout, loss
 from m2jax.metrics import read_metrics
 from m2jax.outside.endpoint import EndpointDown
 from m2jax.report.html import write_report
@@ -39,12 +39,23 @@ class Kind:
 
 
 def _rl_before(parts: rl.Parts, trained: Any, file: Path) -> None:
-    heldout.evaluate(parts, "start", file)
+    _evaluate_policy(parts, "start", file)
 
 
 def _rl_after(parts: rl.Parts, trained: Any, file: Path) -> None:
     parts.engine.update("doctor", trained)
-    heldout.evaluate(parts, "doctor", file)
+    _evaluate_policy(parts, "doctor", file)
+
+
+def _evaluate_policy(parts: rl.Parts, role: str, file: Path) -> None:
+    """Held-out replies; before them consultations, where the run is trained on whole ones: `file` then tells of both."""
+    if parts.units and parts.config.consult.session:
+        consultations.evaluate(parts, role, _consultations(file))
+    heldout.evaluate(parts, role, file)
+
+
+def _consultations(file: Path) -> Path:
+    return file.with_name(file.name.replace("eval", "consultations"))
 
 
 KINDS = {
@@ -118,9 +129,13 @@ def _conclude(config: ConfigDict, kind: Kind, steps: int, workdir: Path) -> None
         "after": kind.figures.summarise(after),
         "gain": kind.figures.gain(before, after),
     }
+    said = [kind.figures.said(summary)]
+    if _consultations(before).exists():
+        summary["consultations"] = consultations.compare(_consultations(before), _consultations(after))
+        said.append(consultations.said(summary["consultations"]))
     _write_json(workdir / "summary.json", summary)
     report = write_report(workdir)
-    print(f"{kind.figures.said(summary)}\nreport: {report}", flush=True)
+    print("\n".join([*said, f"report: {report}"]), flush=True)
 
 
 def _say(text: str) -> None:

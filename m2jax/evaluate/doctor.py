@@ -100,14 +100,21 @@ def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds:
     return [figure(name, [e[i] for e in found], each=True) for i, name in enumerate(MEASURES)]
 
 
-def consult(seed: int, tokenizer: Tokenizer, rounds: int) -> requests.Dialogue:
-    """The consultation of the role with the patient of the seed, as an `Outcome`."""
+def consult(
+    seed: int, tokenizer: Tokenizer, rounds: int, role: str = ROLE, longest: int | None = None
+) -> requests.Dialogue:
+    """The consultation of the role with the patient of the seed, as an `Outcome`. longest: tokens of a prompt; where
+    the next would have more, the consultation ends.
+    """
     script = sample_script(seed, "heldout")
     dialogue: Dialogue = (Line("patient", opening(script.record, seed)),)
     while True:
         roles = {"patient": "user", "doctor": "assistant"}
         messages = [Message(roles[line.who], line.text) for line in dialogue]
-        completion = yield Generate(ROLE, render(tokenizer, messages).tokens.tolist())
+        prompt = render(tokenizer, messages).tokens.tolist()
+        if len(dialogue) > 1 and longest is not None and len(prompt) > longest:
+            return outcome(script.record, said_by("doctor", dialogue))
+        completion = yield Generate(role, prompt)
         dialogue += (Line("doctor", tokenizer.decode(completion.tokens).strip() or "..."),)
         if gate(said_by("doctor", dialogue), rounds).stop:
             return outcome(script.record, said_by("doctor", dialogue))

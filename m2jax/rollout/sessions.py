@@ -207,7 +207,7 @@ def metrics(groups: Sequence[Sequence[Episode]]) -> dict[str, float]:
     spread = [
         np.std([t.reward for e in group for t in e.turns if t.stage == stage])
         for group in groups
-        for stage in {t.stage for e in group for t in e.turns}
+        for stage in sorted({t.stage for e in group for t in e.turns})
     ]
     faults, ended = Counter(t.fault for t in turns), Counter(e.ended for e in episodes)
     judged = [v for t in turns for v in t.verdicts if v.by != "check"]

@@ -165,8 +165,9 @@ def test_it_ends_where_there_is_no_room(tokenizer: Tokenizer):
 
 def test_a_template_that_forgets_is_refused(tokenizer: Tokenizer):
     sessions.check_template(tokenizer)
-    forgetful = "{% for m in messages[-1:] %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    kept = "{% for m in messages %}{{ m.content if not loop.last else '' }}{% endfor %}"
-    for template in (forgetful, kept):
-        with pytest.raises(ValueError, match="config.consult.session=False|exactly once|token ids"):
-            sessions.check_template(dataclasses.replace(tokenizer, chat_template=template))
+    thinks = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "<|im_start|>assistant\n<think>\n"
+    )
+    with pytest.raises(ValueError, match="config.consult.session=False"):
+        sessions.check_template(dataclasses.replace(tokenizer, chat_template=thinks))

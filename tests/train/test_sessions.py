@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jax
@@ -11,7 +12,7 @@ import pytest
 
 from configs import rl_stage3
 from m2jax import run as training
-from m2jax.metrics import read_metrics
+from m2jax.metrics import read_jsonl, read_metrics
 from m2jax.models import params
 from m2jax.models.config import ModelConfig
 from m2jax.patient.outcome import Outcome
@@ -131,6 +132,10 @@ def test_a_run_learns_and_goes_on_to_the_bit(model: Path, tmp_path: Path, monkey
         # one policy in two numerics: each token was sampled after what the learner sees before it
         assert row["update/logp_gap_mean"] < 1e-4
     assert (whole / "report.html").is_file()
+    told = json.loads((whole / "summary.json").read_text())["consultations"]
+    assert told == json.loads((broken / "summary.json").read_text())["consultations"]
+    assert 1 <= told["messages"]["after"] <= 2 and 0 <= told["share"]["before"] <= 1
+    assert len(read_jsonl(whole / "consultations_after.jsonl")) == 2
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
