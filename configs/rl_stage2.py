@@ -32,6 +32,7 @@ def base() -> ConfigDict:
     c.model = "smollm2-135m-instruct"  # a known name, a folder, a .gguf file or hf:org/name
     c.seed = 0
     c.steps = 100
+    c.asynchronous = False  # the next rollout goes on during the update, one step off-policy; needs grpo.tis_cap
     c.mesh = (1, -1, 1)  # data, fsdp, model; -1: the devices the others leave
     c.layers = "scanned"  # "unrolled" decodes faster on a CPU
     c.dtype = "bfloat16"  # of compute; trained weights are float32

@@ -48,7 +48,7 @@ def _rl_after(parts: rl.Parts, trained: Any, file: Path) -> None:
 
 
 def _evaluate_policy(parts: rl.Parts, role: str, file: Path) -> None:
-    """Held-out replies; before them consultations, where the run is trained on whole ones: `file` then tells of both."""
+    """Held-out replies; before them consultations, where a run is trained on whole ones: `file` tells that both are."""
     if parts.units and parts.config.consult.session:
         consultations.evaluate(parts, role, _consultations(file))
     heldout.evaluate(parts, role, file)

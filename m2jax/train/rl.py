@@ -38,6 +38,7 @@ from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train import draws, grpo, optimizer, policy
 from m2jax.train.batches import minibatches, put_groups
 from m2jax.train.loop import Metrics, Stage
+from m2jax.train.overlap import overlapped
 from m2jax.train.parts import Parts
 from m2jax.train.step import TrainState, init_state, make_logprobs, make_step
 from m2jax.verifier.grader import Judge, OutsideJudge, judge_tokens
@@ -203,7 +204,8 @@ def stage(parts: Parts, workdir: Path) -> Stage:
         means = {key: sum(m[key] for m in each) / (key == "tokens" or len(each)) for key in each[0]} if each else {}
         return state, means | told
 
-    return Stage(make_batch, update, source.position, source.set_position)
+    made = Stage(make_batch, update, source.position, source.set_position)
+    return overlapped(made, config.steps, workdir) if config.asynchronous else made
 
 
 def engine_sizes(
@@ -298,6 +300,11 @@ def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
         )
     if config.data.refill < 0:
         raise ValueError(f"config.data.refill is {config.data.refill}; give the most extra draws of a step, or 0")
+    if config.asynchronous and not config.grpo.tis_cap:
+        raise ValueError(
+            "config.asynchronous=True trains on replies of the weights one step before, but config.grpo.tis_cap is 0; "
+            "give the cap of their importance weights, as 2.0"
+        )
     if config.checkpoint.rollout_seconds < 0:
         raise ValueError(
             f"config.checkpoint.rollout_seconds is {config.checkpoint.rollout_seconds}; give seconds, or 0 for never"

@@ -146,7 +146,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 
 def parts(tokenizer: Tokenizer, n_even: int) -> rl.Parts:
-    config, cases = ConfigDict({"seed": 0, "dtype": "float32"}), [case("a"), case("b")]
+    config, cases = ConfigDict({"seed": 0, "dtype": "float32", "asynchronous": False}), [case("a"), case("b")]
     config.data = {"prompts_per_step": 2, "samples_per_prompt": 2, "refill": 0}
     config.grpo = {"minibatches": 1, "micro_groups": 1, "row_samples": 0}
     config.checkpoint, config.watch = {"rollout_seconds": 0}, {"every": 0}
