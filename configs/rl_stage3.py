@@ -24,9 +24,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c = rl_stage2.get_config(of_session if session else preset)
     c.consult = ConfigDict()
     c.consult.session = session  # trained on whole, not on slices
-    c.consult.outcome = (
-        0.5  # the outcome's share of what a turn of a whole consultation earns; the rest is its rubric's
-    )
+    c.consult.outcome = 0.5  # the share that a whole consultation's outcome has in a turn's reward, beside its rubric
     c.consult.rounds = 10  # messages of the doctor at most
     c.consult.patient_tokens = 192  # of a patient's reply, at most
     c.consult.context_tokens = 4096  # of the longest prompt of any role with its reply

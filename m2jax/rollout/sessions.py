@@ -120,13 +120,11 @@ def sessions(
     """R paid consultations of the role "doctor" with each of the numbered patients of the clinic's training conditions
     (`slices.stratified`). Number, sample and seed determine a consultation; sample j of number i has the key i * R + j.
     """
-    scripts = [sample_script(slices.stratified(number, seed, "train"), "train") for number in numbers]
-    openings = [opening(s.record, slices.stratified(n, seed, "train")) for n, s in zip(numbers, scripts, strict=True)]
-    dialogues = [
-        episode(script, said, units, judge, rules)
-        for script, said in zip(scripts, openings, strict=True)
-        for _ in range(n_samples)
-    ]
+    dialogues = []
+    for patient in (slices.stratified(number, seed, "train") for number in numbers):
+        script = sample_script(patient, "train")
+        said = opening(script.record, patient)
+        dialogues += [episode(script, said, units, judge, rules) for _ in range(n_samples)]
     keys = [number * n_samples + j for number in numbers for j in range(n_samples)]
     ended = results_of(engine.run(dialogues, seed=seed, keys=keys, journal=journal))
     return [pay(ended[i : i + n_samples], rules) for i in range(0, len(ended), n_samples)]

@@ -20,6 +20,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,11 @@ class _Ahead:
 
 
 def overlapped(stage: Stage, steps: int, workdir: Path) -> Stage:
-    """The stage with each rollout but the first during the update before it. Its batches are on the host, and its
-    `update` returns before the devices are done. steps: of the run; nothing is rolled out beyond them.
+    """The stage with each rollout but the first during the update before it. Its batches must be on the host, and its
+    `update` return before the devices are done. steps: of the run; nothing is rolled out beyond them.
+
+    Of the metrics, `update/busy_seconds` are those from giving the update to the devices until it was done,
+    `update/overlap_seconds` how many of them a rollout went on as well; `update/seconds` has that rollout in it.
     """
     ahead = _Ahead()
 
@@ -87,7 +91,7 @@ def overlapped(stage: Stage, steps: int, workdir: Path) -> Stage:
     return Stage(make_batch, update, position, set_position)
 
 
-def _clock(arrays: Any) -> Any:
+def _clock(arrays: Any) -> Callable[[], float]:
     """Waits beside the caller until the arrays are there; returns a function that says when that was."""
     when: list[float] = []
 

@@ -85,7 +85,7 @@ def test_the_waiting_batch_is_kept_with_the_checkpoint(tmp_path: Path):
     assert float(last.trained["w"]) == 8
 
 
-VALUES = {"asynchronous": True, "grpo.tis_cap": 2.0, "steps": 4, "data.samples_per_prompt": 4}
+VALUES = {"asynchronous": True, "grpo.tis_cap": 2.0, "steps": 3, "data.samples_per_prompt": 4}
 
 
 def test_a_run_that_is_broken_off_goes_on_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -95,8 +95,8 @@ def test_a_run_that_is_broken_off_goes_on_to_the_bit(tmp_path: Path, monkeypatch
 
     def breaks(stats):
         calls.append(stats)
-        if len(calls) == 4:
-            raise KeyboardInterrupt  # in the rollout of step 3, while step 2 is updated
+        if len(calls) == 3:
+            raise KeyboardInterrupt  # in the rollout of step 2, while step 1 is updated
         return engine_metrics(stats)
 
     with tiny_run.one_device(monkeypatch):
@@ -104,19 +104,16 @@ def test_a_run_that_is_broken_off_goes_on_to_the_bit(tmp_path: Path, monkeypatch
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(rl, "engine_metrics", breaks)
             training.run(tiny_run.config(model, cases, **VALUES), broken, "")
-        assert len(read_metrics(broken)) == 2
+        assert len(read_metrics(broken)) == 1
         training.run(tiny_run.config(model, cases, **VALUES), broken, "")
-        on_policy = tmp_path / "on-policy"
-        training.run(tiny_run.config(model, cases, **VALUES | {"asynchronous": False}), on_policy, "")
     clocks = ("seconds", "tok_s", "verdicts_s", "compiles")
     numbers = [
         [{k: v for k, v in row.items() if not k.endswith(clocks)} for row in read_metrics(folder)]
         for folder in (whole, broken)
     ]
-    assert numbers[0] == numbers[1] and [row["async/staleness"] for row in numbers[0]] == [0, 1, 1, 1]
+    assert numbers[0] == numbers[1] and [row["async/staleness"] for row in numbers[0]] == [0, 1, 1]
     gaps = [row["update/sampler_gap_mean"] for row in numbers[0]]
-    fresh = [row["update/sampler_gap_mean"] for row in read_metrics(on_policy)]
-    assert max(gaps[0], *fresh) < 1e-5 and min(gaps[1:]) > 1e-3
+    assert gaps[0] < 1e-5 and min(gaps[1:]) > 1e-3  # numerics alone, then an update between
     assert all(row["update/sampler_gap_max"] >= row["update/sampler_gap_mean"] for row in numbers[0])
 
 
