@@ -33,6 +33,12 @@ MAIN_CURVES = {  # shown first, each with what it is
 }
 WIDTH, HEIGHT = 600, 100  # of a curve, in its own units; the page stretches it
 MAX_POINTS = 600
+CONSULTATIONS = (
+    ("share", "Share of the key facts asked for"),
+    ("diagnosis", "Diagnosis named"),
+    ("safety_net", "Safety net given"),
+    ("messages", "Messages of the doctor"),
+)
 FLUENCY = (  # key of the summary, name, format, what to watch for
     ("base_logp", "Log-probability under the start model", "{:.2f}", "Average of a token. A steep fall: odd text."),
     ("distinct3", "Distinct three-word runs", "{:.0%}", "A steep fall: the same phrases again and again."),
@@ -64,6 +70,7 @@ def _body(run: Run) -> str:
     supervised = run.config.get("stage", "rl") != "rl"
     sections = {
         "dimensions": ("What changed", losses.by_topic(run) if supervised else _dimensions(run)),
+        **({"consultations": ("Consultations", held)} if (held := _consultations(run.summary)) else {}),
         "curves": ("Training curves", _curves(run.metrics)),
         **({} if supervised else {"transcripts": ("Replies before and after", transcripts(run))}),
         "settings": ("Settings", _settings(run.config)),
@@ -162,6 +169,23 @@ def _dimensions(run: Run) -> str:
         blocks.append(f"<div><h3>{text(dimension.replace('_', ' ').capitalize())}</h3>{_bars(rows)}</div>")
     hint = "Score on the criteria of each rubric dimension alone, from 0 to 100, over all held-out replies."
     return f'<p class="hint">{hint}</p><div class="dimensions">{"".join(blocks)}</div>'
+
+
+def _consultations(summary: Row) -> str:
+    """What whole consultations with held-out patients came to, where a run is trained on them."""
+    rows, held = [], summary.get("consultations")
+    for key, label in CONSULTATIONS:
+        found = held.get(key) if isinstance(held, dict) else None
+        values = [
+            number(found.get(name) if isinstance(found, dict) else None)
+            for name in ("before", "after", "gain", "low", "high")
+        ]
+        if None not in values:
+            before, after, *gain = values
+            said = "{:+.3f} ({:+.3f} to {:+.3f})".format(*gain).replace("-", "−")
+            cells = "".join(f'<td class="num">{value}</td>' for value in (f"{before:.3f}", f"{after:.3f}", said))
+            rows.append(f'<tr><th scope="row">{label}</th>{cells}</tr>')
+    return table("losses", "", ["A patient", "Before", "After", "Gain (95% interval)"], rows) if rows else ""
 
 
 def _bars(rows: Sequence[tuple[str, str, Row]]) -> str:
