@@ -42,7 +42,8 @@ def groups() -> grpo.Groups:
     old = (-4 + 0.5 * rng.standard_normal((N, R, C))).astype(np.float32)
     tokens = rng.integers(0, 64, (N, P + R * C)).astype(np.int32)
     length = rng.integers(1, P + 1, N).astype(np.int32)
-    return grpo.Groups(tokens, length, mask, grpo.advantages(rng.random((N, R))), old, old)
+    advantage = np.repeat(grpo.advantages(rng.random((N, R)))[..., None], C, axis=-1)
+    return grpo.Groups(tokens, length, mask, advantage, old, old)
 
 
 OBJECTIVES = {
