@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -12,6 +15,9 @@ import jax.numpy as jnp
 
 from m2jax import sharding
 from m2jax.models import params
+from m2jax.outside.endpoint import Endpoint
+from m2jax.rollout.kept import Row, begun
+from m2jax.rollout.single_turn import results_of
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue, Role
 from m2jax.sampler.sampling import Sampling
@@ -31,7 +37,7 @@ class Telling:
     tell: Callable[[str], None]
     seconds: float = 20.0
 
-    def run(self, dialogues: Sequence[Dialogue], seed: int = 0) -> list[Any]:
+    def run(self, dialogues: Sequence[Dialogue], seed: int = 0, keys: Sequence[int] | None = None) -> list[Any]:
         """As `Engine.run`."""
         ended, said = 0, time.monotonic()
 
@@ -44,14 +50,20 @@ class Telling:
                 self.tell(f"  {ended} of {len(dialogues)}")
             return result
 
-        return self.engine.run([counted(dialogue) for dialogue in dialogues], seed=seed)
+        return self.engine.run([counted(dialogue) for dialogue in dialogues], seed=seed, keys=keys)
 
 
 def serve(
-    model: str, adapters: Mapping[str, Any], temperature: float, max_tokens: int, longest: int, slots: int = 32
+    model: str,
+    adapters: Mapping[str, Any],
+    temperature: float,
+    max_tokens: int,
+    longest: int,
+    slots: int = 32,
+    outside: Mapping[str, Endpoint] = MappingProxyType({}),
 ) -> tuple[Engine, Tokenizer]:
     """An engine with the role "start" and one per adapter (unrolled layers), and the tokenizer. longest: tokens of a
-    prompt and what is made of it.
+    prompt and what is made of it. outside: endpoints by their roles.
     """
     path = names.resolve(model)
     tokenizer, cfg = load_tokenizer(path), read_config(path)
@@ -61,10 +73,41 @@ def serve(
     sizes = Sizes(slots, slots * most // PAGE + 1, PAGE, tuple(sorted({most // 2 // PAGE * PAGE, most})), (64, 256))
     roles = {"start": Role(sampling)} | {name: Role(sampling, adapter=name) for name in adapters}
     with jax.set_mesh(mesh):
-        engine = Engine(cfg, mesh, sizes, roles)
+        engine = Engine(cfg, mesh, sizes, roles | dict(outside))
         axes, abstract = params.logical_axes(cfg, stacked=False), params.abstract(cfg, stacked=False)
         layout = sharding.shardings(mesh, axes, abstract, sharding.Rules())
         engine.update("base", load(path, stacked=False, dtype=jnp.float32, shardings=layout)[1])
         for name, adapter in adapters.items():
             engine.update(name, adapter)
     return engine, tokenizer
+
+
+def kept(
+    file: Path,
+    who: Mapping[str, Any],
+    n: int,
+    served: Callable[[], tuple[Engine, Tokenizer]],
+    jobs: Callable[[Tokenizer], Callable[[int], Dialogue]],
+    seed: int,
+    tell: Callable[[str], None],
+) -> list[Row]:
+    """The n rows that dialogues return, each written to `file` (JSONL) as soon as it has ended; those that are there
+    are not run again. who: see `rollout.kept.begun`. jobs: of a tokenizer, i -> the dialogue of row i. What a dialogue
+    raises is raised after all have ended.
+    """
+    who = json.loads(json.dumps(dict(who)))
+    known = begun(file, who)
+    if todo := [i for i in range(n) if str(i) not in known]:
+        tell(f"{file.stem}: {len(todo)} of {n} to do")
+        engine, tokenizer = served()
+        make = jobs(tokenizer)
+        with file.open("a", encoding="utf-8") as out:
+
+            def written(i: int) -> Dialogue:
+                row = yield from make(i)
+                out.write(json.dumps({"id": str(i)} | row, ensure_ascii=False) + "\n")
+                out.flush()
+
+            results_of(Telling(engine, tell).run([written(i) for i in todo], seed=seed, keys=todo))
+        known = begun(file, who)
+    return [known[str(i)] for i in range(n)]

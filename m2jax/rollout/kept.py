@@ -30,7 +30,7 @@ def kept(
     them, `at_once` cases a time; what `file` (JSONL) has of them is not sampled again. ValueError where the file was
     begun with other values than `who`. Of several processes the first writes.
     """
-    known = _read(file, json.loads(json.dumps(dict(who))))  # tuples as JSON has them
+    known = begun(file, json.loads(json.dumps(dict(who))))  # tuples as JSON has them
     for start in range(0, len(cases), at_once):
         part = cases[start : start + at_once]
         if all(case.id in known for case in part):
@@ -44,8 +44,10 @@ def kept(
     return [known[case.id] for case in cases]
 
 
-def _read(file: Path, who: Row) -> dict[str, Row]:
-    """The rows of a file by id, after it was made whole: a line that a crash cut off is gone."""
+def begun(file: Path, who: Row) -> dict[str, Row]:
+    """The rows of a file by id, after it was made whole: a line that a crash cut off is gone. Its first line is
+    `who` (as JSON has it); ValueError where it was begun with other values.
+    """
     first, *rows = distributed.from_first(read_jsonl(file) if file.is_file() else []) or [who]
     if first != who:
         changed = sorted(key for key in {*first, *who} if first.get(key) != who.get(key))

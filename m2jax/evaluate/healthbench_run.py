@@ -1,0 +1,192 @@
+"""HealthBench with any model and any grader, for `launch/eval.py`: replies, then a verdict on each criterion.
+
+The grader is an endpoint, asked as HealthBench's grader is (one criterion at a time, in words of our own), or a local
+model or adapter, which says Yes or No (`verifier.grader`). The replies are in `replies.jsonl` of the results folder and
+the verdicts in `verdicts.jsonl`, each written when it is there: an interrupted evaluation goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from m2jax import adapters
+from m2jax.evaluate import serving
+from m2jax.evaluate.figures import Figure
+from m2jax.evaluate.healthbench import Example, Item, by_group, clipped, load, load_meta, meta_figures, score
+from m2jax.outside.endpoint import Endpoint, Said
+from m2jax.rollout.kept import Row
+from m2jax.sampler.engine import Engine
+from m2jax.sampler.requests import Chat, Dialogue, Generate
+from m2jax.text.chat import Message, render
+from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.grader import Judge, read_out
+from m2jax.verifier.guards import for_judge
+from m2jax.verifier.rubric import Case, Criterion
+from m2jax.weights import names
+from m2jax.weights.load import read_config
+
+TRIES = 3  # answers of an endpoint, before a criterion counts as not met
+JUDGE = "judge"
+SUFFIX = 256  # tokens of a criterion in the judge's question, at most
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"explanation": {"type": "string"}, "criteria_met": {"type": "boolean"}},
+        "required": ["explanation", "criteria_met"],
+        "additionalProperties": False,
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class OutsideGrader:
+    """The endpoint under the role `JUDGE`, which is asked as HealthBench's grader is."""
+
+    max_tokens: int = 2048
+
+
+Grader = Judge | OutsideGrader
+Tell = Callable[[str], None]
+
+
+Grader = Judge | OutsideGrader
+Tell = Callable[[str], None]
+
+
+def graded(
+    messages: Sequence[Mapping[str, str]], reply: str, items: Sequence[Item], grader: Grader
+) -> Generator[list[Any], list[Any], list[Row]]:
+    """Of each criterion {"met": ..., "probability" or "explanation": ...}; met is None where an endpoint gave no
+    verdict in `TRIES` answers.
+    """
+    if isinstance(grader, Judge):
+        # the judge is asked in other words where the points are below zero; how far below is nothing to it
+        criteria = tuple(Criterion(item.text, 1 if item.points > 0 else -1, "healthbench") for item in items)
+        case = Case("healthbench", "healthbench", "heldout", tuple(messages), (*criteria, Criterion("-", 1, "-")))
+        found = yield from read_out(case, for_judge(reply), criteria, grader)
+        return [{"met": verdict.met, "probability": verdict.probability} for verdict in found]
+    rows: list[Row] = [{"met": None, "explanation": ""} for _ in items]
+    for _ in range(TRIES):
+        open_ = [i for i, row in enumerate(rows) if row["met"] is None]
+        if not open_:
+            break
+        chats = [{"role": "user", "content": question(messages, reply, items[i])} for i in open_]
+        said = yield [Chat(JUDGE, [chat], grader.max_tokens, SCHEMA) for chat in chats]
+        for i, answer in zip(open_, said, strict=True):
+            rows[i] = verdict_of(answer) or rows[i]
+    return rows
+
+
+def question(messages: Sequence[Mapping[str, str]], reply: str, item: Item) -> str:
+    """What an endpoint is asked of one criterion."""
+    turns = [*messages, {"role": "assistant", "content": reply}]
+    conversation = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+    template = resources.files("m2jax.evaluate").joinpath("prompts", "healthbench.txt").read_text("utf-8")
+    head, _, rest = template.partition("{conversation}")
+    middle, _, tail = rest.partition("{item}")
+    return f"{head}{conversation}{middle}[{item.points:g}] {item.text}{tail}"
+
+
+def verdict_of(said: Said) -> Row | None:
+    """The verdict in an endpoint's answer, which may stand in a fenced block; None where there is none."""
+    text = said.text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(raw, dict) or not isinstance(raw.get("criteria_met"), bool):
+        return None
+    return {"met": raw["criteria_met"], "explanation": str(raw.get("explanation", ""))}
+
+
+def run(config: ConfigDict, tell: Tell) -> Iterator[Figure]:
+    """The figures of config.model on the examples of config.data, or of the grader alone on those of config.meta."""
+    if bool(config.data) == bool(config.meta):
+        raise ValueError("give either config.data, HealthBench's examples, or config.meta, its meta-evaluation")
+    folder = Path(config.workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    who = {key: value for key, value in config.to_dict().items() if key not in ("workdir", "slots")}
+    if config.meta:
+        rows = load_meta(config.meta)[: config.n or None]
+        met = _verdicts(config, who, [(row.messages, row.reply, [row.item]) for row in rows], tell)
+        yield from meta_figures(rows, [bool(row[0]["met"]) for row in met])
+        return
+    examples = [e for e in load(config.data)[: config.n or None] if score(e.items, [False] * len(e.items)) is not None]
+    tell(f"{len(examples)} examples, {sum(len(e.items) for e in examples)} criteria")
+    own = {key: who[key] for key in ("model", "data", "max_tokens", "temperature", "longest", "seed", "n")}
+    replies = _replies(config, own, examples, tell)
+    jobs = [(e.messages, r["reply"], e.items) for e, r in zip(examples, replies, strict=True)]
+    met = _verdicts(config, who, jobs, tell)
+    groups = by_group(examples, [[bool(v["met"]) for v in verdicts] for verdicts in met])
+    failed = sum(v["met"] is None for verdicts in met for v in verdicts)
+    note = f"{failed} criteria without a verdict count as not met" if failed else ""
+    for name in ("overall", *sorted(groups.keys() - {"overall"})):
+        yield clipped(f"HealthBench {name}", groups[name], note if name == "overall" else "")
+    tokens = [float(r["tokens"]) for r in replies]
+    yield Figure("tokens of a reply", float(np.mean(tokens)), min(tokens), max(tokens), len(tokens), note="least, most")
+
+
+def _replies(config: ConfigDict, who: Row, examples: Sequence[Example], tell: Tell) -> list[Row]:
+    def jobs(tokenizer: Tokenizer) -> Callable[[int], Dialogue]:
+        def reply(i: int) -> Dialogue:
+            example = examples[i]
+            prompt = render(tokenizer, [Message(m["role"], m["content"]) for m in example.messages]).tokens.tolist()
+            if len(prompt) + config.max_tokens > config.longest:
+                raise ValueError(
+                    f"example {example.id} has a prompt of {len(prompt)} tokens, its reply up to {config.max_tokens}; "
+                    f"config.longest is {config.longest}: raise it"
+                )
+            done = yield Generate("start", prompt)
+            text = tokenizer.decode(done.tokens).strip()
+            return {"reply": text, "tokens": len(done.tokens), "stopped": bool(done.stopped)}
+
+        return reply
+
+    file = Path(config.workdir) / "replies.jsonl"
+    served = lambda: _served(config, config.model)  # noqa: E731
+    return serving.kept(file, who, len(examples), served, jobs, config.seed, tell)
+
+
+def _verdicts(
+    config: ConfigDict, who: Row, asked: Sequence[tuple[Sequence[Mapping[str, str]], str, Sequence[Item]]], tell: Tell
+) -> list[list[Row]]:
+    judge = config.judge
+    endpoint = {JUDGE: Endpoint(judge.url, judge.model, judge.key_env, temperature=0.0)} if judge.url else {}
+    for one in endpoint.values():
+        one.headers()
+    model = config.model if judge.url else judge.model or config.model
+
+    def jobs(tokenizer: Tokenizer) -> Callable[[int], Dialogue]:
+        room = config.longest - SUFFIX
+        grader = OutsideGrader() if judge.url else Judge(tokenizer, judge.adapter or "start", max_prefix=room)
+
+        def grade(i: int) -> Dialogue:
+            return {"verdicts": (yield from graded(*asked[i], grader))}
+
+        return grade
+
+    file = Path(config.workdir) / "verdicts.jsonl"
+    served = lambda: _served(config, model, "" if endpoint else judge.adapter, endpoint)  # noqa: E731
+    rows = serving.kept(file, who, len(asked), served, jobs, config.seed, tell)
+    return [row["verdicts"] for row in rows]
+
+
+def _served(
+    config: ConfigDict, model: str, adapter: str = "", outside: Mapping[str, Endpoint] = MappingProxyType({})
+) -> tuple[Engine, Tokenizer]:
+    if adapter and adapter not in adapters.shipped():
+        raise ValueError(f"config.judge.adapter is {adapter!r}; give one of {', '.join(adapters.shipped())}, or none")
+    cfg = read_config(names.resolve(model))
+    loaded = {adapter: adapters.load_adapter(adapter, cfg, stacked=False)} if adapter else {}
+    return serving.serve(
+        model, loaded, config.temperature, config.max_tokens, config.longest, config.slots, outside=outside
+    )

@@ -1,0 +1,199 @@
+"""HealthBench: scores worked out by hand, and evaluations that are interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs import eval_healthbench
+from m2jax.evaluate import healthbench, healthbench_run
+from m2jax.evaluate.healthbench import Example, Item, Label, by_group, clipped, load, load_meta, meta_figures, score
+from m2jax.outside.endpoint import Said
+from tests.outside.fake_server import last, serving
+from tests.train.tiny_run import write_model
+
+ITEMS = (
+    Item("Says to rest.", 5, ("axis:accuracy", "level:example")),
+    Item("Asks about fever.", 3, ("axis:context_awareness",)),
+    Item("Promises a cure.", -4, ("axis:accuracy",)),
+    Item("Is rude.", -2, ("axis:communication_quality",)),
+)
+
+
+def row(number: int, items=ITEMS, tags=("theme:hedging",)) -> dict:
+    return {
+        "prompt_id": f"p{number}",
+        "prompt": [{"role": "user", "content": f"I have a cold, number {number}."}],
+        "rubrics": [{"criterion": i.text, "points": i.points, "tags": list(i.tags)} for i in items],
+        "example_tags": list(tags),
+        "ideal_completions_data": None,
+    }
+
+
+def write(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return path
+
+
+def test_an_examples_score_is_met_points_over_positive_points():
+    assert score(ITEMS, [True, False, False, False]) == 5 / 8
+    assert score(ITEMS, [True, True, True, True]) == 2 / 8
+    assert score(ITEMS, [False, False, True, True]) == -6 / 8
+    assert score(ITEMS[2:], [True, False]) is None
+
+
+def test_themes_are_of_examples_and_axes_of_criteria_with_a_tag():
+    examples = [
+        Example("a", (), ITEMS, ("theme:hedging",)),
+        Example("b", (), ITEMS[:2], ("theme:hedging", "theme:global")),
+        Example("c", (), ITEMS[2:], ("theme:global",)),  # nothing to earn: no score
+    ]
+    found = by_group(examples, [[True, False, True, True], [True, True], [True, True]])
+    assert found == {
+        "overall": [-1 / 8, 1.0],
+        "theme:hedging": [-1 / 8, 1.0],
+        "theme:global": [1.0],
+        "axis:accuracy": [1 / 5, 1.0],
+        "level:example": [1.0, 1.0],
+        "axis:context_awareness": [0.0, 1.0],
+    }
+
+
+def test_the_mean_is_clipped_and_not_the_examples():
+    low = clipped("x", [-0.9, -0.5, 0.2])
+    assert low.value == 0 and low.low == 0 and low.n == 3
+    mixed = clipped("x", [-0.5, 1.0, 0.7])
+    assert mixed.value == pytest.approx(0.4) and 0 <= mixed.low < 0.4 < mixed.high <= 1
+    assert clipped("x", [0.25] * 9) == healthbench.Figure("x", 0.25, 0.25, 0.25, 9, note="bootstrap sd 0.0000")
+
+
+def test_a_grader_is_paired_with_every_physician():
+    user = ({"role": "user", "content": "Hello."},)
+    said = lambda category, labels: Label(user, "Hi.", Item("Greets.", 1), category, labels)  # noqa: E731
+    rows = [said("a", (True, True)), said("a", (True, False)), said("a", (False, False)), said("b", (False,))]
+    a, b, mean = meta_figures(rows, [True, True, False, False])
+    # category a: pairs (T,T) (T,T) (T,T) (T,F) (F,F) (F,F): F1 of yes 6/7, of no 4/5
+    assert a.value == pytest.approx((6 / 7 + 4 / 5) / 2) and a.n == 3
+    assert b.value == pytest.approx(1 / 2)  # no "met" on either side counts as 0
+    assert mean.value == pytest.approx((a.value + b.value) / 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{", "hb.jsonl:2: Expecting"),
+        ('{"prompt_id": "x"}', "hb.jsonl:2: not a row of HealthBench: KeyError"),
+        (json.dumps(row(1) | {"prompt": [{"role": "assistant", "content": "Hi."}]}), "hb.jsonl:2: .*must be the user"),
+        (json.dumps(row(1, (Item("x", "5"),))), "hb.jsonl:2: points is '5'"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, text: str, what: str):
+    path = tmp_path / "hb.jsonl"
+    path.write_text(json.dumps(row(0)) + "\n" + text + "\n")
+    with pytest.raises(ValueError, match=what):
+        load(path)
+
+
+def test_verdicts_are_read_from_what_endpoints_say():
+    good = {"met": True, "explanation": "so"}
+    text = '{"explanation": "so", "criteria_met": true}'
+    assert healthbench_run.verdict_of(Said(text)) == good
+    assert healthbench_run.verdict_of(Said(f"```json\n{text}\n```")) == good
+    for bad in ("", "yes", "[1]", '{"criteria_met": "true"}', '{"explanation": "x"}'):
+        assert healthbench_run.verdict_of(Said(bad)) is None
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_model(tmp_path_factory.mktemp("model")))
+
+
+def config(tmp_path: Path, model: str, n: int = 3):
+    c = eval_healthbench.get_config("smoke")
+    c.model, c.workdir, c.n, c.longest = model, str(tmp_path / "run"), n, 4096
+    c.data = str(write(tmp_path / "hb.jsonl", [row(i) for i in range(n)]))
+    return c
+
+
+def test_a_local_grader_and_an_interruption(tmp_path: Path, model: str):
+    c = config(tmp_path, model)
+    told: list[str] = []
+    figures = {f.name: f for f in healthbench_run.run(c, told.append)}
+    assert figures["HealthBench overall"].n == figures["HealthBench theme:hedging"].n == 3
+    assert "replies: 3 of 3 to do" in told and "verdicts: 3 of 3 to do" in told
+    files = [Path(c.workdir) / name for name in ("replies.jsonl", "verdicts.jsonl")]
+    whole = [file.read_text() for file in files]
+    verdicts = [json.loads(line)["verdicts"] for line in whole[1].splitlines()[1:]]
+    assert all(0 <= v["probability"] <= 1 and v["met"] == (v["probability"] > 0.5) for vs in verdicts for v in vs)
+    met = [[v["met"] for v in vs] for vs in verdicts]
+    assert figures["HealthBench overall"].value == np.clip(np.mean([score(ITEMS, m) for m in met]), 0, 1)
+
+    files[1].write_text("\n".join(whole[1].splitlines()[:3]) + '\n{"id": "2", "verd')  # killed while it wrote
+    told.clear()
+    again = {f.name: f for f in healthbench_run.run(c, told.append)}
+    assert again == figures and "verdicts: 1 of 3 to do" in told and not any("replies" in t for t in told)
+    assert files[1].read_text().startswith("\n".join(whole[1].splitlines()[:3]) + "\n")  # what was there stays
+    assert len(files[1].read_text().splitlines()) == 4
+
+    c.max_tokens = 8
+    with pytest.raises(ValueError, match="begun with other values of max_tokens"):
+        [*healthbench_run.run(c, told.append)]
+
+
+def test_an_endpoint_grades_each_criterion_once_and_is_asked_again_where_it_gives_no_verdict(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("M2JAX_CACHE", str(tmp_path / "cache"))
+    tries: dict[str, int] = {}
+
+    def behave(number: int, body: dict) -> str:
+        asked = last(body)
+        tries[asked] = tries.get(asked, 0) + 1
+        if "[3] Asks about fever." in asked:
+            return "I cannot say."
+        return json.dumps({"explanation": "because", "criteria_met": "[5] Says to rest." in asked})
+
+    with serving(behave) as server:
+        c = config(tmp_path, model, n=2)
+        c.judge.url, c.judge.model = server.url, "grader"
+        figures = {f.name: f for f in healthbench_run.run(c, lambda _: None)}
+        assert figures["HealthBench overall"].value == 5 / 8
+        assert "2 criteria without a verdict" in figures["HealthBench overall"].note
+        asked = len(server.asked)
+        assert [*healthbench_run.run(c, lambda _: None)] == [*figures.values()] and len(server.asked) == asked
+    assert all("user: I have a cold" in text and "assistant:" in text for text in tries)
+    assert server.asked[0]["response_format"]["json_schema"]["schema"] == json.loads(healthbench_run.SCHEMA)
+
+
+def test_the_grader_is_held_against_physicians(tmp_path: Path, model: str):
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": "I cough."}],
+            "completion": "Rest.",
+            "rubric": "Says to rest.",
+            "category": f"c{i % 2}",
+            "binary_labels": [True, i == 0],
+        }
+        for i in range(4)
+    ]
+    c = config(tmp_path, model)
+    c.data, c.meta = "", str(write(tmp_path / "meta.jsonl", rows))
+    figures = [*healthbench_run.run(c, lambda _: None)]
+    assert [f.name for f in figures] == [f"physicians{x}: macro F1" for x in (", c0", ", c1", "")]
+    assert all(0 <= f.value <= 1 for f in figures)
+    write(tmp_path / "meta.jsonl", [rows[0] | {"binary_labels": []}])
+    with pytest.raises(ValueError, match="binary_labels is"):
+        load_meta(c.meta)
+
+
+def test_what_cannot_be_is_said_at_the_start(tmp_path: Path, model: str):
+    c = config(tmp_path, model)
+    c.longest = 16
+    with pytest.raises(ValueError, match=r"config\.longest is 16: raise it"):
+        [*healthbench_run.run(c, lambda _: None)]
+    c.data = ""
+    with pytest.raises(ValueError, match=r"either config\.data"):
+        [*healthbench_run.run(c, lambda _: None)]
