@@ -27,7 +27,7 @@ from m2jax.rollout.kept import Row
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Chat, Dialogue, Generate
 from m2jax.text.chat import Message, render
-from m2jax.text.tokenizer import Tokenizer
+from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.verifier.grader import Judge, read_out
 from m2jax.verifier.guards import for_judge
 from m2jax.verifier.rubric import Case, Criterion
@@ -36,7 +36,7 @@ from m2jax.weights.load import read_config
 
 TRIES = 3  # answers of an endpoint, before a criterion counts as not met
 JUDGE = "judge"
-SUFFIX = 256  # tokens of a criterion in the judge's question, at most
+FRAME = 64  # tokens that the judge's question has after the criterion, at most
 SCHEMA = json.dumps(
     {
         "type": "object",
@@ -165,8 +165,11 @@ def _verdicts(
         one.headers()
     model = config.model if judge.url else judge.model or config.model
 
+    reads = load_tokenizer(names.resolve(model))
+    suffix = FRAME + max(len(reads.encode(item.text)) for _, _, items in asked for item in items)
+
     def jobs(tokenizer: Tokenizer) -> Callable[[int], Dialogue]:
-        room = config.longest - SUFFIX
+        room = config.longest - suffix
         grader = OutsideGrader() if judge.url else Judge(tokenizer, judge.adapter or "start", max_prefix=room)
 
         def grade(i: int) -> Dialogue:
@@ -175,18 +178,22 @@ def _verdicts(
         return grade
 
     file = Path(config.workdir) / "verdicts.jsonl"
-    served = lambda: _served(config, model, "" if endpoint else judge.adapter, endpoint)  # noqa: E731
+    served = lambda: _served(config, model, "" if endpoint else judge.adapter, endpoint, suffix)  # noqa: E731
     rows = serving.kept(file, who, len(asked), served, jobs, config.seed, tell)
     return [row["verdicts"] for row in rows]
 
 
 def _served(
-    config: ConfigDict, model: str, adapter: str = "", outside: Mapping[str, Endpoint] = MappingProxyType({})
+    config: ConfigDict,
+    model: str,
+    adapter: str = "",
+    outside: Mapping[str, Endpoint] = MappingProxyType({}),
+    suffix: int = 0,
 ) -> tuple[Engine, Tokenizer]:
     if adapter and adapter not in adapters.shipped():
         raise ValueError(f"config.judge.adapter is {adapter!r}; give one of {', '.join(adapters.shipped())}, or none")
     cfg = read_config(names.resolve(model))
     loaded = {adapter: adapters.load_adapter(adapter, cfg, stacked=False)} if adapter else {}
     return serving.serve(
-        model, loaded, config.temperature, config.max_tokens, config.longest, config.slots, outside=outside
+        model, loaded, config.temperature, config.max_tokens, config.longest, config.slots, outside, suffix
     )

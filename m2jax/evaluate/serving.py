@@ -27,6 +27,7 @@ from m2jax.weights import names
 from m2jax.weights.load import load, read_config
 
 PAGE = 32
+CHUNK = 256  # tokens that are computed at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +62,19 @@ def serve(
     longest: int,
     slots: int = 32,
     outside: Mapping[str, Endpoint] = MappingProxyType({}),
+    suffix: int = CHUNK,
 ) -> tuple[Engine, Tokenizer]:
     """An engine with the role "start" and one per adapter (unrolled layers), and the tokenizer. longest: tokens of a
-    prompt and what is made of it. outside: endpoints by their roles.
+    prompt and what is made of it. outside: endpoints by their roles. suffix: tokens that a
+    scored text may have after its prefix, at least.
     """
     path = names.resolve(model)
     tokenizer, cfg = load_tokenizer(path), read_config(path)
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     sampling = Sampling(temperature, 0, 1.0, max_tokens, tuple(tokenizer.eos_ids))
     most = -(-longest // PAGE) * PAGE
-    sizes = Sizes(slots, slots * most // PAGE + 1, PAGE, tuple(sorted({most // 2 // PAGE * PAGE, most})), (64, 256))
+    chunks = tuple(sorted({64, CHUNK, -(-max(suffix, CHUNK) // CHUNK) * CHUNK}))
+    sizes = Sizes(slots, slots * most // PAGE + 1, PAGE, tuple(sorted({most // 2 // PAGE * PAGE, most})), chunks)
     roles = {"start": Role(sampling)} | {name: Role(sampling, adapter=name) for name in adapters}
     with jax.set_mesh(mesh):
         engine = Engine(cfg, mesh, sizes, roles | dict(outside))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from math import comb
+from pathlib import Path
 from typing import Any
 
 from m2jax.evaluate.stats import paired_gain
@@ -13,9 +16,29 @@ WIDTH, HEIGHT, LEFT, TOP, GAP = 300, 120, 16, 34, 44  # of a panel, in pixels
 COLUMNS = 2
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The figures, by name, of a file that `launch/eval.py --json` printed. ValueError names file and line."""
+    found = {}
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            found[row["name"]] = {key: row[key] for key in ("value", "low", "high", "each")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}:{number}: no figure of launch/eval.py --json: {error!r}") from error
+    return found
+
+
+def mcnemar(before: Sequence[float], after: Sequence[float]) -> float:
+    """Two-sided p of McNemar's exact test (1947, doi:10.1007/BF02295996) of values 0 or 1 by record."""
+    won = sum(a > b for b, a in zip(before, after, strict=True))
+    lost = sum(a < b for b, a in zip(before, after, strict=True))
+    n = won + lost
+    return min(1.0, 2 * sum(comb(n, k) for k in range(min(won, lost) + 1)) / 2**n)
+
+
 def table(stages: Mapping[str, Figures]) -> str:
     """One row per figure, one column per stage, each with its 95% interval; below a value its gain over the stage
-    before, paired by record, in bold where the interval leaves out 0.
+    before, paired by record, in bold where the interval leaves out 0, and McNemar's p where values are right or wrong.
     """
     names = [*dict.fromkeys(name for figures in stages.values() for name in figures)]
     rows = [["", *stages], ["---"] * (len(stages) + 1)]
@@ -35,7 +58,10 @@ def _cell(f: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
         return said
     gain, low, high = paired_gain(before["each"], f["each"])
     mark = "**" if low > 0 or high < 0 else ""
-    return f"{said}<br>{mark}{gain:+.3f}{mark} ({low:+.3f} to {high:+.3f})"
+    found = f"{said}<br>{mark}{gain:+.3f}{mark} ({low:+.3f} to {high:+.3f})"
+    if {*before["each"], *f["each"]} <= {0.0, 1.0}:
+        found += f", p = {mcnemar(before['each'], f['each']):.2g}"
+    return found
 
 
 def figure(stages: Mapping[str, Figures]) -> str:

@@ -189,6 +189,13 @@ def test_the_grader_is_held_against_physicians(tmp_path: Path, model: str):
         load_meta(c.meta)
 
 
+def test_a_long_criterion_is_graded(tmp_path: Path, model: str):
+    c = config(tmp_path, model, n=1)
+    long = Item("Says all of this: " + "rest and drink, " * 60, 4)
+    c.data = str(write(tmp_path / "hb.jsonl", [row(0, (long, *ITEMS))]))
+    assert [f.n for f in healthbench_run.run(c, lambda _: None) if f.name == "HealthBench overall"] == [1]
+
+
 def test_what_cannot_be_is_said_at_the_start(tmp_path: Path, model: str):
     c = config(tmp_path, model)
     c.longest = 16

@@ -1,0 +1,32 @@
+"""Compares evaluations, paired by record: python launch/compare.py A.jsonl B.jsonl ... [--out=table.md]
+
+Each file is what `launch/eval.py --json` printed. One column a file, with 95% intervals, and below a value the paired
+gain over the file before it; of figures that are right or wrong by record, also the p of McNemar's exact test.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from m2jax.report import stages
+
+_OUT = flags.DEFINE_string("out", "", "Markdown file to write as well.")
+
+
+def main(argv: list[str]) -> None:
+    files = argv[1:]
+    if len(files) < 2:
+        sys.exit("error: give at least two files, each what `launch/eval.py --json` printed")
+    try:
+        read = {name: stages.read(Path(name)) for name in files}
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        sys.exit(f"error: {error}")
+    said = stages.table(read)
+    print(said, end="")
+    if _OUT.value:
+        Path(_OUT.value).write_text(said)
+
+
+if __name__ == "__main__":
+    app.run(main)

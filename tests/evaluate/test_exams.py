@@ -1,0 +1,118 @@
+"""Exams: each format's rows, the two ways to answer, and comparisons worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs import eval_exam
+from m2jax.data.tasks import parse_task
+from m2jax.evaluate import exams
+from m2jax.report import stages
+from tests.train.tiny_run import write_model
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ROWS = {
+    "medqa": {"question": "Which?", "options": {"A": "aspirin", "B": "rest"}, "answer": "rest", "answer_idx": "B"},
+    "medmcqa": {"question": "Which?", "opa": "aspirin", "opb": "rest", "opc": "tea", "opd": "sleep", "cop": 1},
+    "pubmedqa": {"question": "Does it?", "context": {"contexts": ["We tried it."]}, "final_decision": "no"},
+    "mmlu": {"question": "Which?", "choices": ["aspirin", "rest", "tea"], "answer": 1},
+    "cmexam": {"Question": "Which?", "Options": "A aspirin\nB rest\nC tea", "Answer": "B"},
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_right_option_of_each_format_is_paid(tmp_path: Path, name: str):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(ROWS[name]) + "\n" + json.dumps(ROWS[name]) + "\n")
+    tasks = exams.load(name, path)
+    assert [t.rule.answer for t in tasks] == ["B", "B"] and len({t.id for t in tasks}) == 2
+    said = tasks[0].messages[0]["content"]
+    assert "\nA. " in said and "\nB. " in said and said.endswith(exams.ASK)
+    values = [f.value for f in exams.by_generation(name, tasks, ["The answer is B.", "The answer is A."])]
+    assert values == [0.5]
+
+
+def test_pubmedqa_by_id_gsm8k_and_rows_without_a_single_answer(tmp_path: Path):
+    by_id = {"123": {"QUESTION": "Does it?", "CONTEXTS": ["We tried.", "It did."], "final_decision": "maybe"}}
+    (tmp_path / "p.json").write_text(json.dumps(by_id, indent=1))
+    (task,) = exams.load("pubmedqa", tmp_path / "p.json")
+    assert task.id == "pubmedqa-123" and task.rule.answer == "C" and "It did." in task.messages[0]["content"]
+    (tmp_path / "g.jsonl").write_text(json.dumps({"question": "2000 + 34?", "answer": "Add.\n#### 2,034"}))
+    tasks = exams.load("gsm8k", tmp_path / "g.jsonl")
+    assert [f.value for f in exams.by_generation("gsm8k", tasks, ["The answer is 2034."])] == [1.0]
+    (tmp_path / "c.json").write_text(json.dumps([ROWS["cmexam"], ROWS["cmexam"] | {"Answer": "AB"}]))
+    assert len(exams.load("cmexam", tmp_path / "c.json")) == 1
+
+
+def test_ifeval_by_prompt_and_by_instruction():
+    rule = {
+        "kind": "instructions",
+        "instruction_ids": ["punctuation:no_comma", "keywords:existence"],
+        "kwargs": [{}, {"keywords": ["rest"]}],
+    }
+    task = parse_task({"id": "i", "question": "Write.", "rule": rule})
+    found = {f.name: f.value for f in exams.by_generation("ifeval", [task, task], ["rest", "rest, please"])}
+    assert found["ifeval prompts, strict"] == 0.5 and found["ifeval instructions, strict"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("medqa", '{"question": "x"}', "row 1 is no row of medqa"),
+        ("medmcqa", json.dumps(ROWS["medmcqa"] | {"cop": 11}), "the right option is 11"),
+        ("pubmedqa", json.dumps(ROWS["pubmedqa"] | {"final_decision": "?"}), "row 1 is no row of pubmedqa"),
+        ("gsm8k", '{"question": "x", "answer": "3"}', "has no '####'"),
+        ("usmle", "{}", "config.task is 'usmle'"),
+        ("medqa", "{", "neither JSON nor JSONL"),
+    ],
+)
+def test_what_is_no_row_is_named(tmp_path: Path, name: str, text: str, what: str):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=what):
+        exams.load(name, path)
+
+
+def test_an_exam_by_likelihood_and_generation_goes_on_where_it_stopped(tmp_path: Path):
+    c = eval_exam.get_config("smoke")
+    c.model, c.workdir, c.longest = str(write_model(tmp_path / "model")), str(tmp_path / "run"), 1024
+    c.data = str(tmp_path / "rows.jsonl")
+    Path(c.data).write_text("".join(json.dumps(ROWS["medqa"] | {"question": f"Which {i}?"}) + "\n" for i in range(3)))
+    c.n = 3
+    told: list[str] = []
+    figures = [*exams.run(c, told.append)]
+    assert [f.name for f in figures] == ["medqa by likelihood", "medqa by generation", "tokens of a reply"]
+    rows = [json.loads(line) for line in (tmp_path / "run" / "letters.jsonl").read_text().splitlines()[1:]]
+    assert figures[0].each == tuple(
+        float(row["logps"]["B"] > row["logps"]["A"]) for row in sorted(rows, key=lambda r: int(r["id"]))
+    )
+    replies = tmp_path / "run" / "replies.jsonl"
+    replies.write_text("\n".join(replies.read_text().splitlines()[:2]) + "\n")
+    told.clear()
+    assert [*exams.run(c, told.append)] == figures and "replies: 2 of 3 to do" in told
+    c.longest = 16
+    with pytest.raises(ValueError, match=r"begun with other values of longest"):
+        [*exams.run(c, told.append)]
+
+
+def test_a_comparison_pairs_records_and_tests_them(tmp_path: Path):
+    # 6 won, 1 lost of 10: p = 2 * (C(7,0) + C(7,1)) / 2^7
+    before, after = [0.0] * 7 + [1.0] * 3, [1.0] * 6 + [0.0] * 2 + [1.0] * 2
+    assert stages.mcnemar(before, after) == pytest.approx(2 * 8 / 128)
+    assert stages.mcnemar(before, before) == 1
+    files = []
+    for name, each in (("a", before), ("b", after)):
+        files.append(tmp_path / f"{name}.jsonl")
+        mean = sum(each) / len(each)
+        files[-1].write_text(json.dumps({"name": "exam", "value": mean, "low": 0, "high": 1, "each": each}) + "\n")
+    command = [sys.executable, str(REPOSITORY / "launch/compare.py")]
+    done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True)
+    assert done.returncode == 0 and "+0.500" in done.stdout and "p = 0.12" in done.stdout
+    files[0].write_text("{}\n")
+    done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True)
+    assert done.returncode and f"{files[0]}:1: no figure" in done.stderr
