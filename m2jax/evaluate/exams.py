@@ -55,6 +55,17 @@ def _medmcqa(row: Any) -> tuple[str, Row]:
     return _choice(row["question"], options, LETTERS[_whole(row["cop"])])
 
 
+def _from_zero(rows: Sequence[Any]) -> list[Any]:
+    """MedMCQA's rows with `cop` counted from 0, as on the hub; in the authors' own files it counts from 1."""
+    found = {row["cop"] for row in rows}
+    if not found & {0, 4} or {0, 4} <= found:
+        raise ValueError(
+            f"cop is {sorted(found)}, which does not tell whether options count from 0 or from 1; give a file with "
+            "more rows of one kind"
+        )
+    return rows if 0 in found else [row | {"cop": row["cop"] - 1} for row in rows]
+
+
 def _pubmedqa(row: Any) -> tuple[str, Row]:
     contexts = row["CONTEXTS"] if "CONTEXTS" in row else row["context"]["contexts"]
     question = "\n\n".join([*contexts, row["QUESTION"] if "QUESTION" in row else row["question"]])
@@ -89,7 +100,7 @@ def _gsm8k(row: Any) -> tuple[str, Row]:
 def _ifeval(row: Any) -> tuple[str, Row]:
     kwargs = [{key: value for key, value in one.items() if value is not None} for one in row["kwargs"]]
     rule = {"kind": "instructions", "instruction_ids": row["instruction_id_list"], "kwargs": kwargs, "pays": "all"}
-    return row["prompt"], rule | {"prompt": row["prompt"]}
+    return row["prompt"], rule | {"prompt": row["prompt"], "contradictory": True}
 
 
 FORMATS: dict[str, Callable[[Any], tuple[str, Row] | None]] = {
@@ -117,8 +128,10 @@ def load(name: str, path: str | Path) -> list[Task]:
         return load_tasks(path)
     if name not in FORMATS:
         raise ValueError(f"config.task is {name!r}; it is one of {', '.join([*FORMATS, 'tasks'])}")
-    tasks = []
-    for key, row in _rows(Path(path)):
+    tasks, rows = [], _rows(Path(path))
+    if name == "medmcqa" and all(isinstance(row, dict) and isinstance(row.get("cop"), int) for _, row in rows):
+        rows = list(zip((key for key, _ in rows), _from_zero([row for _, row in rows]), strict=True))
+    for key, row in rows:
         try:
             made = FORMATS[name](row)
             if made:

@@ -37,12 +37,14 @@ THREADS = 16  # more than there are workers is no use
 class Instructions:
     """instruction_ids and kwargs: as in IFEval's files, one kwargs per id. prompt: what the reply answers, which an
     instruction to repeat it needs. pays: the share of instructions followed (strictly), or 1 for all of them.
+    contradictory: whether instructions that no reply can follow together are taken, as an exam must.
     """
 
     instruction_ids: Sequence[str]
     kwargs: Sequence[Mapping[str, Any]]
     prompt: str = ""
     pays: Literal["share", "all"] = "share"
+    contradictory: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.instruction_ids, list | tuple) or not self.instruction_ids:
@@ -53,7 +55,7 @@ class Instructions:
             raise ValueError(f"pays is {self.pays!r}; write 'share' or 'all'")
         checked = [check_instruction(i, k, self.prompt) for i, k in zip(self.instruction_ids, self.kwargs, strict=True)]
         for i, kwargs in zip(self.instruction_ids, checked, strict=True):
-            if i == "combination:repeat_prompt":
+            if i == "combination:repeat_prompt" and not self.contradictory:
                 self._check_repeats(kwargs["prompt_to_repeat"], checked)
 
     def _check_repeats(self, request: str, checked: Sequence[Mapping[str, Any]]) -> None:

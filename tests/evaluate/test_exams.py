@@ -28,9 +28,12 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 def test_the_right_option_of_each_format_is_paid(tmp_path: Path, name: str):
     path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps(ROWS[name]) + "\n" + json.dumps(ROWS[name]) + "\n")
+    path.write_text(json.dumps(ROWS[name]) + "\n" + json.dumps(ROWS[name] | {"cop": 0}) + "\n")
     tasks = exams.load(name, path)
-    assert [t.rule.answer for t in tasks] == ["B", "B"] and len({t.id for t in tasks}) == 2
+    assert [t.rule.answer for t in tasks] == ["B", "A" if name == "medmcqa" else "B"] and len(
+        {t.id for t in tasks}
+    ) == 2
+    tasks = [tasks[0], tasks[0]]
     said = tasks[0].messages[0]["content"]
     assert "\nA. " in said and "\nB. " in said and said.endswith(exams.ASK)
     values = [f.value for f in exams.by_generation(name, tasks, ["The answer is B.", "The answer is A."])]
@@ -49,6 +52,12 @@ def test_pubmedqa_by_id_gsm8k_and_rows_without_a_single_answer(tmp_path: Path):
     assert len(exams.load("cmexam", tmp_path / "c.json")) == 1
 
 
+def test_medmcqa_counts_from_0_or_from_1(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(ROWS["medmcqa"] | {"cop": cop}) + "\n" for cop in (1, 2, 4)))
+    assert [t.rule.answer for t in exams.load("medmcqa", path)] == ["A", "B", "D"]
+
+
 def test_ifeval_by_prompt_and_by_instruction():
     rule = {
         "kind": "instructions",
@@ -64,7 +73,9 @@ def test_ifeval_by_prompt_and_by_instruction():
     ("name", "text", "what"),
     [
         ("medqa", '{"question": "x"}', "row 1 is no row of medqa"),
-        ("medmcqa", json.dumps(ROWS["medmcqa"] | {"cop": 11}), "the right option is 11"),
+        ("medmcqa", json.dumps(ROWS["medmcqa"] | {"cop": "b"}), "the right option is 'b'"),
+        ("medmcqa", json.dumps(ROWS["medmcqa"]), r"cop is \[1\], which does not tell"),
+        ("mmlu", json.dumps(ROWS["mmlu"] | {"answer": 11}), "the right option is 11"),
         ("pubmedqa", json.dumps(ROWS["pubmedqa"] | {"final_decision": "?"}), "row 1 is no row of pubmedqa"),
         ("gsm8k", '{"question": "x", "answer": "3"}', "has no '####'"),
         ("usmle", "{}", "config.task is 'usmle'"),
