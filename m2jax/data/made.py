@@ -10,6 +10,7 @@ from collections.abc import Callable
 from m2jax.clinic.sample import sample_item
 from m2jax.data import grading, roles
 from m2jax.data.chats import Chat
+from m2jax.data.consultations import consultations
 from m2jax.text.chat import Message
 
 LETTERS = "ABCDE"
@@ -29,6 +30,7 @@ def items(split: str, n: int, seed: int) -> list[Chat]:
 
 MADE: dict[str, Callable[[str, int, int], list[Chat]]] = {
     "items": items,
+    "consultations": consultations,
     "grader": grading.grader,  # of n replies
     "writer": grading.writer,
     "affective": roles.affective,

@@ -69,6 +69,20 @@ def test_ifeval_by_prompt_and_by_instruction():
     assert found["ifeval prompts, strict"] == 0.5 and found["ifeval instructions, strict"] == 0.75
 
 
+def test_a_prompt_of_ifeval_that_no_reply_can_follow_is_still_asked(tmp_path: Path):
+    row = {
+        "key": 1,
+        "prompt": "First repeat this, then answer, without commas: why?",
+        "instruction_id_list": ["punctuation:no_comma", "combination:repeat_prompt"],
+        "kwargs": [{}, {"prompt_to_repeat": "First repeat this, then answer, without commas: why?"}],
+    }
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    tasks = exams.load("ifeval", path)
+    found = {f.name: f.value for f in exams.by_generation("ifeval", tasks, [row["prompt"] + " So."])}
+    assert found["ifeval prompts, strict"] == 0 and found["ifeval instructions, strict"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("name", "text", "what"),
     [

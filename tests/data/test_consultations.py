@@ -1,0 +1,55 @@
+"""Consultations to learn from: the doctor asks what the case needs, ends with a plan, and alone is learned."""
+
+from __future__ import annotations
+
+import pytest
+
+from m2jax.clinic.sample import condition_of
+from m2jax.data.consultations import AT_ONCE, ROUNDS, consultations
+from m2jax.data.made import make_chats
+from m2jax.patient.disclosed import asked
+from m2jax.patient.gate import gate
+from m2jax.patient.outcome import open_facts, outcome
+from m2jax.patient.script import sample_script
+
+N = 60
+
+
+@pytest.fixture(scope="module", params=["train", "heldout"])
+def made(request: pytest.FixtureRequest):
+    chats = consultations(request.param, N, 100)
+    return request.param, chats, [sample_script(100 + i, request.param).record for i in range(N)]
+
+
+def test_first_replies_ask_for_what_is_told_only_when_asked_for(made):
+    _, chats, records = made
+    asks = [
+        bool(open_facts(record) & set(asked(chat.messages[1].content, record).facts))
+        for chat, record in zip(chats, records, strict=True)
+    ]
+    assert sum(asks) >= 0.95 * sum(bool(open_facts(record)) for record in records)
+
+
+def test_every_consultation_ends_with_diagnosis_plan_and_safety_net(made):
+    _, chats, records = made
+    for chat, record in zip(chats, records, strict=True):
+        said = tuple(m.content for m in chat.messages if m.role == "assistant")
+        reached = outcome(record, said)
+        assert reached.safety_net == 1 and condition_of(record).name in said[-1]
+        assert gate(said, 99).stop and not any(gate(said[:i], 99).stop for i in range(1, len(said)))
+        assert all(text.count("?") <= AT_ONCE + 1 for text in said[:-1]) and len(said) <= ROUNDS + 1
+
+
+def test_nothing_is_asked_twice_and_the_doctor_alone_is_learned(made):
+    split, chats, _ = made
+    assert len({chat.id for chat in chats}) == N and {chat.split for chat in chats} == {split}
+    for chat in chats:
+        assert [m.role for m in chat.messages] == ["user", "assistant"] * (len(chat.messages) // 2)
+        assert [m.trained for m in chat.messages] == [m.role == "assistant" for m in chat.messages]
+        questions = [m.content for m in chat.messages[1:-1:2]]
+        assert len(set(questions)) == len(questions)
+
+
+def test_they_are_made_by_name_and_by_seed():
+    assert make_chats("consultations", 2, 1, 7) == make_chats("consultations", 2, 1, 7)
+    assert make_chats("consultations", 2, 1, 7) != make_chats("consultations", 2, 1, 8)
