@@ -165,31 +165,26 @@ def einsum(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.
     weight is gathered, off all axes of that dimension, and its gradient reduce-scattered. A contraction over an axis
     sharded on both sides is an all-reduce. `dtype`: accumulate and return in it.
     """
-    inputs, out = equation.split("->")
-    left, right = inputs.split(",")
-    layout: dict[str, Any] = {}
-    taken: set[str] = set()
-    for dims, array in ((left, x), (right, w)):
-        for dim, names in zip(dims, spec_of(array), strict=True):
-            if dim not in out or dim in layout:
-                continue
-            layout[dim] = None if taken & {*_names(names)} else names
-            taken.update(_names(layout[dim]))
-    return einsum_to(P(*(layout[dim] for dim in out)), equation, x, w, dtype)
+    return einsum_to(_kept_layout(equation, x, w), equation, x, w, dtype)
 
 
 def times(equation: str, x: jax.Array, w: jax.Array, dtype: Any = None) -> jax.Array:
-    """`einsum` of activations with weights.
+    """`einsum` of activations with weights: x [rows ..., inputs ...], w inputs first or outputs first.
 
-    XLA's CPU multiplies a few rows, as a decode step has them, up to twice as fast where they stand as columns, and
-    the product too where the weights are output-first (docs/log.md). The barriers keep it from turning them back.
+    On a CPU the operands are turned first (docs/log.md). A few rows, as a decode step has them, are multiplied up to
+    twice as fast where they stand as columns, and the product too where the weights are output-first. More rows are
+    made one matrix on a single device: the gradient of the weights is a sum over all of them, and XLA's CPU takes a sum
+    over one axis to its matrix product, one over two axes to a plain loop. The barriers keep it from turning back.
     """
     (x_dims, w_dims), out = equation.split("->")[0].split(","), equation.split("->")[1]
     rows, inputs = ("".join(d for d in x_dims if (d in out) is wanted) for wanted in (True, False))
     n_rows = math.prod(size for dim, size in zip(x_dims, x.shape, strict=True) if dim in rows)
     device = target()
-    if device is None or device.platform != "cpu" or not 1 < n_rows <= FEW_ROWS:
+    if device is None or device.platform != "cpu" or n_rows == 1:
         return einsum(equation, x, w, dtype)
+    if n_rows > FEW_ROWS:
+        single = jax.sharding.get_abstract_mesh().size == 1
+        return _as_matrices(equation, x, w, dtype) if single else einsum(equation, x, w, dtype)
     columns = jax.lax.optimization_barrier(_turn(x, x_dims, inputs + rows))
     if w_dims.startswith(inputs):
         return einsum(f"{inputs + rows},{w_dims}->{out}", columns, w, dtype)
@@ -284,6 +279,35 @@ def _meet(mesh: Mesh) -> None:
     )
     ones = place(np.ones(mesh.size, np.float32), NamedSharding(mesh, P(AXES)))
     jax.block_until_ready(jax.jit(sums)(ones))
+
+
+def _kept_layout(equation: str, x: jax.Array, w: jax.Array) -> PartitionSpec:
+    """What `einsum` says of its result's layout."""
+    inputs, out = equation.split("->")
+    left, right = inputs.split(",")
+    layout: dict[str, Any] = {}
+    taken: set[str] = set()
+    for dims, array in ((left, x), (right, w)):
+        for dim, names in zip(dims, spec_of(array), strict=True):
+            if dim not in out or dim in layout:
+                continue
+            layout[dim] = None if taken & {*_names(names)} else names
+            taken.update(_names(layout[dim]))
+    return P(*(layout[dim] for dim in out))
+
+
+def _as_matrices(equation: str, x: jax.Array, w: jax.Array, dtype: Any) -> jax.Array:
+    """`times` on one device, of [rows, inputs] with [inputs, outputs] or [outputs, inputs]."""
+    (x_dims, w_dims), out = equation.split("->")[0].split(","), equation.split("->")[1]
+    size = dict(zip(x_dims + w_dims, x.shape + w.shape, strict=True))
+    n_inputs = math.prod(size[d] for d in x_dims if d not in out)
+    flat = P(None, None)
+    matrix = reshape(x, (-1, n_inputs), flat)
+    if w_dims[0] in out:
+        product = einsum_to(flat, "ni,oi->no", matrix, reshape(w, (-1, n_inputs), flat), dtype)
+    else:
+        product = einsum_to(flat, "ni,io->no", matrix, reshape(w, (n_inputs, -1), flat), dtype)
+    return reshape(product, tuple(size[d] for d in out), _kept_layout(equation, x, w))
 
 
 def _names(axes: str | tuple[str, ...] | None) -> tuple[str, ...]:

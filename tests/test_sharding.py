@@ -79,6 +79,27 @@ def test_few_rows_are_turned_and_nothing_else_changes(mesh, equation, w_spec, ro
     assert ("optimization_barrier" in lowered) is (rows <= sharding.FEW_ROWS)
 
 
+@pytest.mark.parametrize(
+    ("equation", "x_shape", "w_shape"),
+    [
+        ("btd,dkgh->btkgh", (2, 40, 6), (6, 2, 3, 4)),
+        ("btkgh,kghd->btd", (2, 40, 2, 3, 4), (2, 3, 4, 6)),
+        ("btd,fd->btf", (2, 40, 6), (5, 6)),
+        ("btr,rkgh->btkgh", (2, 40, 3), (3, 2, 3, 4)),
+    ],
+)
+def test_many_rows_on_one_device_are_one_matrix_and_nothing_else_changes(equation, x_shape, w_shape):
+    one = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
+    with jax.set_mesh(one):
+        x = sharding.reshard(jnp.asarray(numbers(*x_shape)), sharding.row_spec(len(x_shape)))
+        w = placed(one, numbers(*w_shape), *[None] * len(w_shape))
+        got, back = jax.vjp(lambda *args: sharding.times(equation, *args), x, w)
+        want, want_back = jax.vjp(lambda *args: sharding.einsum(equation, *args), x, w)
+        assert got.sharding == want.sharding
+        for mine, wanted in zip((got, *back(want)), (want, *want_back(want)), strict=True):
+            np.testing.assert_array_equal(mine, wanted)
+
+
 @pytest.mark.parametrize("equation", ["btd,dkgh->btkgh", "bkgts,bskh->btkgh", "ij,ij->i"])
 def test_einsum_without_a_mesh_is_einsum(equation):
     left, right = equation.split("->")[0].split(",")

@@ -30,6 +30,7 @@ from m2jax.sharding import P, batch_spec, einsum, heads_spec, merge_axes, reshar
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 Cache = dict[str, jax.Array]
+QUERIES = 256  # that `_masked` takes at once
 NEVER = -1e30  # a score that no softmax sees; finite, so that a row that sees nothing stays a number
 KV_SPEC = P(None, ("data", "fsdp"), None, "model", None)  # of `Pages.kv`
 
@@ -67,6 +68,7 @@ def packed(segments_BT: jax.Array, branches_BT: jax.Array | None = None) -> Atte
     mask_BTS = (segments_BT[:, :, None] == segments_BT[:, None, :]) & causal_TS
     if branches_BT is not None:
         mask_BTS &= (branches_BT[:, None, :] == 0) | (branches_BT[:, :, None] == branches_BT[:, None, :])
+    bias_BTS = jnp.where(mask_BTS, 0.0, NEVER)
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
         if branches_BT is None and splash_serves(q.shape[-1]):
@@ -75,9 +77,7 @@ def packed(segments_BT: jax.Array, branches_BT: jax.Array | None = None) -> Atte
             return splash.attend(q, k, v, segments_BT, 0, T), cache
         if branches_BT is None and cudnn.serves(q.shape[-1], q.dtype):
             return _kept(cudnn.packed(q, k, v, segments_BT)), cache
-        scores = _scores("btkgh,bskh->bkgts", q, k)
-        probs = jax.nn.softmax(jnp.where(mask_BTS[:, None, None], scores, NEVER)).astype(v.dtype)
-        return _kept(einsum("bkgts,bskh->btkgh", probs, v)), cache
+        return _kept(_masked(q, _layout(k, v), bias_BTS)), cache
 
     return _of_whole_rows(attend)
 
@@ -261,6 +261,52 @@ def _write_and_attend(
 def _layout(k: jax.Array, v: jax.Array) -> Cache:
     """Keys and values [B, T, K, H] as they are cached: {"k": BKHT, "v": BKTH}."""
     return {"k": k.transpose(0, 2, 3, 1), "v": v.transpose(0, 2, 1, 3)}
+
+
+def _masked(q_BTKGH: jax.Array, new: Cache, bias_BTS: jax.Array) -> jax.Array:
+    """Causal attention of T tokens among themselves with a bias on the scores, BTKGH in q's dtype.
+
+    A block of queries after another, each over the keys up to its own end: half of the scores are never made. The
+    queries of a key head are the rows of one matrix, as in `_branches`.
+    """
+    B, T, K, G, H = q_BTKGH.shape
+    blocks = []
+    for start in range(0, T, QUERIES):
+        end = min(start + QUERIES, T)
+        q_BKMH = merge_axes((q_BTKGH[:, start:end] * H**-0.5).transpose(0, 2, 3, 1, 4), 2)
+        bias_BMS = jnp.tile(bias_BTS[:, start:end, :end], (1, G, 1))
+        out_BKMH = _softmax_mean(q_BKMH, new["k"][..., :end], new["v"][:, :, :end], bias_BMS)
+        blocks.append(split_axis(out_BKMH, 2, (G, -1)).transpose(0, 3, 1, 2, 4))
+    return jnp.concatenate(blocks, axis=1)
+
+
+@jax.custom_vjp
+def _softmax_mean(q_BKMH: jax.Array, k_BKHS: jax.Array, v_BKSH: jax.Array, bias_BMS: jax.Array) -> jax.Array:
+    """softmax(q k + bias) v, the softmax in float32, BKMH. The bias has no gradient.
+
+    The backward pass is written out, on the probabilities that are kept: what is derived through maximum, exponential
+    and quotient goes over the scores three times as often.
+    """
+    return _softmax_mean_forward(q_BKMH, k_BKHS, v_BKSH, bias_BMS)[0]
+
+
+def _softmax_mean_forward(q: jax.Array, k: jax.Array, v: jax.Array, bias_BMS: jax.Array) -> tuple[jax.Array, Any]:
+    scores = einsum("bkmh,bkhs->bkms", q, k, dtype=jnp.float32) + bias_BMS[:, None]
+    weights = jnp.exp(scores - scores.max(-1, keepdims=True))
+    probs = (weights / weights.sum(-1, keepdims=True)).astype(v.dtype)
+    return einsum("bkms,bksh->bkmh", probs, v), (q, k, v, probs)
+
+
+def _softmax_mean_backward(saved: Any, d_out: jax.Array) -> tuple[jax.Array | None, ...]:
+    q, k, v, probs = saved
+    d_probs = einsum("bkmh,bksh->bkms", d_out, v, dtype=jnp.float32)
+    total = (probs * d_probs).sum(-1, keepdims=True)
+    d_scores = (probs * (d_probs - total)).astype(q.dtype)
+    d_k = einsum("bkmh,bkms->bkhs", q, d_scores)
+    return einsum("bkms,bkhs->bkmh", d_scores, k), d_k, einsum("bkms,bkmh->bksh", probs, d_out), None
+
+
+_softmax_mean.defvjp(_softmax_mean_forward, _softmax_mean_backward)
 
 
 def _branches(
