@@ -1,6 +1,6 @@
 """Writes replies of a model to the clinic's patients, for the grader to practise and be tested on (JSONL):
 
-    python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer [--train=240] [--heldout=100]
+    python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer [--train=360] [--heldout=100]
 
 Two thirds are asked with wishes of what the rubric wants or forbids, which the file does not hold.
 """
@@ -27,9 +27,9 @@ from m2jax.verifier.rubric import Case
 
 _OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 _RUN = flags.DEFINE_string("run", None, "Folder of a training run, whose adapter replies.", required=True)
-_TRAIN = flags.DEFINE_integer("train", 240, "Replies to patients of the training split.")
+_TRAIN = flags.DEFINE_integer("train", 360, "Replies to patients of the training split.")
 _HELDOUT = flags.DEFINE_integer("heldout", 100, "Replies to patients of the held-out split.")
-MAX_TOKENS, LONGEST = 96, 512
+TEMPERATURE, MAX_TOKENS, LONGEST = 0.8, 96, 512
 
 
 def main(argv: list[str]) -> None:
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     numbers = {"train": _TRAIN.value, "heldout": _HELDOUT.value}
     cases = [sample_case(seed, split) for split, n in numbers.items() for seed in range(n)]
     _, adapter, config = load_trained(Path(_RUN.value))
-    engine, tokenizer = serve(config["model"], {"writer": adapter}, 1.0, MAX_TOKENS, LONGEST, slots=48)
+    engine, tokenizer = serve(config["model"], {"writer": adapter}, TEMPERATURE, MAX_TOKENS, LONGEST, slots=48)
 
     def reply(case: Case, number: int) -> Dialogue:
         wished = wishes(case, np.random.default_rng([number])) if number % 3 else []

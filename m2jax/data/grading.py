@@ -2,27 +2,33 @@
 and for the writer, whose replies the grader then reads.
 
 The replies are composed of sentences of the condition's data and of others', in many wordings; every second one was
-written by a model, where there are such (`data.replies`). Of a reply, as many criteria are asked that are met as are
-not, where both are.
+written by a model, where there are such (`data.replies`). A reply is long and a question about it short: so of each
+reply much is asked (`questions`), and every fourth is an explanation (`data.explained`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from m2jax.clinic.condition import Condition, conditions
-from m2jax.clinic.sample import sample_case
+from m2jax.clinic.rubrics import reference_of
+from m2jax.clinic.sample import condition_of, sample_case, sample_record
 from m2jax.data.chats import Chat
 from m2jax.data.doctor_lines import NAMED
+from m2jax.data.explained import explanation
 from m2jax.data.replies import load_replies, request, wishes
 from m2jax.text.chat import Message
 from m2jax.verifier.checks import met
 from m2jax.verifier.judge_prompt import judge_messages
-from m2jax.verifier.rubric import Case, Criterion
+from m2jax.verifier.phrases import content
+from m2jax.verifier.rubric import Case, Criterion, Rubric
 
 FOLLOWED = 0.8  # of the criteria that are wished for
+YES, NO = 6, 4  # criteria asked that a reply meets, at most, and how many more that it does not
+STATEMENTS, STATED = 2, 3  # of what a reply states and of what it does not; each of more words than that
 SENTENCES = (2, 6)  # least and most of a composed reply
 URGENT = {
     "emergency": ("Call an ambulance now.", "Please go to the emergency department straight away.", "Call 999."),
@@ -46,18 +52,23 @@ MEDICINES = ("What medicines are you taking?", "Are you allergic to anything?", 
 
 
 def grader(split: str, n: int, seed: int) -> list[Chat]:
-    """The questions about n replies; every second reply is a model's, as long as there are any."""
+    """The questions about n replies: every second one a model's, as long as there are any, every fourth an explanation,
+    the others composed.
+    """
     written = load_replies(split)
     chats = []
     for i in range(n):
+        rng, name = np.random.default_rng([seed, i]), f"grader-{split}-{i}"
+        if i % 4 == 2:
+            chats += _asked(*explanation(split, name, rng), name, rng)
+            continue
         if i % 2 and i // 2 < len(written):
             number, reply = written[i // 2]
             case = sample_case(number, split)
-            rng = np.random.default_rng([seed, i])
         else:
-            case, rng = sample_case(seed + 10_000 + i, split), np.random.default_rng([seed, i])
+            case = sample_case(seed + 10_000 + i, split)
             reply = composed_reply(case, rng)
-        chats += questions(case, reply, f"grader-{split}-{i}", rng)
+        chats += questions(case, reply, name, rng)
     return chats
 
 
@@ -74,16 +85,44 @@ def writer(split: str, n: int, seed: int) -> list[Chat]:
 
 
 def questions(case: Case, reply: str, name: str, rng: np.random.Generator) -> list[Chat]:
-    """The judge's questions about a reply, as many answered Yes as No where both come up (else at most two), grouped by
-    the sign of the points: those share a prefix.
+    """The judge's questions about a reply, grouped by the sign of the points: those share a prefix.
+
+    Of what the clinic could ask about the patient, her condition and one other, what the reply meets (at most `YES`),
+    and more of what it does not; and statements, of which some stand in the reply (`_statements`).
     """
-    decided = [(c, met(c.check, reply)) for c in case.rubric if c.check is not None]
-    sides = [[c for c, m in decided if m is answer] for answer in (True, False)]
-    count = min(map(len, sides)) or 2
-    chosen = [(side[i], answer) for side, answer in zip(sides, ("Yes", "No"), strict=True)
-              for i in rng.permutation(len(side))[:count]]  # fmt: skip
-    chosen.sort(key=lambda item: item[0].points < 0)
-    return [_question(case, reply, criterion, answer, f"{name}-{k}") for k, (criterion, answer) in enumerate(chosen)]
+    record = sample_record(int(case.id.rpartition("-")[2]), case.split)
+    asked = {c.text: c for c in (*case.rubric, *reference_of(condition_of(record), record), *_strange(case, rng))}
+    decided = [(c, met(c.check, reply)) for c in asked.values() if c.check is not None]
+    yes, no = ([c for c, m in decided if m is answer] for answer in (True, False))
+    yes = [yes[i] for i in rng.permutation(len(yes))[:YES]]
+    no = [no[i] for i in rng.permutation(len(no))[: len(yes) + NO]]
+    chosen = [(c, "Yes") for c in yes] + [(c, "No") for c in no] + _statements(case, reply, rng)
+    return _asked(case, reply, chosen, name, rng)
+
+
+def _strange(case: Case, rng: np.random.Generator) -> Rubric:
+    """The rubric of a patient of the same split, most often with another condition."""
+    return sample_case(int(rng.integers(1 << 30)), case.split).rubric
+
+
+def _statements(case: Case, reply: str, rng: np.random.Generator) -> list[tuple[Criterion, str]]:
+    """Criteria that a reply states something: parts of its own sentences, and as many of sentences about another
+    condition with which it shares few words.
+    """
+    said = [s for s in re.split(r"(?<=[.!?])\s+", reply) if s.endswith(".") and len(s.split()) > STATED]
+    others = [c for c in conditions() if c.split == case.split and c.id != case.topic]
+    pool = [s for s in sentences(others[rng.integers(len(others))], rng) if s.endswith(".")]
+    unsaid = [s for s in pool if len(s.split()) > STATED and 3 * len(content(s) & content(reply)) < len(content(s))]
+    some = lambda options: [options[i] for i in rng.permutation(len(options))[:STATEMENTS]]  # noqa: E731
+    made = [(_states(s, rng), "Yes") for s in some(said)]
+    return made + [(_states(s, rng), "No") for s in some(unsaid)[: max(1, len(made))]]
+
+
+def _states(sentence: str, rng: np.random.Generator) -> Criterion:
+    clauses = [part for part in re.split(r"[,;:]\s+|\s+and\s+", sentence.rstrip(".")) if len(part.split()) > STATED]
+    part = clauses[rng.integers(len(clauses))] if clauses else sentence.rstrip(".")
+    verb = ("States that", "Says that", "Mentions that")[rng.integers(3)]
+    return Criterion(f"{verb} {part if part[:2].isupper() else part[0].lower() + part[1:]}.", 5, "accuracy")
 
 
 def composed_reply(case: Case, rng: np.random.Generator, wished: Sequence[Criterion] = ()) -> str:
@@ -107,6 +146,14 @@ def _meeting(criterion: Criterion, own: Condition, rng: np.random.Generator) -> 
         return ""
     drawn = (s for _ in range(8) for s in sentences(own, rng))
     return next((s for s in drawn if met(criterion.check, s)), "")
+
+
+def _asked(
+    case: Case, reply: str, chosen: Sequence[tuple[Criterion, str]], name: str, rng: np.random.Generator
+) -> list[Chat]:
+    """The questions in a drawn order, those of one sign together."""
+    mixed = sorted((chosen[i] for i in rng.permutation(len(chosen))), key=lambda item: item[0].points < 0)
+    return [_question(case, reply, criterion, answer, f"{name}-{k}") for k, (criterion, answer) in enumerate(mixed)]
 
 
 def _question(case: Case, reply: str, criterion: Criterion, answer: str, name: str) -> Chat:

@@ -22,9 +22,13 @@ NODS = "All right."
 BEGINS = {"old": ("Well, doctor, ",), "young": ("Um, ", "So, "), "P": ("I think ", "Well, "), "E": ("Well, ", "Oh, ")}
 ENDS = {
     "F": ("It worries me.", "I am a bit scared."),
+    "T": ("I want to understand the reason.",),
     "N": ("I wonder what it could mean.",),
     "E": ("What do you think?",),
+    "basic": ("I do not understand such things well.",),
+    "university": ("I would like to hear the evidence.",),
 }
+OFTEN = 0.7  # how often a reply in a persona's manner ends with one of these
 # Verbs that begin a fact without its subject, with the form after "I".
 _VERBS = {"has": "have", "is": "am", "was": "was", "does": "do", "goes": "go", "could": "could", "can": "can",
           "had": "had", "cannot": "cannot"}  # fmt: skip
@@ -85,14 +89,14 @@ def scripted_reply(script: Script, dialogue: Dialogue, seed: int) -> str:
 
 
 def in_manner(reply: str, persona: Persona, rng: np.random.Generator, ends: bool = True) -> str:
-    """A reply as the persona might put it: every second time with a word before it, and a sentence after it."""
+    """A reply as the persona might put it: every second time with a word before it, and `OFTEN` a sentence after it."""
     traits = [t for t in (*persona.mbti, persona.age) if t in BEGINS]
     if traits and rng.random() < 0.5:
         options = BEGINS[traits[rng.integers(len(traits))]]
         first = reply if re.match(r"I\b|[A-Z]{2}", reply) else reply[0].lower() + reply[1:]
         reply = options[rng.integers(len(options))] + first
-    traits = [t for t in persona.mbti if t in ENDS]
-    if traits and ends and rng.random() < 0.5:
+    traits = [t for t in (*persona.mbti, persona.education) if t in ENDS]
+    if traits and ends and rng.random() < OFTEN:
         options = ENDS[traits[rng.integers(len(traits))]]
         reply = f"{reply} {options[rng.integers(len(options))]}"
     return reply

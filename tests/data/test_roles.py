@@ -9,7 +9,7 @@ import pytest
 
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import sample_case, sample_record
-from m2jax.data import doctor_lines, grading, replies, roles
+from m2jax.data import doctor_lines, explained, grading, replies, roles
 from m2jax.data.replies import load_replies
 from m2jax.patient import claims
 from m2jax.patient.disclosed import asked
@@ -66,15 +66,39 @@ def test_claims_are_balanced_and_share_their_beginning():
 
 
 def test_the_grader_is_asked_as_the_judge_is_and_told_what_the_checks_say():
-    chats = grading.grader("heldout", 40, 3)
-    replies: dict[str, Counter] = {}
-    for chat in chats:
-        replies.setdefault(chat.id.rpartition("-")[0], Counter())[chat.messages[1].content] += 1
-    assert len(replies) >= 38
-    assert all(n["Yes"] == n["No"] or (len(n) == 1 and n.total() <= 2) for n in replies.values())
+    answers: dict[str, Counter] = {}
+    for chat in grading.grader("heldout", 40, 3):
+        answers.setdefault(chat.id.rpartition("-")[0], Counter())[chat.messages[1].content] += 1
+    assert len(answers) == 40 and all(n["No"] >= n["Yes"] for n in answers.values())
+    total = sum(answers.values(), Counter())
+    assert 0.25 < total["Yes"] / total.total() < 0.5
     case, reply = sample_case(7, "heldout"), "Please see a doctor today. Have you had any fever?"
     prompts = by_prompt(grading._question(case, reply, c, "Yes", "x-0") for c in case.rubric)
     assert set(prompts) == {judge_messages(case.messages, reply, c)[0]["content"] for c in case.rubric}
+
+
+def test_what_a_reply_is_said_to_state_stands_in_it_or_does_not():
+    for seed in range(30):
+        case, rng = sample_case(seed, "train"), np.random.default_rng(seed)
+        reply = grading.composed_reply(case, rng)
+        for criterion, answer in grading._statements(case, reply, rng):
+            said = criterion.text.partition(" that ")[2].rstrip(".").lower()
+            assert (said in reply.lower()) is (answer == "Yes"), (criterion.text, reply)
+
+
+def test_an_explanation_makes_some_statements_and_leaves_others_out():
+    for seed in range(40):
+        case, reply, asked = explained.explanation("heldout", "x", np.random.default_rng(seed))
+        condition = next(c for c in conditions() if c.id == case.topic)
+        answers = Counter(answer for _, answer in asked)
+        assert condition.split == "heldout" and answers["Yes"] == explained.ASKED and answers["No"] > 0
+        for criterion, answer in asked:
+            for name in condition.names[:2]:
+                if criterion.text in (
+                    f"States that another name for {condition.name} is {name}.",
+                    f"States that {name} means the same as {condition.name}.",
+                ):
+                    assert (f"also called {name}." in reply) is (answer == "Yes"), (criterion.text, reply)
 
 
 def test_composed_replies_meet_criteria_and_miss_others():
