@@ -130,6 +130,7 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
         config.consult.outcome,
         config.consult.trim,
         config.reward.unchecked == "skip",
+        config.consult.interrupted,
     )
 
     def take(draw: int) -> Drawn:
@@ -160,7 +161,7 @@ def _of_consultations(parts: Parts, workdir: Path) -> Source:
         began = time.perf_counter()
         found = slices.slices(
             parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
-            seed=config.seed, trim=config.consult.trim,
+            seed=config.seed, trim=config.consult.trim, interrupted=config.consult.interrupted,
             journal=_journal(config, workdir, "consultations", draw, []),
         )  # fmt: skip
         cases = [s.case for s in found]

@@ -48,6 +48,8 @@ def check_consult(config: ConfigDict) -> None:
             raise ValueError(f"config.consult.{key} is {config.consult[key]}; it must be at least 1")
     if not 0 <= config.consult.outcome <= 1:
         raise ValueError(f"config.consult.outcome is {config.consult.outcome}; give a share from 0 to 1")
+    if not 0 <= config.consult.interrupted <= 1:
+        raise ValueError(f"config.consult.interrupted is {config.consult.interrupted}; give a share from 0 to 1")
     if config.eval.cases < 1:
         raise ValueError(f"config.eval.cases is {config.eval.cases}; say how many held-out patients to measure on")
     if config.consult.adapter and config.consult.adapter not in adapters.shipped():
