@@ -26,8 +26,9 @@ from m2jax.verifier.grader import Judge
 
 @dataclasses.dataclass(frozen=True)
 class Units:
-    """Who plays the units: roles of the engine over one tokenizer (None: they are endpoints). judge: None lets the
-    rules decide alone. limit: rounds, at least 1. max_tokens: of a draft and of a rewrite.
+    """Who plays the units: roles of the engine over one tokenizer, which is the doctor's too (None: all are endpoints).
+    judge: None lets the rules decide alone. limit: rounds, at least 1. max_tokens: of a draft and of a rewrite.
+    outside: the units alone are endpoints.
     """
 
     tokenizer: Tokenizer | None
@@ -36,6 +37,12 @@ class Units:
     judge: Judge | None = None
     limit: int = 10
     max_tokens: int = 96
+    outside: bool = False
+
+    @property
+    def own(self) -> Tokenizer | None:
+        """The tokenizer of the units; None where they are endpoints."""
+        return None if self.outside else self.tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +96,9 @@ def patient_turn(script: Script, dialogue: Dialogue, units: Units) -> requests.D
     if decision.stop:
         return Turn(decision)
     known = claims.known(script.record, dialogue)
-    draft = yield from affective(script, dialogue, known, units.tokenizer, units.affective, units.max_tokens)
+    draft = yield from affective(script, dialogue, known, units.own, units.affective, units.max_tokens)
     checked = yield from factual(
-        script, dialogue, known, draft, units.tokenizer, units.factual, units.judge, units.max_tokens
+        script, dialogue, known, draft, units.own, units.factual, units.judge, units.max_tokens
     )
     meant = asked(dialogue[-1].text, script.record).facts
     return Turn(decision, meant, draft, **{f.name: getattr(checked, f.name) for f in dataclasses.fields(checked)})

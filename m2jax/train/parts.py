@@ -26,9 +26,9 @@ from m2jax.verifier.rubric import Case
 class Parts:
     """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are
     "doctor" (the policy) and "start" (the weights the run began from: the judge, and the yardstick of fluency); and
-    "judge" where that is an endpoint, "patient" where there are consultations, which `units` then are for (else None).
-    dynamic: None where there are no dynamic criteria.
-    With an adapter both are served over the same parameters, in one batch.
+    "judge" where that is an endpoint, "patient" (which may be one) where there are consultations, which `units` then
+    are for (else None). With an adapter both are served over the same parameters, in one batch. dynamic: None where
+    there are no dynamic criteria.
     """
 
     config: ConfigDict

@@ -65,7 +65,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     policy.check_layers(config)
     if config.reward.unchecked not in ("judge", "skip"):
         raise ValueError(f"config.reward.unchecked is {config.reward.unchecked!r}; it must be 'judge' or 'skip'")
-    outside = values.judge_endpoint(config)
+    outside = values.endpoints(config)
     if consult := config.get("consult"):
         values.check_consult(config)
     path = names.resolve(config.model)
@@ -111,10 +111,13 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     roles, units = {"doctor": doctor, "start": Role(sampling)} | outside, None
     if consult:
         speaks = dataclasses.replace(sampling, max_tokens=consult.patient_tokens)
-        roles["patient"] = Role(speaks, adapter=consult.adapter or None)
-        units = Units(tokenizer, "patient", "patient", None, consult.rounds, consult.patient_tokens)
+        roles = {"patient": Role(speaks, adapter=consult.adapter or None)} | roles
+        tokens, elsewhere = consult.patient_tokens, "patient" in outside
+        units = Units(tokenizer, "patient", "patient", None, consult.rounds, tokens, elsewhere)
     criteria = values.dynamic_settings(config, tokenizer)
-    grammars = Grammars(tokenizer, cfg.vocab_size) if criteria and criteria.proposals and not outside else None
+    grammars = (
+        Grammars(tokenizer, cfg.vocab_size) if criteria and criteria.proposals and "judge" not in outside else None
+    )
     engine = Engine(cfg, serving, sizes, roles, dtype, grammars)
     served = jax.tree.map(lambda w: w.astype(dtype), weights)
     if config.lora.rank:
@@ -128,7 +131,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     if consult and consult.adapter:
         shipped = adapters.load_adapter(consult.adapter, cfg, stacked=config.layers == "scanned")
         engine.update(consult.adapter, policy.place_adapter(shipped, config, cfg, mesh))
-    judge = None if skip else OutsideJudge() if outside else Judge(tokenizer, "start", sizes.pasts[-1])
+    judge = None if skip else OutsideJudge() if "judge" in outside else Judge(tokenizer, "start", sizes.pasts[-1])
     parts = Parts(
         config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx,
         frozen, units, criteria,

@@ -18,19 +18,35 @@ from m2jax.verifier.dynamic import Rule
 from m2jax.verifier.rubric import Case
 
 
-def judge_endpoint(config: ConfigDict) -> dict[str, Endpoint]:
-    """The role "judge", where config.judge says that it is an endpoint. ValueError where that cannot be."""
-    if not config.judge.url:
-        if config.judge.model or config.judge.key_env:
-            raise ValueError("config.judge.url is empty, but config.judge.model or key_env is not; give all, or none")
-        return {}
-    if config.reward.unchecked == "skip":
+def endpoints(config: ConfigDict) -> dict[str, Endpoint]:
+    """The roles "judge" and "patient" where the config has them as endpoints. ValueError where that cannot be."""
+    if config.judge.url and config.reward.unchecked == "skip":
         raise ValueError(
             "config.judge.url names a judge, but config.reward.unchecked='skip' asks none; drop one of them"
         )
-    endpoint = Endpoint(config.judge.url, config.judge.model, config.judge.key_env)
-    endpoint.headers()
-    return {"judge": endpoint}
+    found = {}
+    for name in ("judge", "patient"):
+        group = config.get(name)
+        if group is None:
+            continue
+        if group.url:
+            found[name] = Endpoint(group.url, group.model, group.key_env, temperature=_temperature(config, name))
+            found[name].headers()
+        elif group.model or group.key_env:
+            raise ValueError(
+                f"config.{name}.url is empty, but config.{name}.model or key_env is not; give all, or none"
+            )
+    if "patient" in found and config.consult.adapter:
+        raise ValueError(
+            f"config.patient.url names a patient, and config.consult.adapter={config.consult.adapter!r} another; drop "
+            "one of them"
+        )
+    return found
+
+
+def _temperature(config: ConfigDict, name: str) -> float:
+    """A judge says the same to the same; a patient speaks as one that is served here does."""
+    return config.sampling.temperature if name == "patient" else 0.0
 
 
 def dynamic_settings(config: ConfigDict, tokenizer: Tokenizer) -> dynamic.Settings | None:
