@@ -46,10 +46,6 @@ class Settings:
     tokenizer: Tokenizer | None
     rule: Rule
 
-    @property
-    def on(self) -> bool:
-        return bool(self.every or self.proposals)
-
 
 def of(state: State, case: Case) -> tuple[Tracked, ...]:
     """The criteria for a case that are not retired."""

@@ -41,7 +41,7 @@ LOADERS = {
 }
 NOTE = "It begins where the body is coldest, which would explain why the toe comes first."
 TINY = {  # what makes a command small
-    "midtrain": ["--config.data.row_tokens=512", "--config.data.rows_per_step=5", "--config.steps=1"],
+    "midtrain": ["--config.data.row_tokens=64", "--config.data.rows_per_step=5", "--config.steps=1"],
     "sft": ["--config.data.row_tokens=2048", "--config.data.rows_per_step=1", "--config.steps=1",
             "--config.data.train=4", "--config.data.heldout=2"],
     "rl_stage1": ["--config.data.max_prompt_tokens=400"],
@@ -187,19 +187,19 @@ def test_the_curriculums_values_are_values_of_its_stages():
 
 
 @pytest.mark.slow
-def test_what_trains_and_samples_runs_with_a_tiny_model(run, tmp_path: Path):
+@pytest.mark.parametrize("number", range(len([c for c in COMMANDS if "--config=" in c])))
+def test_what_trains_and_samples_runs_with_a_tiny_model(run, tmp_path: Path, number: int):
     model = tiny_run.write_model(tmp_path / "model")
-    run(named("m2jax.data.clinic_tfds")[0])
+    command = [c for c in COMMANDS if "--config=" in c][number]
+    if "1.0.0" in command:
+        run(named("m2jax.data.clinic_tfds")[0])
+    stage = re.search(r"configs/(\w+)\.py", command)[1]
+    small = command.replace(":cpu", ":smoke").replace("session-cpu", "session-smoke").replace("--k=8", "--k=2")
+    small = small.replace("--low=0.1 --high=0.9", "--low=0 --high=1")
+    more = [f"--config.model={model}", *TINY[stage]]
+    more += ["--config.data.prompts_per_step=4"] if "dynamic" in command else []
+    more += ["--config.steps=1"] if stage.startswith("rl") and "train.py" in command else []
     with serving(lambda n, body: "It is worse at night.") as server:
-        for command in COMMANDS:
-            if "--config=" not in command:
-                continue
-            stage = re.search(r"configs/(\w+)\.py", command)[1]
-            small = command.replace(":cpu", ":smoke").replace("session-cpu", "session-smoke").replace("--k=8", "--k=2")
-            small = small.replace("--low=0.1 --high=0.9", "--low=0 --high=1")
-            small = small.replace("http://localhost:8000/v1", server.url)
-            more = [f"--config.model={model}", *TINY[stage]]
-            more += ["--config.data.prompts_per_step=4"] if "dynamic" in command else []
-            more += ["--config.steps=1"] if stage.startswith("rl") and "train.py" in command else []
-            run(small, *more)
-    assert (tmp_path / "best.jsonl").exists() and (tmp_path / "runs" / "session" / "report.html").exists()
+        run(small.replace("http://localhost:8000/v1", server.url), *more)
+    out = re.search(r"--(?:workdir|out)=(\S+)", command)[1]
+    assert (tmp_path / out / "report.html" if "workdir" in command else tmp_path / out).exists()
