@@ -91,6 +91,14 @@ def base() -> ConfigDict:
     c.judge.model = ""
     c.judge.key_env = ""  # the environment variable that holds its key; empty: it needs none
 
+    c.dynamic = ConfigDict()  # criteria that come and go beside the rubrics' own (rollout/dynamic.py)
+    c.dynamic.every = 0  # steps between minings of the policy's own replies; 0: never
+    c.dynamic.share = 0.5  # of replies to different patients that must have something in common
+    c.dynamic.most = 8  # criteria of that kind at once, watched or paid
+    c.dynamic.proposals = 0  # criteria that the judging model proposes for each case; 0: none
+    c.dynamic.admit = 0.3  # share of violations from which on a criterion is paid
+    c.dynamic.retire = 0.05  # and from which on it is no more
+
     c.watch = ConfigDict()  # does the policy please the judge more than it does better? (rollout/watch.py)
     c.watch.every = 0  # steps; 0: never. It needs a judge and held-out criteria with checks
     c.watch.cases = 16

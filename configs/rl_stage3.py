@@ -26,10 +26,15 @@ def get_config(preset: str = "") -> ConfigDict:
     c.consult.session = session  # trained on whole, not on slices
     c.consult.outcome = 0.5  # the share that a whole consultation's outcome has in a turn's reward, beside its rubric
     c.consult.rounds = 10  # messages of the doctor at most
+    c.consult.interrupted = 0.0  # share of patients who interrupt with a question (arXiv 2602.06570: 0.25)
     c.consult.patient_tokens = 192  # of a patient's reply, at most
     c.consult.context_tokens = 4096  # of the longest prompt of any role with its reply
     c.consult.adapter = ""  # that plays the patient over the start weights, of those that ship; empty: none
     c.consult.trim = False  # a reply that was cut off ends with its last sentence, in place of counting as a fault
+    c.patient = ConfigDict()
+    c.patient.url = ""  # of an OpenAI-compatible endpoint that plays the patient; empty: the start weights do
+    c.patient.model = ""
+    c.patient.key_env = ""  # the environment variable that holds its key; empty: it needs none
     c.eval.cases = 100  # held-out patients
     c.data.max_prompt_tokens = 2048
     if c.preset in ("cpu", "smoke"):

@@ -4,8 +4,14 @@
 
 Cases, model and judge are the config's (cases with rubrics, or with configs/rl_stage1.py tasks with rules). A reply is
 good with a score of at least LEAST, whole, and without a fault (`data/tools/quality.py`). OUT is for
---config=configs/sft.py --config.data.path=OUT; cases without a good reply are in OUT.hard.jsonl, with their highest
-score. Stopped, the same command goes on (OUT.sampled.jsonl).
+--config=configs/sft.py --config.data.path=OUT. The rest is
+
+    OUT.sft.jsonl        tasks that need knowledge, as chats with their answers: to be told
+    OUT.rl.jsonl         tasks that need reasoning, for configs/rl_stage1.py: to be found
+    OUT.dropped.jsonl    tasks with an uncertain answer, on which less than --agree of the replies agree
+    OUT.hard.jsonl       cases with rubrics, with their highest score
+
+Stopped, the same command goes on (OUT.sampled.jsonl).
 """
 
 from m2jax import distributed
@@ -23,13 +29,14 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from m2jax.rollout.rejection import sample
+from m2jax.rollout.rejection import hard, sample
 from m2jax.train import rl
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config of an RL stage.", lock_config=True)
 _OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 _K = flags.DEFINE_integer("k", 8, "Replies to each case.", lower_bound=1)
 _LEAST = flags.DEFINE_float("least", 0.6, "Least score of a reply that stays.")
+_AGREE = flags.DEFINE_float("agree", 0.75, "Share of replies that decide an uncertain answer.", 0, 1)
 _CASES = flags.DEFINE_integer("cases", 0, "How many of the training cases (0: all).", lower_bound=0)
 flags.mark_flag_as_required("config")
 
@@ -45,22 +52,24 @@ def main(argv: list[str]) -> None:
                 raise ValueError(
                     "--config has no cases of its own, as configs/rl_stage3.py; give stage 1's or stage 2's"
                 )
+            cases = [*parts.train[: _CASES.value or None], *parts.heldout]
+            who = {"k": _K.value, "least": _LEAST.value, "agree": _AGREE.value}
             found = sample(
-                parts.engine, parts.tokenizer, [*parts.train[: _CASES.value or None], *parts.heldout], _K.value,
-                _LEAST.value, out.with_name(out.name + ".sampled.jsonl"), judge=parts.judge, reward=parts.reward,
-                who={"k": _K.value, "least": _LEAST.value} | {
-                    key: config.to_dict()[key] for key in ("model", "seed", "sampling", "reward", "judge")
-                },
+                parts.engine, parts.tokenizer, cases, _K.value, _LEAST.value, _AGREE.value,
+                out.with_name(out.name + ".sampled.jsonl"), judge=parts.judge, reward=parts.reward,
+                who=who | {key: config.to_dict()[key] for key in ("model", "seed", "sampling", "reward", "judge")},
                 at_once=config.data.prompts_per_step, seed=config.seed,
             )  # fmt: skip
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     if distributed.is_first():
         good = [row["chat"] for row in found if row["chat"]]
-        hard = [{"id": row["id"], "highest": row["highest"]} for row in found if not row["chat"]]
-        for file, rows in ((out, good), (out.with_name(out.name + ".hard.jsonl"), hard)):
+        rest = hard(cases, found)
+        named = {out.with_name(f"{out.name}.{name}.jsonl"): rows for name, rows in rest.items() if rows}
+        for file, rows in ({out: good} | named).items():
             file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-        print(f"{out}: {len(good)} chats of {len(found)} cases")
+        left = "".join(f", {len(rows)} in {file.name}" for file, rows in named.items())
+        print(f"{out}: {len(good)} chats of {len(found)} cases{left}")
 
 
 if __name__ == "__main__":

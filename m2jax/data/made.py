@@ -5,6 +5,7 @@ Train and held-out chats are of different conditions (`clinic.sample`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from m2jax.clinic.sample import sample_item
@@ -38,12 +39,48 @@ MADE: dict[str, Callable[[str, int, int], list[Chat]]] = {
 }
 
 
-def make_chats(name: str, train: int, heldout: int, seed: int) -> list[Chat]:
-    """Chats of the training split and of the held-out one, of what `MADE` calls `name`: `train` and `heldout` chats, or
-    those of as many replies or situations. ValueError for an unknown name or a number below 1.
+def make_chats(mixture: str, train: int, heldout: int, seed: int) -> list[Chat]:
+    """Chats of the training split and of the held-out one: `train` and `heldout` chats, or those of as many replies or
+    situations. mixture: a name of `MADE`, or several with their shares, as "items:1,consultations:2". ValueError for an
+    unknown name, a share or a number below 1, or too few for every name.
     """
-    if name not in MADE:
-        raise ValueError(f"config.data.made is {name!r}; it must be one of {', '.join(MADE)}, or give config.data.path")
-    if min(train, heldout) < 1:
-        raise ValueError(f"config.data.train {train} and config.data.heldout {heldout} must be at least 1")
-    return [chat for split, n in (("train", train), ("heldout", heldout)) for chat in MADE[name](split, n, seed)]
+    shares = _shares(mixture)
+    if min(train, heldout) < len(shares):
+        raise ValueError(
+            f"config.data.train {train} and config.data.heldout {heldout} must be at least {len(shares)}, one chat of "
+            f"each of {', '.join(shares)}"
+        )
+    return [
+        chat
+        for split, n in (("train", train), ("heldout", heldout))
+        for name, part in _parts(shares, n).items()
+        for chat in MADE[name](split, part, seed)
+    ]
+
+
+def _shares(mixture: str) -> dict[str, int]:
+    shares: dict[str, int] = {}
+    for part in mixture.split(","):
+        name, _, share = part.strip().partition(":")
+        if name not in MADE or name in shares:
+            raise ValueError(
+                f"config.data.made is {mixture!r}; name one or several, each once, of {', '.join(MADE)}, as "
+                "'items:1,consultations:2', or give config.data.path"
+            )
+        if not (share or "1").isdigit() or int(share or 1) < 1:
+            raise ValueError(f"config.data.made gives {name} the share {share!r}; give a whole number of at least 1")
+        shares[name] = int(share or 1)
+    return shares
+
+
+def _parts(shares: dict[str, int], n: int) -> dict[str, int]:
+    """n in these proportions, at least 1 of each: what rounding leaves goes to the first ones."""
+    whole = sum(shares.values())
+    parts = {name: max(1, n * share // whole) for name, share in shares.items()}
+    for name in itertools.cycle(shares):
+        if sum(parts.values()) >= n:
+            break
+        parts[name] += 1
+    while sum(parts.values()) > n:
+        parts[max(parts, key=parts.__getitem__)] -= 1
+    return parts

@@ -7,6 +7,7 @@ One line of a file is one task:
 
 `messages` may stand in place of `question`, `topic` and `split` may be left out, as in `chats`; `rule` is one of
 `rules.rule`. An instruction to repeat the request takes `question` where the rule has no prompt of its own.
+"uncertain": true and "needs": "knowledge" or "reasoning" are for `launch/reject.py` (see `Task`).
 """
 
 from __future__ import annotations
@@ -18,19 +19,27 @@ from pathlib import Path
 from typing import ClassVar
 
 from m2jax.data import jsonl
+from m2jax.rules import consensus
 from m2jax.rules.rule import Rule, kind_of, parse_rule
 from m2jax.verifier.rubric import SPLITS, Rubric, check_messages
+
+NEEDS = ("knowledge", "reasoning")
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A conversation that awaits a reply, and the rule that rewards it. messages: as of `verifier.rubric.Case`."""
+    """A conversation that awaits a reply, and the rule that rewards it. messages: as of `verifier.rubric.Case`.
+    uncertain: the rule's answer is in doubt, so that what replies agree on may take its place (`rules.consensus`).
+    needs: of `NEEDS`, what it takes to answer; "" in a file: as its kind mostly does.
+    """
 
     id: str
     messages: tuple[dict[str, str], ...]
     rule: Rule
     topic: str = ""
     split: str = "train"
+    uncertain: bool = False
+    needs: str = ""
     rubric: ClassVar[Rubric] = ()  # what a judge would have to decide: nothing
 
 
@@ -54,7 +63,15 @@ def write_tasks(path: str | Path, tasks: Iterable[Task]) -> None:
 def to_json(task: Task) -> dict[str, object]:
     """What `parse_task` reads."""
     rule = {"kind": kind_of(task.rule)} | dataclasses.asdict(task.rule)
-    return {"id": task.id, "topic": task.topic, "split": task.split, "messages": list(task.messages), "rule": rule}
+    row = {"id": task.id, "topic": task.topic, "split": task.split, "messages": list(task.messages), "rule": rule}
+    return row | ({"uncertain": True} if task.uncertain else {}) | ({"needs": task.needs} if task.needs else {})
+
+
+def needed(task: Task) -> str:
+    """What it takes to answer: as the task says, or else by its rule's kind. Numbers, formulas, programs and forms are
+    worked out; letters and names are known.
+    """
+    return task.needs or ("knowledge" if kind_of(task.rule) in ("choice", "exact", "set") else "reasoning")
 
 
 def load_tasks(path: str | Path) -> list[Task]:
@@ -64,7 +81,7 @@ def load_tasks(path: str | Path) -> list[Task]:
 
 def parse_task(raw: object) -> Task:
     """The task of one decoded JSON line. ValueError says what is wrong, without file and line."""
-    fields = jsonl.fields("task", raw, {"id", "rule"}, {"topic", "split", "question", "messages"})
+    fields = jsonl.fields("task", raw, {"id", "rule"}, {"topic", "split", "question", "messages", "uncertain", "needs"})
     for name in fields.keys() & {"id", "topic", "question"}:
         if not isinstance(fields[name], str) or not (fields[name].strip() or name == "topic"):
             raise ValueError(f"{name} is {fields[name]!r}; give a text that is not empty")
@@ -79,6 +96,10 @@ def parse_task(raw: object) -> Task:
     raw_rule = fields["rule"]
     if isinstance(raw_rule, dict) and raw_rule.get("kind") == "instructions":
         raw_rule = {"prompt": messages[-1]["content"]} | raw_rule
-    return Task(
-        fields["id"], tuple(messages), parse_rule(raw_rule), fields.get("topic", ""), fields.get("split", "train")
-    )
+    rule, uncertain, needs = parse_rule(raw_rule), fields.get("uncertain", False), fields.get("needs", "")
+    if not isinstance(uncertain, bool) or needs not in ("", *NEEDS):
+        raise ValueError(f"uncertain is {uncertain!r} and needs {needs!r}; give true or false, and one of {NEEDS}")
+    if uncertain and not isinstance(rule, consensus.KINDS):
+        raise ValueError(f"uncertain is true, but a rule {kind_of(rule)!r} does not ask for one answer; leave it out")
+    topic, split = fields.get("topic", ""), fields.get("split", "train")
+    return Task(fields["id"], tuple(messages), rule, topic, split, uncertain, needs)

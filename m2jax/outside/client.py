@@ -132,7 +132,7 @@ class Client:
                 return _Trouble(text, _retry_after(response.headers.get("Retry-After", "")))
             if status in REFUSED:
                 raise ValueError(f"{e.model} at {e.url} refused the request, {text}")
-            raise EndpointDown(f"{e.model} at {e.url} answers with {text}; look at judge.url, model and key")
+            raise EndpointDown(f"{e.model} at {e.url} answers with {text}; look at its url, model and key")
         try:
             said, asked, answered = parse(response.json())
         except (ValueError, RecursionError) as error:  # also JSON that ends too early, or is nested without end

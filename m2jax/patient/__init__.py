@@ -9,6 +9,7 @@
     affective.py   Affective Unit: drafts in persona
     claims.py      a draft as claims, judged by rules
     factual.py     Factual Unit: judges, rewrites once, falls back to the neutral reply
+    interruption.py  a question of hers that the doctor alone sees
     simulate.py    a patient's turn, and whole consultations
     terminal.py    a person in a terminal as the doctor, or as the patient of a model
     shown.py       what that person is shown

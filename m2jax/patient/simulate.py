@@ -15,6 +15,7 @@ from m2jax.patient.claims import Claim
 from m2jax.patient.disclosed import asked
 from m2jax.patient.factual import factual
 from m2jax.patient.gate import Gate, gate
+from m2jax.patient.interruption import Interruption, shown, shown_dialogue
 from m2jax.patient.script import Dialogue, Line, Script, said_by
 from m2jax.sampler import requests
 from m2jax.sampler.requests import Completion, Generate
@@ -25,8 +26,9 @@ from m2jax.verifier.grader import Judge
 
 @dataclasses.dataclass(frozen=True)
 class Units:
-    """Who plays the units: roles of the engine over one tokenizer (None: they are endpoints). judge: None lets the
-    rules decide alone. limit: rounds, at least 1. max_tokens: of a draft and of a rewrite.
+    """Who plays the units: roles of the engine over one tokenizer, which is the doctor's too (None: all are endpoints).
+    judge: None lets the rules decide alone. limit: rounds, at least 1. max_tokens: of a draft and of a rewrite.
+    outside: the units alone are endpoints.
     """
 
     tokenizer: Tokenizer | None
@@ -35,6 +37,12 @@ class Units:
     judge: Judge | None = None
     limit: int = 10
     max_tokens: int = 96
+    outside: bool = False
+
+    @property
+    def own(self) -> Tokenizer | None:
+        """The tokenizer of the units; None where they are endpoints."""
+        return None if self.outside else self.tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +60,6 @@ class Turn:
 
 
 @dataclasses.dataclass(frozen=True)
-class Interruption:
-    """A snippet that only the doctor sees, with the patient's line of a round (0 is the opening)."""
-
-    round: int
-    snippet: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Round:
     """What the doctor was shown in tokens, what it answered, and the patient's turn."""
 
@@ -72,13 +72,20 @@ class Round:
 @dataclasses.dataclass(frozen=True)
 class Consultation:
     """messages: the chat of the doctor, its own contents as tokens marked to be trained on. The patient has the last
-    word where there was no room for another prompt of the doctor.
+    word where there was no room for another prompt of the doctor. dialogue: without the interruption, which `shown` is
+    with.
     """
 
     script: Script
     dialogue: Dialogue
     rounds: tuple[Round, ...]
     messages: tuple[Message, ...]
+    interruption: Interruption | None = None
+
+    @property
+    def shown(self) -> Dialogue:
+        """The dialogue as the doctor sees it."""
+        return shown_dialogue(self.dialogue, self.interruption)
 
 
 def patient_turn(script: Script, dialogue: Dialogue, units: Units) -> requests.Dialogue:
@@ -89,9 +96,9 @@ def patient_turn(script: Script, dialogue: Dialogue, units: Units) -> requests.D
     if decision.stop:
         return Turn(decision)
     known = claims.known(script.record, dialogue)
-    draft = yield from affective(script, dialogue, known, units.tokenizer, units.affective, units.max_tokens)
+    draft = yield from affective(script, dialogue, known, units.own, units.affective, units.max_tokens)
     checked = yield from factual(
-        script, dialogue, known, draft, units.tokenizer, units.factual, units.judge, units.max_tokens
+        script, dialogue, known, draft, units.own, units.factual, units.judge, units.max_tokens
     )
     meant = asked(dialogue[-1].text, script.record).facts
     return Turn(decision, meant, draft, **{f.name: getattr(checked, f.name) for f in dataclasses.fields(checked)})
@@ -117,29 +124,22 @@ def consult(
     consultation as the gate would, with the reason "fault"; "" lets it go on.
     """
     dialogue: Dialogue = (Line("patient", opening),)
-    messages = [Message("user", _shown(opening, 0, interruption))]
+    messages = [Message("user", shown(opening, 0, interruption))]
     rounds: list[Round] = []
     while True:
         prompt = render(units.tokenizer, messages).tokens.tolist()
         if rounds and longest is not None and len(prompt) > longest:
-            return Consultation(script, dialogue, tuple(rounds), tuple(messages))
+            return Consultation(script, dialogue, tuple(rounds), tuple(messages), interruption)
         completion = yield Generate(doctor, prompt)
         text = units.tokenizer.decode(completion.tokens).strip()
         dialogue += (Line("doctor", text),)
         messages.append(Message("assistant", completion.tokens.tolist(), trained=True))
-        if refuse(tuple(line.text for line in dialogue), completion):
+        if refuse(tuple(line.text for line in shown_dialogue(dialogue, interruption)), completion):
             turn = Turn(Gate(True, "fault"))
         else:
             turn = yield from patient_turn(script, dialogue, units)
         rounds.append(Round(prompt, completion, text, turn))
         if turn.gate.stop:
-            return Consultation(script, dialogue, tuple(rounds), tuple(messages))
+            return Consultation(script, dialogue, tuple(rounds), tuple(messages), interruption)
         dialogue += (Line("patient", turn.final),)
-        messages.append(Message("user", _shown(turn.final, len(rounds), interruption)))
-
-
-def _shown(text: str, number: int, interruption: Interruption | None) -> str:
-    """A line of the patient as the doctor sees it."""
-    if interruption is None or interruption.round != number:
-        return text
-    return f"{text}\n\n[For the doctor only: {interruption.snippet}]"
+        messages.append(Message("user", shown(turn.final, len(rounds), interruption)))

@@ -17,7 +17,7 @@ from m2jax.verifier.negation import is_negated
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _AGREES = re.compile(r"(?:\ball|\bthat's|\bthat is|\byou're|\byou are|^)\W*right$", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-_NUMBER_WORDS = {
+NUMBER_WORDS = {
     word: str(i)
     for i, word in enumerate(
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -109,7 +109,7 @@ def numbers(text: str) -> frozenset[str]:
     found = [match[0].replace(",", ".") for match in _NUMBER.finditer(text)]
     found = [f"{float(n):g}" for n in found]
     words = (match[0].lower() for match in _WORD.finditer(text))
-    return frozenset(found) | {_NUMBER_WORDS[w] for w in words if w in _NUMBER_WORDS}
+    return frozenset(found) | {NUMBER_WORDS[w] for w in words if w in NUMBER_WORDS}
 
 
 def stem(word: str) -> str:
@@ -131,7 +131,7 @@ def _stems(text: str) -> Iterator[tuple[str, int, int]]:
         word = match[0].lower()
         if word.endswith("n't") or word.split("'")[0] in ("i", "you", "he", "she", "it", "we", "they", "that"):
             continue
-        if word in _NUMBER_WORDS or (word in _EMPTY and word not in _KEEP) or len(word) < 2:
+        if word in NUMBER_WORDS or (word in _EMPTY and word not in _KEEP) or len(word) < 2:
             continue
         if word == "right" and _AGREES.search(text, 0, match.end()):
             continue

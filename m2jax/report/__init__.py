@@ -13,7 +13,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from m2jax.metrics import METRICS_FILE, read_jsonl
 
 Row = dict[str, Any]
 SIDES = (("before", "Before"), ("after", "After"))  # field of Run, word for a reader
+CRITERIA_FILE = "criteria.jsonl"
 MISSING = {
     "config.json": "the settings of the run are not known.",
     METRICS_FILE: "no training step was recorded, so there are no curves.",
@@ -41,6 +42,7 @@ class Run:
     after: list[Row]
     summary: Row  # with "before", "after", "gain": from summary.json, else worked out from the replies
     notes: list[str]
+    criteria: list[Row] = field(default_factory=list)  # the dynamic ones, where a run has such
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,17 @@ def read_run(workdir: Path) -> Run:
     )
     notes += _not_finite(metrics) + _alarms(metrics)
     before, after = _same_questions(*([_clean_reply(row) for row in rows] for rows in (before, after)), notes)
-    return Run(config, metrics, before, after, _complete(summary, before, after), notes)
+    criteria = [_clean_criterion(row) for row in read_criteria(workdir / CRITERIA_FILE, notes)]
+    return Run(config, metrics, before, after, _complete(summary, before, after), notes, criteria)
+
+
+def read_criteria(path: Path, notes: list[str]) -> list[Row]:
+    """The dynamic criteria of a run; none where it has none."""
+    try:
+        return read_jsonl(path) if path.exists() else []
+    except (ValueError, OSError) as error:
+        notes.append(f"{path.name} could not be read ({error}): the dynamic criteria are not shown.")
+        return []
 
 
 def choose_transcripts(before: list[Row], after: list[Row], limit: int = 20) -> list[Transcript]:
@@ -151,6 +163,12 @@ def _clean_reply(row: Row) -> Row:
         if (points := number(c.get("points"))) is not None and isinstance(c.get("met"), bool)
     ]
     return row | {"criteria": graded, "messages": messages, "reply": str(row.get("reply") or "")}
+
+
+def _clean_criterion(row: Row) -> Row:
+    """With texts that are texts and numbers that are numbers, or None."""
+    texts = {key: str(row.get(key) or "") for key in ("case", "text", "state")}
+    return texts | {key: number(row.get(key)) for key in ("points", "rate")}
 
 
 def _same_questions(before: list[Row], after: list[Row], notes: list[str]) -> tuple[list[Row], list[Row]]:

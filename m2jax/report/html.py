@@ -33,6 +33,7 @@ MAIN_CURVES = {  # shown first, each with what it is
 }
 WIDTH, HEIGHT = 600, 100  # of a curve, in its own units; the page stretches it
 MAX_POINTS = 600
+MAX_CRITERIA = 60
 CONSULTATIONS = (
     ("share", "Share of the key facts asked for"),
     ("diagnosis", "Diagnosis named"),
@@ -71,6 +72,7 @@ def _body(run: Run) -> str:
     sections = {
         "dimensions": ("What changed", losses.by_topic(run) if supervised else _dimensions(run)),
         **({"consultations": ("Consultations", held)} if (held := _consultations(run.summary)) else {}),
+        **({"criteria": ("Criteria that came and went", _criteria(run.criteria))} if run.criteria else {}),
         "curves": ("Training curves", _curves(run.metrics)),
         **({} if supervised else {"transcripts": ("Replies before and after", transcripts(run))}),
         "settings": ("Settings", _settings(run.config)),
@@ -186,6 +188,24 @@ def _consultations(summary: Row) -> str:
             cells = "".join(f'<td class="num">{value}</td>' for value in (f"{before:.3f}", f"{after:.3f}", said))
             rows.append(f'<tr><th scope="row">{label}</th>{cells}</tr>')
     return table("losses", "", ["A patient", "Before", "After", "Gain (95% interval)"], rows) if rows else ""
+
+
+def _criteria(criteria: Sequence[Row]) -> str:
+    """The dynamic criteria: those that are paid first, then those that are watched, then those that are gone."""
+    order = {"active": ("paid", 0), "candidate": ("watched", 1), "retired": ("gone", 2)}
+    known = [row for row in criteria if row["state"] in order]
+    rows = []
+    for row in sorted(known, key=lambda row: (order[row["state"]][1], -(row["rate"] or 0.0)))[:MAX_CRITERIA]:
+        shown = order[row["state"]][0] + (f", for {row['case']} alone" if row["case"] else "")
+        points, rate = (
+            "?" if v is None else s.format(v) for v, s in ((row["points"], "{:+.0f}"), (row["rate"], "{:.0%}"))
+        )
+        cells = f'<td>{text(shown)}</td><td class="num">{points}</td><td class="num">{rate}</td>'
+        rows.append(f'<tr><th scope="row">{text(row["text"])}</th>{cells}</tr>')
+    counts = ", ".join(f"{sum(row['state'] == s for row in known)} {name}" for s, (name, _) in order.items())
+    said = f"Criteria beside those of the rubrics, as the policy's replies called for them: {counts} at the end."
+    heads = ["Criterion", "State", "Points", "Violated of late"]
+    return f'<p class="hint">{said}</p>' + table("losses", "", heads, rows)
 
 
 def _bars(rows: Sequence[tuple[str, str, Row]]) -> str:

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from m2jax.data.cases import checked_only
+from m2jax.patient.interruption import Interruption, draw
 from m2jax.patient.outcome import Outcome, outcome
 from m2jax.patient.rubric import stage_of
 from m2jax.patient.script import Script, said_by, sample_script
@@ -73,7 +74,8 @@ class Turn:
 @dataclasses.dataclass(frozen=True)
 class Episode:
     """A consultation in tokens, up to the end of the doctor's last message. ended: the gate's reason, "fault", or
-    "room" where the next prompt would have been too long. asked: how many facts were asked for.
+    "room" where the next prompt would have been too long. asked: how many facts were asked for. interrupted: whether an
+    interruption came.
     """
 
     tokens: list[int]
@@ -81,13 +83,14 @@ class Episode:
     outcome: Outcome
     ended: str
     asked: int
+    interrupted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
     """How consultations are held and paid. longest: tokens of a prompt of the doctor. share: w, the outcome's part of
     a reward, from 0 to 1. trim: a reply that was cut off is no fault (it stands as it was sampled). checked: criteria
-    without a check are left out.
+    without a check are left out. interrupted: the share of patients with an interruption.
     """
 
     reward: Reward
@@ -95,6 +98,7 @@ class Rules:
     share: float
     trim: bool = False
     checked: bool = False
+    interrupted: float = 0.0
 
 
 def check_template(tokenizer: Tokenizer) -> None:
@@ -121,24 +125,30 @@ def sessions(
     (`slices.stratified`). Number, sample and seed determine a consultation; sample j of number i has the key i * R + j.
     """
     dialogues = []
-    for patient in (slices.stratified(number, seed, "train") for number in numbers):
+    for number in numbers:
+        patient, asks = slices.stratified(number, seed, "train"), draw(rules.interrupted, seed, number)
         script = sample_script(patient, "train")
         said = opening(script.record, patient)
-        dialogues += [episode(script, said, units, judge, rules) for _ in range(n_samples)]
+        dialogues += [episode(script, said, units, judge, rules, asks) for _ in range(n_samples)]
     keys = [number * n_samples + j for number in numbers for j in range(n_samples)]
     ended = results_of(engine.run(dialogues, seed=seed, keys=keys, journal=journal))
     return [pay(ended[i : i + n_samples], rules) for i in range(0, len(ended), n_samples)]
 
 
 def episode(
-    script: Script, said: str, units: Units, judge: Judge | OutsideJudge | None, rules: Rules
+    script: Script,
+    said: str,
+    units: Units,
+    judge: Judge | OutsideJudge | None,
+    rules: Rules,
+    asks: Interruption | None = None,
 ) -> requests.Dialogue:
     """The dialogue of one consultation that opens with what is `said`; returns an `Episode` that is not yet paid."""
 
     def fault(messages: tuple[str, ...], completion: Completion) -> str:
         return slices.fault_of(messages, completion.stopped or rules.trim)
 
-    held = yield from consult(script, said, "doctor", units, longest=rules.longest, refuse=fault)
+    held = yield from consult(script, said, "doctor", units, asks, longest=rules.longest, refuse=fault)
     last = held.rounds[-1]
     tokens = [*last.prompt, *last.completion.tokens.tolist()]
     if len(last.prompt) > rules.longest:
@@ -148,9 +158,9 @@ def episode(
         )
     turns = []
     for i, round in enumerate(held.rounds):
-        case = slices.case_of(script, held.dialogue[: 2 * i + 1])
+        case = slices.case_of(script, held.dialogue[: 2 * i + 1], asks)
         case = checked_only([case])[0] if rules.checked else case
-        found = fault(tuple(line.text for line in held.dialogue[: 2 * i + 2]), round.completion)
+        found = fault(tuple(line.text for line in held.shown[: 2 * i + 2]), round.completion)
         verdicts = [] if found else (yield from grade(case, round.text, judge))
         normalise = NORMALISATIONS[rules.reward.normalisation]
         score, dimensions = (0.0, {}) if found else reward_parts(case.rubric, verdicts, normalise)
@@ -161,7 +171,8 @@ def episode(
         turns.append(Turn(case, start, round.completion, round.text, tuple(verdicts), score, dimensions, stage, found))
     reached = outcome(script.record, said_by("doctor", held.dialogue))
     asked = set().union(*(round.turn.asked for round in held.rounds))
-    return Episode(tokens, tuple(turns), reached, last.turn.gate.reason or "room", len(asked))
+    came = bool(asks) and asks.round < len(held.rounds)
+    return Episode(tokens, tuple(turns), reached, last.turn.gate.reason or "room", len(asked), came)
 
 
 def worth(reached: Outcome) -> float:
@@ -224,6 +235,7 @@ def metrics(groups: Sequence[Sequence[Episode]]) -> dict[str, float]:
         "consult/rounds": len(turns) / len(episodes),
         "consult/tokens": mean(len(e.tokens) for e in episodes),
         "consult/asked_per_round": sum(e.asked for e in episodes) / len(turns),
+        "consult/interrupted": mean(e.interrupted for e in episodes),
         "consult/key_facts": mean(e.outcome.share for e in episodes),
         "consult/diagnosis": mean(e.outcome.diagnosis for e in episodes),
         "consult/safety_net": mean(e.outcome.safety_net for e in episodes),

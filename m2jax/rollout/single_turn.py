@@ -100,12 +100,30 @@ def roll_out(
     role: str = "doctor",
     journal: Journal | None = None,
 ) -> list[list[Rollout]]:
+    """R graded and paid replies of `role` to each case (`sampled`)."""
+    groups = sampled(
+        engine, tokenizer, cases, n_samples, judge, seed=seed, first_key=first_key, role=role, journal=journal
+    )
+    return pay(cases, groups, reward)
+
+
+def sampled(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    cases: Sequence[Case | Task],
+    n_samples: int,
+    judge: Judge | OutsideJudge | None,
+    *,
+    seed: int,
+    first_key: int = 0,
+    role: str = "doctor",
+    journal: Journal | None = None,
+) -> list[list[Reply]]:
     """R graded replies of `role` to each case; sample j of case i has the key first_key + i * R + j."""
     dialogues = [single_turn(case, tokenizer, role, judge) for case in cases for _ in range(n_samples)]
     keys = range(first_key, first_key + len(dialogues))
     replies = results_of(engine.run(dialogues, seed=seed, keys=keys, journal=journal))
-    groups = [replies[i : i + n_samples] for i in range(0, len(replies), n_samples)]
-    return pay(cases, groups, reward)
+    return [replies[i : i + n_samples] for i in range(0, len(replies), n_samples)]
 
 
 def results_of(ended: Sequence[Any]) -> list[Any]:

@@ -20,6 +20,7 @@ import numpy as np
 from m2jax.clinic import doctor
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import condition_of, sample_condition
+from m2jax.patient.interruption import Interruption, draw, shown_dialogue, takes_up
 from m2jax.patient.reference import scripted_reply
 from m2jax.patient.rubric import chat, rubric_after
 from m2jax.patient.script import Dialogue, Line, Script, sample_script
@@ -55,6 +56,7 @@ _RESULT = re.compile(
 class Sliced:
     """A case cut from a consultation. kept: of its `rounds` those in the case. fault: that of the reply at which the
     good beginning ends, "" where there is none. ended: why the patient stopped. asked: facts the doctor asked for.
+    interrupted: whether an interruption came.
     """
 
     case: Case
@@ -63,6 +65,7 @@ class Sliced:
     fault: str
     ended: str
     asked: int
+    interrupted: bool = False
 
 
 def slices(
@@ -74,17 +77,19 @@ def slices(
     *,
     seed: int,
     trim: bool = False,
+    interrupted: float = 0.0,
     journal: Journal | None = None,
 ) -> list[Sliced]:
     """A slice of a consultation of the role "doctor" with each of the numbered patients, of the clinic's training
-    conditions. limit: tokens of its prompt at most. trim: see `cut`. A number and the seed determine patient, cut and
-    samples.
+    conditions. limit: tokens of its prompt at most. trim: see `cut`. interrupted: the share of consultations with an
+    interruption. A number and the seed determine patient, interruption, cut and samples.
     """
 
     def dialogue(number: int) -> requests.Dialogue:
         patient = stratified(number, seed, "train")
         script = sample_script(patient, "train")
-        held = yield from consult(script, opening(script.record, patient), "doctor", units)
+        said, stopped_by = opening(script.record, patient), draw(interrupted, seed, number)
+        held = yield from consult(script, said, "doctor", units, stopped_by)
         return cut(held, tokenizer, limit, np.random.default_rng([seed, 1, number]), trim)
 
     return results_of(engine.run([dialogue(n) for n in numbers], seed=seed, keys=numbers, journal=journal))
@@ -101,18 +106,19 @@ def cut(held: Consultation, tokenizer: Tokenizer, limit: int, rng: np.random.Gen
     good = next((i for i, found in enumerate(faults) if found), len(faults))
     most = min(good, sum(not r.turn.gate.stop for r in held.rounds))  # the doctor speaks next
     kept = int(rng.integers(most + 1))
-    case = case_of(held.script, held.dialogue[: 2 * kept + 1])
+    case = case_of(held.script, held.dialogue[: 2 * kept + 1], held.interruption)
     while kept and len(prompt_tokens(tokenizer, case)) > limit:
         kept -= 1
-        case = case_of(held.script, held.dialogue[: 2 * kept + 1])
+        case = case_of(held.script, held.dialogue[: 2 * kept + 1], held.interruption)
     asked = set().union(*(r.turn.asked for r in held.rounds))
     found = faults[good] if good < len(faults) else ""
-    return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason, len(asked))
+    interrupted = bool(held.interruption) and held.interruption.round < len(held.rounds)
+    return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason, len(asked), interrupted)
 
 
 def fault(held: Consultation, number: int) -> str:
     """What is wrong with a reply of the doctor, as `fault_of` says."""
-    said = [line.text for line in held.dialogue[: 2 * number + 2]]
+    said = [line.text for line in held.shown[: 2 * number + 2]]
     return fault_of(said, held.rounds[number].completion.stopped)
 
 
@@ -159,6 +165,7 @@ def told_of(found: Sequence[Sliced]) -> dict[str, float]:
         "consult/rounds": rounds / n,
         "consult/kept": sum(s.kept for s in found) / n,
         "consult/asked_per_round": sum(s.asked for s in found) / rounds,
+        "consult/interrupted": sum(s.interrupted for s in found) / n,
         **{f"consult/fault/{name.replace(' ', '_')}": faults[name] / n for name in FAULTS},
         **{f"consult/ended/{name}": count / n for name, count in sorted(ended.items())},
     }
@@ -192,12 +199,17 @@ def _scripted(number: int, rounds: int, tokenizer: Tokenizer, limit: int) -> Cas
     return case
 
 
-def case_of(script: Script, dialogue: Dialogue) -> Case:
-    """The slice that a dialogue ending with the patient is, with its rubric."""
+def case_of(script: Script, dialogue: Dialogue, interruption: Interruption | None = None) -> Case:
+    """The slice that a dialogue ending with the patient is, with its rubric: as the doctor sees it, who has to take up
+    an interruption that has just come.
+    """
     record = script.record
     condition = condition_of(record)
     name = f"{record.id}-{len(dialogue) // 2}"
-    return Case(name, condition.id, condition.split, chat(dialogue), rubric_after(record, dialogue))
+    rubric = rubric_after(record, dialogue)
+    if interruption and interruption.round == len(dialogue) // 2:
+        rubric += (takes_up(interruption),)
+    return Case(name, condition.id, condition.split, chat(shown_dialogue(dialogue, interruption)), rubric)
 
 
 def _grams(text: str) -> list[tuple[str, ...]]:

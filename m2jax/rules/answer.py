@@ -67,11 +67,15 @@ class Named:
 
 def exact(rule: Exact, reply: str) -> bool:
     """Whether the final statement is one of the answers."""
+    return said(reply) in {re.sub(rf"^(?:{_EMPTY}\s+)+", "", _plain(name)) for name in rule.answers}
+
+
+def said(reply: str) -> str:
+    """The final statement in plain words."""
     text = answered(reply)
     statement = final(text, _WORDS)
-    said = re.sub(r"\([^()]*\)", " ", re.sub(r"[*_`$\\{}]|\\text", " ", text if statement is None else statement))
-    said = re.sub(rf"^(?:{_EMPTY}\s+)+", "", _plain(said))
-    return said in {re.sub(rf"^(?:{_EMPTY}\s+)+", "", _plain(name)) for name in rule.answers}
+    bare = re.sub(r"\([^()]*\)", " ", re.sub(r"[*_`$\\{}]|\\text", " ", text if statement is None else statement))
+    return re.sub(rf"^(?:{_EMPTY}\s+)+", "", _plain(bare))
 
 
 def named(rule: Named, reply: str) -> bool:

@@ -38,20 +38,25 @@ class Mathematics:
 
 def met(rule: Mathematics, reply: str) -> bool:
     """Whether the reply's final answer has the value."""
+    given, expected = said(reply), formula(rule.answer)
+    if not given:
+        return False
+    if (word := _WORDY.fullmatch(expected)) and "text" in rule.answer:
+        other = _WORDY.fullmatch(given)
+        return other is not None and other[1].strip().lower() == word[1].strip().lower()
+    if re.sub(r"\s", "", given) == re.sub(r"\s", "", expected):
+        return True
+    return WORKERS.ask({"job": "same_value", "expected": expected, "given": given}) is True
+
+
+def said(reply: str) -> str:
+    """The formula of the final answer; empty where there is none, or one too long to be one."""
     text = answered(reply)
     found = final(text)
     if found is None and (ends := _ENDS.search(last_line(text))):
         found = ends[1]
     given = formula(found if found is not None else last_line(text), sentence=found is None)
-    expected = formula(rule.answer)
-    if not given or len(given) > MAX_CHARS:
-        return False
-    if (word := _WORDY.fullmatch(expected)) and "text" in rule.answer:
-        said = _WORDY.fullmatch(given)
-        return said is not None and said[1].strip().lower() == word[1].strip().lower()
-    if re.sub(r"\s", "", given) == re.sub(r"\s", "", expected):
-        return True
-    return WORKERS.ask({"job": "same_value", "expected": expected, "given": given}) is True
+    return given if len(given) <= MAX_CHARS else ""
 
 
 def formula(statement: str, *, sentence: bool = False) -> str:

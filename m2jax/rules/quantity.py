@@ -95,6 +95,12 @@ class Quantity:
 
 def met(rule: Quantity, reply: str) -> bool:
     """Whether the final answer is the quantity."""
+    values = said(rule, reply)
+    return bool(values) and all(close(rule, value) for value in values)
+
+
+def said(rule: Quantity, reply: str) -> list[float]:
+    """What the final answer gives, in the rule's unit; of a range both ends."""
     text = answered(reply)
     statement = final(text, _WORDS)
     lines = reversed(text.splitlines())
@@ -102,8 +108,8 @@ def met(rule: Quantity, reply: str) -> bool:
         lines = [statement]
     for line in lines:
         if values := list(_values(rule, _result(_plain(line)))):
-            return all(_close(rule, value) for value in values)
-    return False
+            return values
+    return []
 
 
 def _result(text: str) -> str:
@@ -202,7 +208,8 @@ def _from_base(base: float, unit: _Unit) -> float:
     return (base - unit[2]) / unit[1]
 
 
-def _close(rule: Quantity, value: float) -> bool:
+def close(rule: Quantity, value: float) -> bool:
+    """Whether a number is the rule's value, within its tolerance."""
     low, high = rule.value if isinstance(rule.value, list | tuple) else (rule.value, rule.value)
     slack = 1e-9  # of conversions
     return low - abs(low) * (rule.tolerance + slack) <= value <= high + abs(high) * (rule.tolerance + slack)

@@ -7,6 +7,8 @@ is to learn.
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,11 +18,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from m2jax import distributed
 from m2jax.data import cases as case_data
 from m2jax.data.tasks import Task
-from m2jax.rollout import sessions, slices
+from m2jax.rollout import dynamic, sessions, slices
 from m2jax.rollout.metrics import rollout_metrics
-from m2jax.rollout.single_turn import roll_out
+from m2jax.rollout.single_turn import Rollout, pay, roll_out, sampled
 from m2jax.sampler.journal import Journal
 from m2jax.train import grpo
 from m2jax.train.batches import Sample, episode_row, of_episodes, of_replies, width
@@ -69,24 +72,52 @@ def of(parts: Parts, workdir: Path) -> Draws:
 
 def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
     config, R = parts.config, parts.config.data.samples_per_prompt
+    asked = (parts.engine, parts.tokenizer)
+
+    def roll(cases: list[Case] | list[Task], draw: int) -> list[list[Rollout]]:
+        journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
+        keys = {"seed": config.seed, "first_key": draw * len(cases) * R, "journal": journal}
+        if not parts.dynamic:
+            return roll_out(*asked, cases, R, parts.judge, parts.reward, **keys)
+        return paid(cases, draw, keys)
+
+    live: dict[str, dynamic.State] = {"now": {}}
+
+    def paid(cases: list[Case], draw: int, keys: dict[str, Any]) -> list[list[Rollout]]:
+        """With dynamic criteria: as they stood before these replies, which then move them."""
+        settings, (step, number) = parts.dynamic, divmod(draw, 1 + config.data.refill)
+        state = dynamic.proposed(live["now"], cases, parts.engine, settings, config.seed)
+        groups = sampled(*asked, [dynamic.watched(case, state) for case in cases], R, parts.judge, **keys)
+        cases, groups, state = dynamic.settle(cases, groups, state, settings.rule)
+        if settings.every and not number and (step + 1) % settings.every == 0:
+            state = dynamic.mined(state, [group[0].text for group in groups], settings)
+        live["now"] = state
+        return pay(cases, groups, parts.reward)
 
     def take(draw: int) -> Drawn:
         cases, told = source.take(draw)
-        journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
-        found = roll_out(
-            parts.engine, parts.tokenizer, cases, R, parts.judge, parts.reward,
-            seed=config.seed, first_key=draw * len(cases) * R, journal=journal,
-        )  # fmt: skip
+        found = roll(cases, draw)
         kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
         return Drawn(found, kept, told)
 
     def told(drawn: Sequence[Drawn]) -> Metrics:
         each = [d.told for d in drawn]
-        return _mean(each) | rollout_metrics([group for d in drawn for group in d.rollouts])
+        criteria = dynamic.metrics(live["now"]) if parts.dynamic else {}
+        return _mean(each) | rollout_metrics([group for d in drawn for group in d.rollouts]) | criteria
 
-    return Draws(
-        take, told, lambda _: (parts.prompt_size, parts.sampling.max_tokens), source.position, source.set_position
-    )
+    def position() -> Any:
+        if not parts.dynamic:
+            return source.position()
+        if distributed.is_first():
+            _write_rows(workdir / "criteria.jsonl", dynamic.rows(live["now"]))
+        return {"source": source.position(), "dynamic": dynamic.to_json(live["now"])}
+
+    def set_position(saved: Any) -> None:
+        if parts.dynamic:
+            live["now"], saved = dynamic.from_json(saved["dynamic"]), saved["source"]
+        source.set_position(saved)
+
+    return Draws(take, told, lambda _: (parts.prompt_size, parts.sampling.max_tokens), position, set_position)
 
 
 def _episodes(parts: Parts, workdir: Path) -> Draws:
@@ -99,6 +130,7 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
         config.consult.outcome,
         config.consult.trim,
         config.reward.unchecked == "skip",
+        config.consult.interrupted,
     )
 
     def take(draw: int) -> Drawn:
@@ -129,7 +161,8 @@ def _of_consultations(parts: Parts, workdir: Path) -> Source:
         began = time.perf_counter()
         found = slices.slices(
             parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
-            seed=config.seed, trim=config.consult.trim, journal=_journal(config, workdir, "consultations", draw, []),
+            seed=config.seed, trim=config.consult.trim, interrupted=config.consult.interrupted,
+            journal=_journal(config, workdir, "consultations", draw, []),
         )  # fmt: skip
         cases = [s.case for s in found]
         if config.reward.unchecked == "skip":
@@ -147,6 +180,12 @@ def _journal(config: ConfigDict, workdir: Path, name: str, draw: int, cases: lis
     who = {"step": step, "seed": config.seed, "cases": cases}
     file = workdir / (f"{name}-{number}.jsonl" if number else f"{name}.jsonl")
     return Journal(file, who, config.checkpoint.rollout_seconds, writes=jax.process_index() == 0)
+
+
+def _write_rows(file: Path, rows: Sequence[Metrics]) -> None:
+    spare = file.with_name(file.name + ".tmp")
+    spare.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    os.replace(spare, file)
 
 
 def _mean(each: Sequence[Metrics]) -> Metrics:

@@ -12,6 +12,7 @@ from m2jax.data.tasks import Task
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.patient.simulate import Units
+from m2jax.rollout.dynamic import Settings
 from m2jax.rollout.single_turn import Reward
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.sampling import Sampling
@@ -25,8 +26,9 @@ from m2jax.verifier.rubric import Case
 class Parts:
     """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are
     "doctor" (the policy) and "start" (the weights the run began from: the judge, and the yardstick of fluency); and
-    "judge" where that is an endpoint, "patient" where there are consultations, which `units` then are for (else None).
-    With an adapter both are served over the same parameters, in one batch.
+    "judge" where that is an endpoint, "patient" (which may be one) where there are consultations, which `units` then
+    are for (else None). With an adapter both are served over the same parameters, in one batch. dynamic: None where
+    there are no dynamic criteria.
     """
 
     config: ConfigDict
@@ -44,3 +46,4 @@ class Parts:
     tx: optax.GradientTransformation
     frozen: Params | None
     units: Units | None = None
+    dynamic: Settings | None = None

@@ -24,25 +24,27 @@ from m2jax.data import cases as case_data
 from m2jax.data import practice
 from m2jax.data import tasks as task_data
 from m2jax.data.tasks import Task
-from m2jax.outside.endpoint import Endpoint
 from m2jax.patient.simulate import Units
-from m2jax.rollout import sessions, slices
+from m2jax.rollout import dynamic, sessions, slices
 from m2jax.rollout.metrics import engine_metrics
 from m2jax.rollout.single_turn import Reward, prompt_tokens
 from m2jax.rollout.watch import watch
 from m2jax.sampler.engine import Engine
+from m2jax.sampler.grammar import Grammars
 from m2jax.sampler.requests import Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
+from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
-from m2jax.train import draws, grpo, optimizer, policy
+from m2jax.train import draws, grpo, optimizer, policy, values
 from m2jax.train.batches import minibatches, put_groups
 from m2jax.train.loop import Metrics, Stage
 from m2jax.train.overlap import overlapped
 from m2jax.train.parts import Parts
 from m2jax.train.step import TrainState, init_state, make_logprobs, make_step
+from m2jax.verifier import proposals
 from m2jax.verifier.grader import Judge, OutsideJudge, judge_tokens
-from m2jax.verifier.rubric import Case
+from m2jax.verifier.rubric import Case, Criterion
 from m2jax.weights import names
 from m2jax.weights.load import read_config
 
@@ -63,9 +65,9 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     policy.check_layers(config)
     if config.reward.unchecked not in ("judge", "skip"):
         raise ValueError(f"config.reward.unchecked is {config.reward.unchecked!r}; it must be 'judge' or 'skip'")
-    outside = judge_endpoint(config)
+    outside = values.endpoints(config)
     if consult := config.get("consult"):
-        _check_consult(config)
+        values.check_consult(config)
     path = names.resolve(config.model)
     cfg, tokenizer = read_config(path), load_tokenizer(path)
     s, g = config.sampling, config.grpo
@@ -95,8 +97,9 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
             raise ValueError(f"config.data.clinic is {config.data.clinic}; give how many cases of the clinic, or 0")
         train, heldout = case_data.load(config.data.path, clinic=config.data.clinic, skip_unchecked=skip)
         heldout = heldout[: config.eval.cases or None]
-    _check_batches(config, mesh)
-    _check_watch(config, heldout)
+    values.check_batches(config, mesh)
+    values.check_dynamic(config)
+    values.check_watch(config, heldout)
     policy.check_context(cfg, mesh, s.max_tokens, "config.sampling.max_tokens")
     serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
     shards = serving.shape["data"] * serving.shape["fsdp"]
@@ -108,9 +111,14 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     roles, units = {"doctor": doctor, "start": Role(sampling)} | outside, None
     if consult:
         speaks = dataclasses.replace(sampling, max_tokens=consult.patient_tokens)
-        roles["patient"] = Role(speaks, adapter=consult.adapter or None)
-        units = Units(tokenizer, "patient", "patient", None, consult.rounds, consult.patient_tokens)
-    engine = Engine(cfg, serving, sizes, roles, dtype)
+        roles = {"patient": Role(speaks, adapter=consult.adapter or None)} | roles
+        tokens, elsewhere = consult.patient_tokens, "patient" in outside
+        units = Units(tokenizer, "patient", "patient", None, consult.rounds, tokens, elsewhere)
+    criteria = values.dynamic_settings(config, tokenizer)
+    grammars = (
+        Grammars(tokenizer, cfg.vocab_size) if criteria and criteria.proposals and "judge" not in outside else None
+    )
+    engine = Engine(cfg, serving, sizes, roles, dtype, grammars)
     served = jax.tree.map(lambda w: w.astype(dtype), weights)
     if config.lora.rank:
         trained, frozen = policy.new_adapter(config, cfg, mesh), served
@@ -123,10 +131,10 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     if consult and consult.adapter:
         shipped = adapters.load_adapter(consult.adapter, cfg, stacked=config.layers == "scanned")
         engine.update(consult.adapter, policy.place_adapter(shipped, config, cfg, mesh))
-    judge = None if skip else OutsideJudge() if outside else Judge(tokenizer, "start", sizes.pasts[-1])
+    judge = None if skip else OutsideJudge() if "judge" in outside else Judge(tokenizer, "start", sizes.pasts[-1])
     parts = Parts(
         config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx,
-        frozen, units,
+        frozen, units, criteria,
     )  # fmt: skip
     return parts, init_state(trained, tx)
 
@@ -139,21 +147,6 @@ def _tasks(path: str, made: Sequence[str], train: int, heldout: int) -> tuple[li
     if train < 1 or heldout < 1:
         raise ValueError(f"config.tasks.train is {train} and config.eval.cases {heldout}; make at least one of each")
     return practice.make(made, train, "train"), practice.make(made, heldout, "heldout")
-
-
-def judge_endpoint(config: ConfigDict) -> dict[str, Endpoint]:
-    """The role "judge", where config.judge says that it is an endpoint. ValueError where that cannot be."""
-    if not config.judge.url:
-        if config.judge.model or config.judge.key_env:
-            raise ValueError("config.judge.url is empty, but config.judge.model or key_env is not; give all, or none")
-        return {}
-    if config.reward.unchecked == "skip":
-        raise ValueError(
-            "config.judge.url names a judge, but config.reward.unchecked='skip' asks none; drop one of them"
-        )
-    endpoint = Endpoint(config.judge.url, config.judge.model, config.judge.key_env)
-    endpoint.headers()
-    return {"judge": endpoint}
 
 
 def stage(parts: Parts, workdir: Path) -> Stage:
@@ -231,6 +224,9 @@ def engine_sizes(
                 start, end = judge_tokens(tokenizer, case, "", criterion)
                 # a reply becomes quoted lines: some tokens more than its own
                 judged, suffix = max(judged, len(start) + 2 * max_tokens), max(suffix, len(end) + 1)
+    if config.dynamic.proposals and not config.judge.url:
+        asked, longer = proposals_room(tokenizer, cases, max_tokens)
+        judged, suffix = max(judged, asked), max(suffix, longer)
     ceil = lambda n, unit: -(-n // unit) * unit  # noqa: E731
     page = 32
     if consult := config.get("consult"):  # prompts of the patient, and questions about slices that are yet to come
@@ -250,73 +246,14 @@ def engine_sizes(
     return ceil(most, 16), Sizes(slots, -(-tokens // page) + 1, page, pasts, chunks)
 
 
-def _check_consult(config: ConfigDict) -> None:
-    for key in ("rounds", "patient_tokens", "context_tokens"):
-        if config.consult[key] < 1:
-            raise ValueError(f"config.consult.{key} is {config.consult[key]}; it must be at least 1")
-    if not 0 <= config.consult.outcome <= 1:
-        raise ValueError(f"config.consult.outcome is {config.consult.outcome}; give a share from 0 to 1")
-    if config.eval.cases < 1:
-        raise ValueError(f"config.eval.cases is {config.eval.cases}; say how many held-out patients to measure on")
-    if config.consult.adapter and config.consult.adapter not in adapters.shipped():
-        raise ValueError(
-            f"config.consult.adapter is {config.consult.adapter!r}; give none (the start "
-            f"weights play the patient then) or one of {', '.join(adapters.shipped())}"
-        )
-
-
-def _check_watch(config: ConfigDict, heldout: Sequence[Case | Task]) -> None:
-    """ValueError where there is to be a watch and cannot be one."""
-    if not config.watch.every:
-        return
-    if config.reward.unchecked == "skip":
-        raise ValueError(
-            "config.watch.every asks for a watch on the judge, but config.reward.unchecked='skip' asks none"
-        )
-    if config.watch.cases < 2:
-        raise ValueError(f"config.watch.cases is {config.watch.cases}; the judge is watched on at least 2")
-    unknown = [
-        case.id for case in heldout[: config.watch.cases] if not any(c.check and c.points > 0 for c in case.rubric)
-    ]
-    if unknown:
-        raise ValueError(
-            f"config.watch.every is {config.watch.every}, but held-out case {unknown[0]} has no positive criterion "
-            "with a check to set the judge against; give it one, or set config.watch.every=0"
-        )
-
-
-def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
-    split = mesh.shape["data"] * mesh.shape["fsdp"]
-    for key, n in (
-        ("data.prompts_per_step", config.data.prompts_per_step),
-        ("grpo.micro_groups", config.grpo.micro_groups),
-    ):
-        if n < 1 or n % split:
-            raise ValueError(f"config.{key} is {n}; it must be a multiple of data x fsdp = {split} of the mesh")
-    if mesh.shape["context"] > 1 and not config.sampling.mesh:
-        raise ValueError(
-            f"config.mesh {tuple(config.mesh)} splits rows over context, where the sampler has no work to split: give "
-            "config.sampling.mesh (data, fsdp, model)"
-        )
-    if config.data.refill < 0:
-        raise ValueError(f"config.data.refill is {config.data.refill}; give the most extra draws of a step, or 0")
-    if config.asynchronous and not config.grpo.tis_cap:
-        raise ValueError(
-            "config.asynchronous=True trains on replies of the weights one step before, but config.grpo.tis_cap is 0; "
-            "give the cap of their importance weights, as 2.0"
-        )
-    if config.checkpoint.rollout_seconds < 0:
-        raise ValueError(
-            f"config.checkpoint.rollout_seconds is {config.checkpoint.rollout_seconds}; give seconds, or 0 for never"
-        )
-    if config.grpo.minibatches < 1 or config.steps < 1:
-        raise ValueError(
-            f"config.grpo.minibatches {config.grpo.minibatches} and config.steps {config.steps} must be at least 1"
-        )
-    if config.grpo.row_samples < 0 or config.data.samples_per_prompt % (config.grpo.row_samples or 1):
-        raise ValueError(
-            f"config.grpo.row_samples {config.grpo.row_samples} must divide config.data.samples_per_prompt "
-            f"{config.data.samples_per_prompt}; 0: all in one row"
-        )
-    if config.data.samples_per_prompt < 2:
-        raise ValueError("config.data.samples_per_prompt must be at least 2: an advantage is against the group's mean")
+def proposals_room(tokenizer: Tokenizer, cases: Sequence[Case], max_tokens: int) -> tuple[int, int]:
+    """The tokens that asking for proposals, or judging by one, may need: with a prompt, and after it."""
+    any_ = {sign: Criterion("Is kind.", 1 if sign else -1, "clarity") for sign in (True, False)}
+    most, suffix = 0, 0
+    for case in cases:
+        for sign, criterion in any_.items():
+            asked = [Message("user", proposals.proposal_prompt(None, case.messages, sign))]
+            start, end = judge_tokens(tokenizer, case, "", criterion)
+            most = max(most, len(render(tokenizer, asked).tokens) + proposals.TOKENS, len(start) + 2 * max_tokens)
+            suffix = max(suffix, len(end) + dynamic.PROPOSED_TOKENS)
+    return most, suffix

@@ -55,15 +55,15 @@ _VAGUE = re.compile("|".join(VAGUE), re.IGNORECASE)
 
 
 def propose(
-    record: Record, messages: Sequence[dict[str, str]], role: str, tokenizer: Tokenizer | None, n: int
+    record: Record | None, messages: Sequence[dict[str, str]], role: str, tokenizer: Tokenizer | None, n: int
 ) -> Generator[list[Generate] | list[Chat], list[Any], list[Criterion | None]]:
     """n proposals of `role`, half with positive and half with negative points; None where an answer is none.
 
-    tokenizer: of the role's model; None where the role is an endpoint. A role that draws at temperature 0 would say the
-    same n times.
+    record: None where no more is known of the patient than the messages. tokenizer: of the role's model; None where the
+    role is an endpoint. A role that draws at temperature 0 would say the same n times.
     """
     signs = [i % 2 == 0 for i in range(n)]
-    chats = {sign: [{"role": "user", "content": _prompt(record, messages, sign)}] for sign in (True, False)}
+    chats = {sign: [{"role": "user", "content": proposal_prompt(record, messages, sign)}] for sign in (True, False)}
     if tokenizer is None:
         said = yield [Chat(role, chats[sign], TOKENS, SCHEMA) for sign in signs]
         texts = [answer.text for answer in said]
@@ -90,12 +90,13 @@ def parse(text: str, positive: bool) -> Criterion | None:
 
 def sift(
     proposals: Sequence[Criterion | None],
-    record: Record,
+    record: Record | None,
     messages: Sequence[dict[str, str]],
     already: Sequence[Criterion] = (),
 ) -> Rubric:
     """The sound ones, in their order: not vague, and none that says what one before it or `already` says."""
-    case = content(" ".join([record.diagnosis, *(f.text for f in record.facts), *(m["content"] for m in messages)]))
+    of_record = [record.diagnosis, *(fact.text for fact in record.facts)] if record else []
+    case = content(" ".join([*of_record, *(m["content"] for m in messages)]))
     kept: list[Criterion] = []
     for criterion in proposals:
         if criterion is None or vague(criterion.text, case) is not None:
@@ -133,8 +134,9 @@ def separating(met_GRC: Sequence[Sequence[Sequence[bool]]]) -> list[bool]:
     return [any(len({met_C[c] for met_C in met_RC}) == 2 for met_RC in met_GRC) for c in range(sizes.pop())]
 
 
-def _prompt(record: Record, messages: Sequence[dict[str, str]], positive: bool) -> str:
-    facts = "\n".join(f"- {' '.join(fact.text.split())}" for fact in record.facts)
+def proposal_prompt(record: Record | None, messages: Sequence[dict[str, str]], positive: bool) -> str:
+    """The question of `propose`."""
+    facts = "\n".join(f"- {' '.join(fact.text.split())}" for fact in record.facts) if record else "- (not known)"
     parts = {"{record}": facts, "{conversation}": quoted(messages), "{should}": SHOULD[positive]}
     # in one pass, so that no text of the record or the conversation is taken for a place
     return re.sub(r"\{(?:record|conversation|should)\}", lambda place: parts[place[0]], _template())

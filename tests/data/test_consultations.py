@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from configs import sft
 from m2jax.clinic.sample import condition_of
 from m2jax.data.consultations import AT_ONCE, ROUNDS, consultations
 from m2jax.data.made import make_chats
@@ -11,6 +12,7 @@ from m2jax.patient.disclosed import asked
 from m2jax.patient.gate import gate
 from m2jax.patient.outcome import open_facts, outcome
 from m2jax.patient.script import sample_script
+from m2jax.train.sft import read_chats
 
 N = 60
 
@@ -53,3 +55,24 @@ def test_nothing_is_asked_twice_and_the_doctor_alone_is_learned(made):
 def test_they_are_made_by_name_and_by_seed():
     assert make_chats("consultations", 2, 1, 7) == make_chats("consultations", 2, 1, 7)
     assert make_chats("consultations", 2, 1, 7) != make_chats("consultations", 2, 1, 8)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "n", "items"),
+    [("items:1,consultations:1", 12, 6), ("items:3,consultations:1", 12, 9), ("items:1,consultations:2", 10, 4),
+     ("items,consultations", 5, 3), ("consultations:1,items:99", 3, 2), ("items", 3, 3)],
+)  # fmt: skip
+def test_the_curriculum_learns_from_items_and_consultations_in_a_proportion(mixture: str, n: int, items: int):
+    chats = [chat for chat in make_chats(mixture, n, max(2, n), 0) if chat.split == "train"]
+    talks = [chat for chat in chats if chat.id.startswith("consultation")]
+    assert (len(chats), len(chats) - len(talks)) == (n, items) and len({chat.id for chat in chats}) == n
+    assert {chat.id for chat in talks} <= {chat.id for chat in consultations("train", n, 0)}
+
+
+def test_the_sft_of_every_preset_has_both():
+    for preset in ("smoke", "cpu", "7b", "32b"):
+        config = sft.get_config(preset)
+        train, heldout = read_chats(config if preset in ("smoke", "cpu") else sft.get_config("smoke"))
+        assert config.data.made == "items:1,consultations:1"
+        for side in (train, heldout):
+            assert len({chat.id.startswith("consultation") for chat in side}) == 2

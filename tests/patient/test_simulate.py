@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken
 
+from m2jax.patient.interruption import Interruption
 from m2jax.patient.reference import ENDS, tell
 from m2jax.patient.script import Line, sample_script
-from m2jax.patient.simulate import Interruption, Units, consult, patient_turn
+from m2jax.patient.simulate import Units, consult, patient_turn
 from m2jax.patient.words import read
 from m2jax.sampler.requests import Completion, Generate, Score
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
@@ -110,7 +111,7 @@ def test_the_prompt_of_the_draft_holds_no_kept_fact(units):
 
 def test_a_consultation_keeps_the_doctors_tokens_and_is_the_same_again(units):
     says = {"doctor": "Any fever?", "affective": "I have no fever.", "factual": "Thank you."}
-    note = Interruption(0, "Temperature 39.5")
+    note = Interruption(0, "Is 39.5 too much?")
     one, asked = play(consult(SCRIPT, "Hello.", "doctor", units, note), units, **says)
     two, _ = play(consult(SCRIPT, "Hello.", "doctor", units, note), units, **says)
     assert (one.dialogue, one.rounds[-1].turn.gate.reason, len(one.rounds)) == (two.dialogue, "limit", 3)
@@ -122,3 +123,4 @@ def test_a_consultation_keeps_the_doctors_tokens_and_is_the_same_again(units):
         if isinstance(request, Generate):
             shown[request.role] += units.tokenizer.decode(request.prompt)
     assert "39.5" in shown["doctor"] and "39.5" not in shown["affective"]
+    assert [line.text for line in one.shown[:2]] == ["Hello. Is 39.5 too much?", "Any fever?"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from m2jax.patient.interruption import Interruption, takes_up
 from m2jax.patient.outcome import Outcome
 from m2jax.patient.rubric import rubric_after, stage_of
 from m2jax.patient.script import Line, sample_script
@@ -97,12 +98,19 @@ def spoken(tokenizer: Tokenizer, text: str, stopped: bool) -> Completion:
 
 
 def hold(
-    tokenizer: Tokenizer, said: Sequence[str], *, rounds: int = 3, longest: int = 4000, stopped: bool = True, **rules
+    tokenizer: Tokenizer,
+    said: Sequence[str],
+    *,
+    rounds: int = 3,
+    longest: int = 4000,
+    stopped: bool = True,
+    asks: Interruption | None = None,
+    **rules,
 ) -> tuple[Episode, list[Completion]]:
     """An episode in which the doctor says these messages, and its completions."""
     units = Units(tokenizer, "patient", "patient", None, rounds, 16)
     settings = Rules(PLAIN, longest, 0.5, checked=True, **rules)
-    dialogue, given = sessions.episode(SCRIPT, OPENING, units, None, settings), []
+    dialogue, given = sessions.episode(SCRIPT, OPENING, units, None, settings, asks), []
     answer = None
     while True:
         try:
@@ -152,6 +160,22 @@ def test_a_fault_ends_the_consultation_and_earns_nothing(tokenizer: Tokenizer):
     assert hold(tokenizer, SAID, stopped=False)[0].turns[0].fault == "over-length"
     told = sessions.metrics([[paid]])
     assert told["consult/fault/role_inversion"] == 1 and told["consult/ended/fault"] == 1
+
+
+def test_an_interruption_is_seen_by_the_doctor_and_graded_in_its_turn(tokenizer: Tokenizer):
+    asks = Interruption(1, "Could it be cancer?")
+    plain, _ = hold(tokenizer, SAID)
+    episode, _ = hold(
+        tokenizer, (SAID[0], "You mentioned cancer: that is unlikely. Do you have a fever?", SAID[2]), asks=asks
+    )
+    assert episode.interrupted and not plain.interrupted and not any(turn.fault for turn in episode.turns)
+    assert asks.snippet in tokenizer.decode(episode.tokens) and asks.snippet not in tokenizer.decode(plain.tokens)
+    extra = [len(t.case.rubric) - len(p.case.rubric) for t, p in zip(episode.turns, plain.turns, strict=True)]
+    assert (
+        extra == [0, 1, 0] and episode.turns[1].case.rubric[-1] == takes_up(asks) and episode.turns[1].verdicts[-1].met
+    )
+    assert hold(tokenizer, SAID, rounds=1, asks=asks)[0].interrupted is False
+    assert sessions.metrics([[episode]])["consult/interrupted"] == 1
 
 
 def test_it_ends_where_there_is_no_room(tokenizer: Tokenizer):

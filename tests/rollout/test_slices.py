@@ -12,6 +12,7 @@ from tokenizers import AddedToken
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import condition_of, sample_condition, sample_record
 from m2jax.patient.gate import Gate
+from m2jax.patient.interruption import Interruption, takes_up
 from m2jax.patient.rubric import chat, rubric_after
 from m2jax.patient.script import Line, sample_script
 from m2jax.patient.simulate import Consultation, Round, Turn
@@ -119,6 +120,22 @@ def test_the_rubric_is_that_of_the_slice(tokenizer: Tokenizer):
     assert cut.case.rubric == rubrics[cut.kept] and cut.case.messages == chat(whole.dialogue[: 2 * cut.kept + 1])
     with pytest.raises(ValueError, match="must end with the patient"):
         rubric_after(SCRIPT.record, whole.dialogue[:2])
+
+
+def test_the_doctor_sees_the_interruption_and_has_to_take_it_up(tokenizer: Tokenizer):
+    asks = Interruption(1, "Could it be cancer?")
+    whole = dataclasses.replace(held(*GOOD), interruption=asks)
+    cases = {c.kept: c for c in (slices.cut(whole, tokenizer, 10_000, np.random.default_rng(i)) for i in range(40))}
+    assert set(cases) == {0, 1, 2, 3} and all(c.interrupted for c in cases.values())
+    for kept, found in cases.items():
+        said = " ".join(m["content"] for m in found.case.messages)
+        assert (asks.snippet in said) == (kept >= 1)
+        assert (takes_up(asks) in found.case.rubric) == (kept == 1)
+        core = rubric_after(SCRIPT.record, whole.dialogue[: 2 * kept + 1])
+        assert found.case.rubric[: len(core)] == core
+    told = dataclasses.replace(held(GOOD[0], "You mentioned cancer. Why?", GOOD[2]), interruption=asks)
+    assert slices.fault(told, 1) == "" and slices.fault(dataclasses.replace(told, interruption=None), 1)
+    assert slices.told_of(list(cases.values()))["consult/interrupted"] == 1
 
 
 def test_patients_come_of_every_specialty_in_turn():

@@ -21,6 +21,7 @@ VALUES = {
     "consult.context_tokens": 2400,
     "consult.patient_tokens": 8,
     "consult.adapter": "",
+    "consult.interrupted": 0.5,
     "eval.cases": 2,
 }
 
@@ -50,7 +51,7 @@ def test_a_run_consults_learns_and_goes_on_to_the_bit(model: Path, tmp_path: Pat
     assert timeless[0] == timeless[1] and len(timeless[0]) == 3
     for row in timeless[0]:
         assert 1 <= row["consult/rounds"] <= 2 and row["consult/kept"] <= row["consult/rounds"]
-        assert "consult/fault/over-length" in row and row["reward/score"] >= 0
+        assert "consult/fault/over-length" in row and 0 <= row["consult/interrupted"] <= 1 and row["reward/score"] >= 0
     learned = [row["update/grad_norm"] for row in timeless[0] if row["groups/dropped"] < 4]
     assert learned and all(learned)  # noise differs now and then
     assert (whole / "report.html").is_file()
@@ -61,6 +62,7 @@ def test_a_run_consults_learns_and_goes_on_to_the_bit(model: Path, tmp_path: Pat
     [
         ({"consult.rounds": 0}, "config.consult.rounds is 0"),
         ({"consult.adapter": "nurse"}, "config.consult.adapter is 'nurse'"),
+        ({"consult.interrupted": 1.2}, "config.consult.interrupted is 1.2"),
         ({"eval.cases": 0}, "config.eval.cases is 0"),
     ],
 )

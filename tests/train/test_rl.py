@@ -215,6 +215,7 @@ def test_a_mesh_that_does_not_fit_the_devices_is_refused(shape):
 
 def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer: Tokenizer):
     config = ConfigDict({"data": {"prompts_per_step": 4, "samples_per_prompt": 2, "max_prompt_tokens": 64}})
+    config.dynamic = {"proposals": 0}
     config.sampling, config.judge, config.watch = {"slots": 6, "cache_tokens": 0}, {"url": ""}, {"every": 0}
     checked = [case("a"), Case("b", "cough", "train", ({"role": "user", "content": "I cough. " * 5},), (CHECKED,))]
     prompt_size, sizes = rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=1)

@@ -249,6 +249,8 @@ def _run(c: ConfigDict, folder: Path, mesh: jax.sharding.Mesh) -> None:
         ({"data.rows_per_step": 3, "data.micro_rows": 2}, "a multiple of config.data.micro_rows 2"),
         ({"data.path": "/no/such.jsonl"}, "/no/such.jsonl"),
         ({"data.path": "", "data.made": "jokes"}, "config.data.made is 'jokes'"),
+        ({"data.path": "", "data.made": "items:0"}, "gives items the share '0'"),
+        ({"data.path": "", "data.made": "items,consultations", "data.heldout": 1}, "must be at least 2"),
         ({"layers": "folded"}, "config.layers is 'folded'"),
         ({"remat": "some"}, "remat 'some'"),
         ({"epochs": 0.0}, "config.epochs 0.0"),

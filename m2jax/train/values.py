@@ -1,0 +1,165 @@
+"""What of an RL run's config can be: `check_*` raise a ValueError that names the value and the remedy, before anything
+is loaded; the others read a group of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+from ml_collections import ConfigDict
+
+from m2jax import adapters
+from m2jax.data.tasks import Task
+from m2jax.outside.endpoint import Endpoint
+from m2jax.rollout import dynamic
+from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.dynamic import Rule
+from m2jax.verifier.rubric import Case
+
+
+def endpoints(config: ConfigDict) -> dict[str, Endpoint]:
+    """The roles "judge" and "patient" where the config has them as endpoints. ValueError where that cannot be."""
+    if config.judge.url and config.reward.unchecked == "skip":
+        raise ValueError(
+            "config.judge.url names a judge, but config.reward.unchecked='skip' asks none; drop one of them"
+        )
+    found = {}
+    for name in ("judge", "patient"):
+        group = config.get(name)
+        if group is None:
+            continue
+        if group.url:
+            found[name] = Endpoint(group.url, group.model, group.key_env, temperature=_temperature(config, name))
+            found[name].headers()
+        elif group.model or group.key_env:
+            raise ValueError(
+                f"config.{name}.url is empty, but config.{name}.model or key_env is not; give all, or none"
+            )
+    if "patient" in found and config.consult.adapter:
+        raise ValueError(
+            f"config.patient.url names a patient, and config.consult.adapter={config.consult.adapter!r} another; drop "
+            "one of them"
+        )
+    return found
+
+
+def _temperature(config: ConfigDict, name: str) -> float:
+    """A judge says the same to the same; a patient speaks as one that is served here does."""
+    return config.sampling.temperature if name == "patient" else 0.0
+
+
+def dynamic_settings(config: ConfigDict, tokenizer: Tokenizer) -> dynamic.Settings | None:
+    """Of config.dynamic; None where there are to be no dynamic criteria."""
+    d, outside = config.dynamic, bool(config.judge.url)
+    rule = Rule(d.admit, d.retire)
+    role = "judge" if outside else "start"
+    made = dynamic.Settings(d.every, d.most, d.share, d.proposals, role, None if outside else tokenizer, rule)
+    return made if d.every or d.proposals else None
+
+
+def check_consult(config: ConfigDict) -> None:
+    for key in ("rounds", "patient_tokens", "context_tokens"):
+        if config.consult[key] < 1:
+            raise ValueError(f"config.consult.{key} is {config.consult[key]}; it must be at least 1")
+    if not 0 <= config.consult.outcome <= 1:
+        raise ValueError(f"config.consult.outcome is {config.consult.outcome}; give a share from 0 to 1")
+    if not 0 <= config.consult.interrupted <= 1:
+        raise ValueError(f"config.consult.interrupted is {config.consult.interrupted}; give a share from 0 to 1")
+    if config.eval.cases < 1:
+        raise ValueError(f"config.eval.cases is {config.eval.cases}; say how many held-out patients to measure on")
+    if config.consult.adapter and config.consult.adapter not in adapters.shipped():
+        raise ValueError(
+            f"config.consult.adapter is {config.consult.adapter!r}; give none (the start "
+            f"weights play the patient then) or one of {', '.join(adapters.shipped())}"
+        )
+
+
+def check_dynamic(config: ConfigDict) -> None:
+    """Of config.dynamic."""
+    d, consult = config.dynamic, config.get("consult")
+    for key in ("every", "proposals"):
+        if d[key] < 0:
+            raise ValueError(f"config.dynamic.{key} is {d[key]}; give a number, or 0 for none")
+    if not d.every and not d.proposals:
+        return
+    if config.get("tasks"):
+        raise ValueError("config.dynamic asks for dynamic criteria, but tasks are paid by rules; set its values to 0")
+    if consult and consult.session:
+        raise ValueError(
+            "config.dynamic asks for dynamic criteria, which whole consultations do not take; set its values to 0, or "
+            "train on slices: config.consult.session=False"
+        )
+    if d.every and (d.most < 1 or not 0 < d.share <= 1):
+        raise ValueError(
+            f"config.dynamic.most is {d.most} and share {d.share}; give at least 1, and a share of replies above 0"
+        )
+    if d.every and config.data.prompts_per_step < 4:
+        raise ValueError(
+            f"config.dynamic.every mines replies to different patients, of which config.data.prompts_per_step="
+            f"{config.data.prompts_per_step} gives too few; give at least 4"
+        )
+    if d.proposals and consult:
+        raise ValueError(
+            "config.dynamic.proposals asks for criteria of single cases, but a slice of a consultation comes only "
+            "once; set it to 0"
+        )
+    if d.proposals and config.reward.unchecked == "skip":
+        raise ValueError("config.dynamic.proposals makes criteria for a judge, but config.reward.unchecked='skip'")
+
+
+def check_watch(config: ConfigDict, heldout: Sequence[Case | Task]) -> None:
+    """ValueError where there is to be a watch and cannot be one."""
+    if not config.watch.every:
+        return
+    if config.reward.unchecked == "skip":
+        raise ValueError(
+            "config.watch.every asks for a watch on the judge, but config.reward.unchecked='skip' asks none"
+        )
+    if config.watch.cases < 2:
+        raise ValueError(f"config.watch.cases is {config.watch.cases}; the judge is watched on at least 2")
+    unknown = [
+        case.id for case in heldout[: config.watch.cases] if not any(c.check and c.points > 0 for c in case.rubric)
+    ]
+    if unknown:
+        raise ValueError(
+            f"config.watch.every is {config.watch.every}, but held-out case {unknown[0]} has no positive criterion "
+            "with a check to set the judge against; give it one, or set config.watch.every=0"
+        )
+
+
+def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
+    split = mesh.shape["data"] * mesh.shape["fsdp"]
+    for key, n in (
+        ("data.prompts_per_step", config.data.prompts_per_step),
+        ("grpo.micro_groups", config.grpo.micro_groups),
+    ):
+        if n < 1 or n % split:
+            raise ValueError(f"config.{key} is {n}; it must be a multiple of data x fsdp = {split} of the mesh")
+    if mesh.shape["context"] > 1 and not config.sampling.mesh:
+        raise ValueError(
+            f"config.mesh {tuple(config.mesh)} splits rows over context, where the sampler has no work to split: give "
+            "config.sampling.mesh (data, fsdp, model)"
+        )
+    if config.data.refill < 0:
+        raise ValueError(f"config.data.refill is {config.data.refill}; give the most extra draws of a step, or 0")
+    if config.asynchronous and not config.grpo.tis_cap:
+        raise ValueError(
+            "config.asynchronous=True trains on replies of the weights one step before, but config.grpo.tis_cap is 0; "
+            "give the cap of their importance weights, as 2.0"
+        )
+    if config.checkpoint.rollout_seconds < 0:
+        raise ValueError(
+            f"config.checkpoint.rollout_seconds is {config.checkpoint.rollout_seconds}; give seconds, or 0 for never"
+        )
+    if config.grpo.minibatches < 1 or config.steps < 1:
+        raise ValueError(
+            f"config.grpo.minibatches {config.grpo.minibatches} and config.steps {config.steps} must be at least 1"
+        )
+    if config.grpo.row_samples < 0 or config.data.samples_per_prompt % (config.grpo.row_samples or 1):
+        raise ValueError(
+            f"config.grpo.row_samples {config.grpo.row_samples} must divide config.data.samples_per_prompt "
+            f"{config.data.samples_per_prompt}; 0: all in one row"
+        )
+    if config.data.samples_per_prompt < 2:
+        raise ValueError("config.data.samples_per_prompt must be at least 2: an advantage is against the group's mean")
