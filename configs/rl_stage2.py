@@ -90,6 +90,7 @@ def base() -> ConfigDict:
     c.judge.url = ""  # of an OpenAI-compatible endpoint, as http://localhost:8000/v1; empty: the start weights judge
     c.judge.model = ""
     c.judge.key_env = ""  # the environment variable that holds its key; empty: it needs none
+    c.judge.adapter = ""  # that judges over the start weights, of those that ship (`grader`); empty: none
 
     c.dynamic = ConfigDict()  # criteria that come and go beside the rubrics' own (rollout/dynamic.py)
     c.dynamic.every = 0  # steps between minings of the policy's own replies; 0: never

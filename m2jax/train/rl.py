@@ -66,6 +66,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     if config.reward.unchecked not in ("judge", "skip"):
         raise ValueError(f"config.reward.unchecked is {config.reward.unchecked!r}; it must be 'judge' or 'skip'")
     outside = values.endpoints(config)
+    values.check_judge(config)
     if consult := config.get("consult"):
         values.check_consult(config)
     path = names.resolve(config.model)
@@ -114,6 +115,8 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         roles = {"patient": Role(speaks, adapter=consult.adapter or None)} | roles
         tokens, elsewhere = consult.patient_tokens, "patient" in outside
         units = Units(tokenizer, "patient", "patient", None, consult.rounds, tokens, elsewhere)
+    if config.judge.adapter:
+        roles["judge"] = Role(sampling, adapter=config.judge.adapter)
     criteria = values.dynamic_settings(config, tokenizer)
     grammars = (
         Grammars(tokenizer, cfg.vocab_size) if criteria and criteria.proposals and "judge" not in outside else None
@@ -128,10 +131,11 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         served = jax.tree.map(jnp.copy, served) if dtype == jnp.float32 else served
     engine.update("base", served)
     engine.update("doctor", trained)
-    if consult and consult.adapter:
-        shipped = adapters.load_adapter(consult.adapter, cfg, stacked=config.layers == "scanned")
-        engine.update(consult.adapter, policy.place_adapter(shipped, config, cfg, mesh))
-    judge = None if skip else OutsideJudge() if "judge" in outside else Judge(tokenizer, "start", sizes.pasts[-1])
+    for name in {config.judge.adapter, consult.adapter if consult else ""} - {""}:
+        shipped = adapters.load_adapter(name, cfg, stacked=config.layers == "scanned")
+        engine.update(name, policy.place_adapter(shipped, config, cfg, mesh))
+    judges = Judge(tokenizer, "judge" if config.judge.adapter else "start", sizes.pasts[-1])
+    judge = None if skip else OutsideJudge() if "judge" in outside else judges
     parts = Parts(
         config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx,
         frozen, units, criteria,

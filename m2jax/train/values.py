@@ -68,10 +68,28 @@ def check_consult(config: ConfigDict) -> None:
         raise ValueError(f"config.consult.interrupted is {config.consult.interrupted}; give a share from 0 to 1")
     if config.eval.cases < 1:
         raise ValueError(f"config.eval.cases is {config.eval.cases}; say how many held-out patients to measure on")
-    if config.consult.adapter and config.consult.adapter not in adapters.shipped():
+    _check_adapter("config.consult.adapter", config.consult.adapter, config.model)
+
+
+def check_judge(config: ConfigDict) -> None:
+    """Of config.judge.adapter."""
+    named = config.judge.adapter
+    if named and (config.judge.url or config.reward.unchecked == "skip"):
+        other = "config.judge.url another" if config.judge.url else "config.reward.unchecked='skip' asks none"
+        raise ValueError(f"config.judge.adapter={named!r} names a judge, and {other}; drop one of them")
+    _check_adapter("config.judge.adapter", named, config.model)
+
+
+def _check_adapter(key: str, name: str, model: str) -> None:
+    if not name:
+        return
+    if name not in adapters.shipped():
+        known = ", ".join(adapters.shipped())
+        raise ValueError(f"{key} is {name!r}; give none (the start weights play the role then) or one of {known}")
+    if (of := adapters.card(name)["model"]) != model:
         raise ValueError(
-            f"config.consult.adapter is {config.consult.adapter!r}; give none (the start "
-            f"weights play the patient then) or one of {', '.join(adapters.shipped())}"
+            f"{key} is {name!r}, an adapter of {of}; config.model is {model!r}: set {key}='' (the start weights play "
+            "the role then)"
         )
 
 
