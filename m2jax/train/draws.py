@@ -61,6 +61,17 @@ class Source(NamedTuple):
     set_position: Callable[[Any], None] = lambda _: None
 
 
+class Grading(NamedTuple):
+    """How cases are replied to and paid. roll(cases, draw, keys): keys are those of `roll_out`. told, position,
+    set_position: of what it keeps from draw to draw, if anything.
+    """
+
+    roll: Callable[[list[Case] | list[Task], int, dict[str, Any]], list[list[Rollout]]]
+    told: Callable[[], Metrics] = dict
+    position: Callable[[], Any] = lambda: None
+    set_position: Callable[[Any], None] = lambda _: None
+
+
 def of(parts: Parts, workdir: Path) -> Draws:
     """The draws that the config asks for. What a long rollout has generated is kept in `workdir`."""
     if not parts.units:
@@ -72,52 +83,64 @@ def of(parts: Parts, workdir: Path) -> Draws:
 
 def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
     config, R = parts.config, parts.config.data.samples_per_prompt
-    asked = (parts.engine, parts.tokenizer)
+    grading = (_dynamic if parts.dynamic else _fixed)(parts, workdir)
 
-    def roll(cases: list[Case] | list[Task], draw: int) -> list[list[Rollout]]:
+    def take(draw: int) -> Drawn:
+        cases, told = source.take(draw)
         journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
         keys = {"seed": config.seed, "first_key": draw * len(cases) * R, "journal": journal}
-        if not parts.dynamic:
-            return roll_out(*asked, cases, R, parts.judge, parts.reward, **keys)
-        return paid(cases, draw, keys)
+        found = grading.roll(cases, draw, keys)
+        kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
+        return Drawn(found, kept, told)
 
+    def told(drawn: Sequence[Drawn]) -> Metrics:
+        each = [d.told for d in drawn]
+        return _mean(each) | rollout_metrics([group for d in drawn for group in d.rollouts]) | grading.told()
+
+    def position() -> Any:
+        own = grading.position()
+        return source.position() if own is None else {"source": source.position(), "dynamic": own}
+
+    def set_position(saved: Any) -> None:
+        if parts.dynamic:
+            grading.set_position(saved["dynamic"])
+            saved = saved["source"]
+        source.set_position(saved)
+
+    return Draws(take, told, lambda _: (parts.prompt_size, parts.sampling.max_tokens), position, set_position)
+
+
+def _fixed(parts: Parts, workdir: Path) -> Grading:
+    """Cases with their own rubrics, or tasks with their rules."""
+    asked, R = (parts.engine, parts.tokenizer), parts.config.data.samples_per_prompt
+    return Grading(lambda cases, draw, keys: roll_out(*asked, cases, R, parts.judge, parts.reward, **keys))
+
+
+def _dynamic(parts: Parts, workdir: Path) -> Grading:
+    """With dynamic criteria beside the rubrics' own: as they stood before these replies, which then move them."""
+    config, settings, asked = parts.config, parts.dynamic, (parts.engine, parts.tokenizer)
     live: dict[str, dynamic.State] = {"now": {}}
 
-    def paid(cases: list[Case], draw: int, keys: dict[str, Any]) -> list[list[Rollout]]:
-        """With dynamic criteria: as they stood before these replies, which then move them."""
-        settings, (step, number) = parts.dynamic, divmod(draw, 1 + config.data.refill)
+    def roll(cases: list[Case], draw: int, keys: dict[str, Any]) -> list[list[Rollout]]:
+        step, number = divmod(draw, 1 + config.data.refill)
         state = dynamic.proposed(live["now"], cases, parts.engine, settings, config.seed)
-        groups = sampled(*asked, [dynamic.watched(case, state) for case in cases], R, parts.judge, **keys)
+        shown = [dynamic.watched(case, state) for case in cases]
+        groups = sampled(*asked, shown, config.data.samples_per_prompt, parts.judge, **keys)
         cases, groups, state = dynamic.settle(cases, groups, state, settings.rule)
         if settings.every and not number and (step + 1) % settings.every == 0:
             state = dynamic.mined(state, [group[0].text for group in groups], settings)
         live["now"] = state
         return pay(cases, groups, parts.reward)
 
-    def take(draw: int) -> Drawn:
-        cases, told = source.take(draw)
-        found = roll(cases, draw)
-        kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
-        return Drawn(found, kept, told)
-
-    def told(drawn: Sequence[Drawn]) -> Metrics:
-        each = [d.told for d in drawn]
-        criteria = dynamic.metrics(live["now"]) if parts.dynamic else {}
-        return _mean(each) | rollout_metrics([group for d in drawn for group in d.rollouts]) | criteria
-
     def position() -> Any:
-        if not parts.dynamic:
-            return source.position()
         if distributed.is_first():
             _write_rows(workdir / "criteria.jsonl", dynamic.rows(live["now"]))
-        return {"source": source.position(), "dynamic": dynamic.to_json(live["now"])}
+        return dynamic.to_json(live["now"])
 
     def set_position(saved: Any) -> None:
-        if parts.dynamic:
-            live["now"], saved = dynamic.from_json(saved["dynamic"]), saved["source"]
-        source.set_position(saved)
+        live["now"] = dynamic.from_json(saved)
 
-    return Draws(take, told, lambda _: (parts.prompt_size, parts.sampling.max_tokens), position, set_position)
+    return Grading(roll, lambda: dynamic.metrics(live["now"]), position, set_position)
 
 
 def _episodes(parts: Parts, workdir: Path) -> Draws:
