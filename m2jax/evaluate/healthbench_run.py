@@ -58,10 +58,6 @@ Grader = Judge | OutsideGrader
 Tell = Callable[[str], None]
 
 
-Grader = Judge | OutsideGrader
-Tell = Callable[[str], None]
-
-
 def graded(
     messages: Sequence[Mapping[str, str]], reply: str, items: Sequence[Item], grader: Grader
 ) -> Generator[list[Any], list[Any], list[Row]]:
@@ -160,9 +156,7 @@ def _verdicts(
     config: ConfigDict, who: Row, asked: Sequence[tuple[Sequence[Mapping[str, str]], str, Sequence[Item]]], tell: Tell
 ) -> list[list[Row]]:
     judge = config.judge
-    endpoint = {JUDGE: Endpoint(judge.url, judge.model, judge.key_env, temperature=0.0)} if judge.url else {}
-    for one in endpoint.values():
-        one.headers()
+    endpoint = serving.endpoints({JUDGE: judge}, 0.0)
     model = config.model if judge.url else judge.model or config.model
 
     reads = load_tokenizer(names.resolve(model))
