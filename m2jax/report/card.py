@@ -59,7 +59,9 @@ def _data(config: Row) -> str:
     if not config:
         return "None."
     said = [
-        f"`{data['path']}`." if data.get("path") else "Made by m2jax (synthetic patients and questions, no records)."
+        f"`{data['path']}`."
+        if data.get("path")
+        else "Of m2jax itself: questions that come with it, or synthetic patients; no records of people."
     ]
     said += [f"`data.{key}` was {value!r}." for key, value in data.items() if key in ("made", "clinic") and value]
     return " ".join(said) + " What was held out of it was never trained on."
