@@ -34,6 +34,7 @@ from m2jax.rollout.kept import Row
 from m2jax.sampler.requests import Dialogue
 from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
+from m2jax.weights import names
 
 ROLES = ("doctor", "patient", "measurement", "moderator")
 TEST, READY = "REQUEST TEST", "DIAGNOSIS READY"  # as the protocol has them
@@ -67,7 +68,7 @@ def load(path: str | Path) -> list[Osce]:
 
 def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
     """The figures of the doctor on the cases of config.data."""
-    cases = load(config.data)[: config.n or None]
+    cases = load(names.data_file(config.data))[: config.n or None]
     folder = Path(config.workdir)
     folder.mkdir(parents=True, exist_ok=True)
     who = {key: value for key, value in config.to_dict().items() if key not in ("workdir", "slots")}

@@ -74,6 +74,22 @@ def resolve(name: str) -> Path:
     )
 
 
+def data_file(name: str) -> Path:
+    """The file of a data set: a path, or hf:ORG/NAME/PATH, a file of a data set of the Hugging Face hub, fetched once.
+
+    ValueError where it is neither a path nor such a name; what cannot be fetched is an OSError.
+    """
+    if not name.startswith("hf:"):
+        return Path(name)
+    owner, _, rest = name.removeprefix("hf:").partition("/")
+    repository, _, file = rest.partition("/")
+    if not (owner and repository and file.endswith((".json", ".jsonl"))):
+        raise ValueError(
+            f"{name} is no file of the hub: write hf:ORG/NAME/PATH.jsonl, a JSON or JSONL file of a data set"
+        )
+    return Path(huggingface_hub.hf_hub_download(f"{owner}/{repository}", file, repo_type="dataset"))
+
+
 def licence(name: str) -> str | None:
     """The licence that the model `name` states: that of a known one, or its card's (README.md in its folder)."""
     if name in WHEELS:

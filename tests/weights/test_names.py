@@ -162,3 +162,14 @@ def test_a_licence_is_what_the_model_states(tmp_path: Path) -> None:
     assert names.licence(str(tmp_path)) == "mit"
     (tmp_path / "README.md").write_text("# no head\n---\nlicense: other\n")
     assert names.licence(str(tmp_path)) is None
+
+
+def test_a_data_file_is_a_path_or_a_file_of_a_data_set_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: asked.append((a, k)) or "/there/x.jsonl")
+    assert names.data_file("a/b.jsonl") == Path("a/b.jsonl") and not asked
+    assert names.data_file("hf:org/set/data/x.jsonl") == Path("/there/x.jsonl")
+    assert asked == [(("org/set", "data/x.jsonl"), {"repo_type": "dataset"})]
+    for bad in ("hf:org/set", "hf:org/set/x.parquet", "hf:x.jsonl"):
+        with pytest.raises(ValueError, match=f"{bad} is no file of the hub"):
+            names.data_file(bad)
