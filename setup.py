@@ -45,6 +45,9 @@ EXTRAS_REQUIRE = {
     "tfds": TFDS,
     "dev": [
         "hypothesis>=6.130",
+        "ipykernel>=6.29",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
         "pytest>=8.4",
         "pytest-xdist>=3.6",
         "ruff>=0.12",

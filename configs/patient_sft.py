@@ -23,7 +23,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c.preset = preset
     c.data.made = "factual" if preset == "factual" else "affective"
     if preset != "smoke":
-        c.data.train, c.data.heldout = (260, 30) if preset == "affective" else (110, 20)
+        c.data.train, c.data.heldout = (260, 30) if preset == "affective" else (220, 20)
         c.data.row_tokens, c.data.rows_per_step, c.data.micro_rows = 1024, 4, 1
         c.optimizer.lr, c.optimizer.warmup_steps, c.optimizer.weight_decay = 2e-3, 5, 0.0
     return c

@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is no flag; values are given as --config.key=value")
     logging.set_verbosity(logging.WARNING)
-    from m2jax.evaluate import doctor, exams, healthbench_run, verifier
+    from m2jax.evaluate import agentclinic, consultation, doctor, exams, healthbench_run, verifier
 
     began = time.monotonic()
 
@@ -35,7 +35,14 @@ def main(argv: list[str]) -> None:
         print(f"[{time.monotonic() - began:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     try:
-        kinds = {"verifier": verifier.run, "doctor": doctor.run, "healthbench": healthbench_run.run, "exam": exams.run}
+        kinds = {
+            "verifier": verifier.run,
+            "doctor": doctor.run,
+            "healthbench": healthbench_run.run,
+            "exam": exams.run,
+            "agentclinic": agentclinic.run,
+            "consultation": consultation.run,
+        }
         kind = _CONFIG.value.kind
         if kind not in kinds:
             raise ValueError(f"config.kind is {kind!r}; it must be one of {', '.join(kinds)}")

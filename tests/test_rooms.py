@@ -37,6 +37,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "evaluate",
     "report",
     "run",
+    "export",
 )
 WITHOUT_JAX = (
     "m2jax.rules.instructions.check",
@@ -53,6 +54,7 @@ WITHOUT_JAX = (
     "m2jax.outside.client",
     "m2jax.report",
     "m2jax.report.html",
+    "m2jax.report.card",
     "m2jax.text.chat",
 )
 

@@ -12,7 +12,7 @@ Conditions are held out; replies are greedy; every figure has its values by reco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -28,7 +28,8 @@ from m2jax.patient.disclosed import asked
 from m2jax.patient.gate import gate
 from m2jax.patient.outcome import open_facts, outcome
 from m2jax.patient.reference import scripted_reply
-from m2jax.patient.script import Dialogue, Line, said_by, sample_script
+from m2jax.patient.rubric import chat
+from m2jax.patient.script import Dialogue, Line, Script, said_by, sample_script
 from m2jax.patient.shown import opening
 from m2jax.rollout.single_turn import results_of, single_turn
 from m2jax.sampler import requests
@@ -40,6 +41,9 @@ from m2jax.verifier.reward import reward_parts, score_minmax
 SEED = 9_000_000  # of patients, none of which training draws
 ROLE = "start"
 PART = 128  # tokens of a text that are read at once
+
+Says = Callable[[Sequence[Message]], requests.Dialogue]
+Answers = Callable[[Dialogue], requests.Dialogue]
 
 
 def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
@@ -107,18 +111,39 @@ def consult(
     the next would have more, the consultation ends.
     """
     script = sample_script(seed, "heldout")
-    dialogue: Dialogue = (Line("patient", opening(script.record, seed)),)
-    while True:
-        roles = {"patient": "user", "doctor": "assistant"}
-        messages = [Message(roles[line.who], line.text) for line in dialogue]
-        prompt = render(tokenizer, messages).tokens.tolist()
-        if len(dialogue) > 1 and longest is not None and len(prompt) > longest:
-            return outcome(script.record, said_by("doctor", dialogue))
+
+    def says(chat: Sequence[Message]) -> requests.Dialogue:
+        prompt = render(tokenizer, chat).tokens.tolist()
+        if len(chat) > 1 and longest is not None and len(prompt) > longest:
+            return None
         completion = yield Generate(role, prompt)
-        dialogue += (Line("doctor", tokenizer.decode(completion.tokens).strip() or "..."),)
-        if gate(said_by("doctor", dialogue), rounds).stop:
-            return outcome(script.record, said_by("doctor", dialogue))
-        dialogue += (Line("patient", scripted_reply(script, dialogue, seed)),)
+        return tokenizer.decode(completion.tokens).strip() or serving.NOTHING
+
+    dialogue = yield from held(opening(script.record, seed), says, answers_from_facts(script, rounds, seed))
+    return outcome(script.record, said_by("doctor", dialogue))
+
+
+def held(opening: str, says: Says, answers: Answers) -> requests.Dialogue:
+    """The `patient.script.Dialogue` of a consultation, up to the doctor's last message. says: of a chat the doctor's
+    reply, None where it can say no more; answers: of a dialogue the patient's, None where that was the end.
+    """
+    dialogue: Dialogue = (Line("patient", opening),)
+    while (text := (yield from says([Message(m["role"], m["content"]) for m in chat(dialogue)]))) is not None:
+        dialogue += (Line("doctor", text),)
+        if (reply := (yield from answers(dialogue))) is None:
+            break
+        dialogue += (Line("patient", reply),)
+    return dialogue
+
+
+def answers_from_facts(script: Script, rounds: int, seed: int) -> Answers:
+    """The patient without a model, for at most `rounds` messages of the doctor."""
+
+    def answers(dialogue: Dialogue) -> requests.Dialogue:
+        return None if gate(said_by("doctor", dialogue), rounds).stop else scripted_reply(script, dialogue, seed)
+        yield  # a dialogue that asks nobody
+
+    return answers
 
 
 def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:

@@ -32,6 +32,7 @@ from m2jax.rules.instructions.check import loose, strict
 from m2jax.rules.rule import Instructions, rewards
 from m2jax.sampler.requests import Dialogue, Generate, Score
 from m2jax.text.tokenizer import Tokenizer
+from m2jax.weights import names
 
 LETTERS = "ABCDEFGHIJ"
 ASK = "Answer with the letter of the right option."
@@ -167,7 +168,7 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
     """The figures of config.model on the tasks of config.data."""
     if unknown := [how for how in config.by if how not in ("likelihood", "generation")]:
         raise ValueError(f"config.by names {unknown}; it is of likelihood and generation")
-    tasks = load(config.task, config.data)[: config.n or None]
+    tasks = load(config.task, names.data_file(config.data))[: config.n or None]
     folder = Path(config.workdir)
     folder.mkdir(parents=True, exist_ok=True)
     who = {key: value for key, value in config.to_dict().items() if key not in ("workdir", "slots", "by")}

@@ -58,10 +58,6 @@ Grader = Judge | OutsideGrader
 Tell = Callable[[str], None]
 
 
-Grader = Judge | OutsideGrader
-Tell = Callable[[str], None]
-
-
 def graded(
     messages: Sequence[Mapping[str, str]], reply: str, items: Sequence[Item], grader: Grader
 ) -> Generator[list[Any], list[Any], list[Row]]:
@@ -116,11 +112,15 @@ def run(config: ConfigDict, tell: Tell) -> Iterator[Figure]:
     folder.mkdir(parents=True, exist_ok=True)
     who = {key: value for key, value in config.to_dict().items() if key not in ("workdir", "slots")}
     if config.meta:
-        rows = load_meta(config.meta)[: config.n or None]
+        rows = load_meta(names.data_file(config.meta))[: config.n or None]
         met = _verdicts(config, who, [(row.messages, row.reply, [row.item]) for row in rows], tell)
         yield from meta_figures(rows, [bool(row[0]["met"]) for row in met])
         return
-    examples = [e for e in load(config.data)[: config.n or None] if score(e.items, [False] * len(e.items)) is not None]
+    examples = [
+        e
+        for e in load(names.data_file(config.data))[: config.n or None]
+        if score(e.items, [False] * len(e.items)) is not None
+    ]
     tell(f"{len(examples)} examples, {sum(len(e.items) for e in examples)} criteria")
     own = {key: who[key] for key in ("model", "data", "max_tokens", "temperature", "longest", "seed", "n")}
     replies = _replies(config, own, examples, tell)
@@ -160,9 +160,7 @@ def _verdicts(
     config: ConfigDict, who: Row, asked: Sequence[tuple[Sequence[Mapping[str, str]], str, Sequence[Item]]], tell: Tell
 ) -> list[list[Row]]:
     judge = config.judge
-    endpoint = {JUDGE: Endpoint(judge.url, judge.model, judge.key_env, temperature=0.0)} if judge.url else {}
-    for one in endpoint.values():
-        one.headers()
+    endpoint = serving.endpoints({JUDGE: judge}, 0.0)
     model = config.model if judge.url else judge.model or config.model
 
     reads = load_tokenizer(names.resolve(model))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,16 +18,22 @@ from m2jax.models import params
 from m2jax.outside.endpoint import Endpoint
 from m2jax.rollout.kept import Row, begun
 from m2jax.rollout.single_turn import results_of
+from m2jax.rules.final import answered
 from m2jax.sampler.engine import Engine
-from m2jax.sampler.requests import Dialogue, Role
+from m2jax.sampler.requests import Chat, Dialogue, Generate, Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
+from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.weights import names
 from m2jax.weights.load import load, read_config
 
 PAGE = 32
 CHUNK = 256  # tokens that are computed at once
+NOTHING = "..."  # stands for an empty reply, which no chat may hold
+
+# of a role and a chat: what it says, None where the chat leaves no room for a reply
+Say = Callable[[str, Sequence[Message]], Generator[Any, Any, str | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +90,34 @@ def serve(
         for name, adapter in adapters.items():
             engine.update(name, adapter)
     return engine, tokenizer
+
+
+def endpoints(roles: Mapping[str, Any], temperature: float) -> dict[str, Endpoint]:
+    """Those roles of a config (url, model, key_env) that have a url. ValueError where a key is missing."""
+    found = {
+        name: Endpoint(role.url, role.model, role.key_env, temperature=temperature)
+        for name, role in roles.items()
+        if role.url
+    }
+    for one in found.values():
+        one.headers()
+    return found
+
+
+def speaker(tokenizer: Tokenizer, outside: Mapping[str, Endpoint], max_tokens: int, longest: int) -> Say:
+    """Asks roles: those of `outside` as endpoints, all others of the served model. A reply is without its thoughts."""
+
+    def say(role: str, chat: Sequence[Message]) -> Generator[Any, Any, str | None]:
+        if role in outside:
+            told = yield Chat(role, [{"role": m.role, "content": m.content} for m in chat], max_tokens)
+            return answered(told.text) or NOTHING
+        prompt = render(tokenizer, chat).tokens.tolist()
+        if len(prompt) + max_tokens > longest:
+            return None
+        done = yield Generate("start", prompt)
+        return answered(tokenizer.decode(done.tokens)) or NOTHING
+
+    return say
 
 
 def kept(

@@ -25,6 +25,14 @@ def rubric_after(record: Record, dialogue: Dialogue) -> Rubric:
     return make_rubric(record, chat(dialogue), _knowledge(record))
 
 
+def rubric_of_whole(record: Record) -> Rubric:
+    """What all of a doctor's messages together are graded by: what is due once (urgency, diagnosis, plan, safety net)
+    and what must not be said at all. Every criterion has a check.
+    """
+    known = _knowledge(record)
+    return (*known.always, *known.conclude, *known.never)
+
+
 def stage_of(record: Record, rubric: Rubric) -> str:
     """The stage a consultation has come to, one of `STAGES`: whether its rubric asks for a diagnosis and a plan yet."""
     due = {c.text for c in _knowledge(record).conclude}

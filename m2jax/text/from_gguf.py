@@ -15,19 +15,23 @@ _CASELESS = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 # How tokenizer.ggml.pre cuts text before merging: the patterns of llama.cpp, src/llama-vocab.cpp, in turn.
-_PRE = {
+PRE = {
     "default": (r"[\p{P}\$\+<=>\^~\|]+", _WORDS, r"\p{N}+", "[0-9][0-9][0-9]"),
     "llama-bpe": (_CASELESS % "{1,3}",),
     "qwen2": (_CASELESS % "",),
     **dict.fromkeys(("gpt-2", "phi-2"), (_WORDS,)),
     **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell"), (r"\p{N}", _WORDS)),
 }
-_PRE |= {"llama3": _PRE["llama-bpe"], "llama-v3": _PRE["llama-bpe"], "deepseek-r1-qwen": _PRE["qwen2"]}
+PRE |= {"llama3": PRE["llama-bpe"], "llama-v3": PRE["llama-bpe"], "deepseek-r1-qwen": PRE["qwen2"]}
 
 
 def read_gguf_vocabulary(path: Path) -> Vocabulary:
     """Of the file's metadata alone. ValueError names what is missing, out of range or not supported."""
-    metadata, _ = read_gguf(path)
+    return vocabulary_of(read_gguf(path)[0], path)
+
+
+def vocabulary_of(metadata: dict[str, Any], path: Path) -> Vocabulary:
+    """Of GGUF metadata, which `path` is named with in a ValueError."""
     ggml = {key.removeprefix("tokenizer.ggml."): value for key, value in metadata.items()}
     kind = _check(ggml, path)
     tokens = ggml["tokens"]
@@ -68,18 +72,18 @@ def _check(ggml: dict[str, Any], path: Path) -> str:
 
 
 def _byte_level_json(tokens: list[str], types: list[int], merges: list[str], pre: str, path: Path) -> dict[str, Any]:
-    if pre not in _PRE:
+    if pre not in PRE:
         raise ValueError(
-            f"{path}: unknown pre-tokenizer {pre!r}; known: {', '.join(sorted(_PRE))}. "
+            f"{path}: unknown pre-tokenizer {pre!r}; known: {', '.join(sorted(PRE))}. "
             "Give the model's tokenizer.json instead"
         )
-    cuts = [{"type": "Split", "pattern": {"Regex": cut}, "behavior": "Isolated", "invert": False} for cut in _PRE[pre]]
+    cuts = [{"type": "Split", "pattern": {"Regex": cut}, "behavior": "Isolated", "invert": False} for cut in PRE[pre]]
     to_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     model = {
         "unk_token": None,
         "fuse_unk": False,
         "byte_fallback": False,
-        "ignore_merges": _PRE[pre] == _PRE["llama-bpe"],
+        "ignore_merges": PRE[pre] == PRE["llama-bpe"],
         "vocab": {text: i for i, text in enumerate(tokens)},
         "merges": [tuple(merge.split(" ", 1)) for merge in merges],
     }
@@ -87,7 +91,7 @@ def _byte_level_json(tokens: list[str], types: list[int], merges: list[str], pre
         model,
         zip(range(len(tokens)), tokens, types, strict=True),
         # Qwen2's own tokenizer.json normalises to NFC; GGUF has no field for it.
-        normalizer={"type": "NFC"} if _PRE[pre] == _PRE["qwen2"] else None,
+        normalizer={"type": "NFC"} if PRE[pre] == PRE["qwen2"] else None,
         pre_tokenizer={"type": "Sequence", "pretokenizers": [*cuts, to_bytes]},
         decoder=to_bytes,
     )

@@ -111,7 +111,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         raise ValueError(f"there is no tokenizer file {path}")
     if path.suffix not in _READERS:
         raise ValueError(f"{path} is no tokenizer: expected a folder, *.gguf, tokenizer.json or *.model")
-    return _tokenizer(_READERS[path.suffix](path), path)
+    return tokenizer_of(_READERS[path.suffix](path), path)
 
 
 _READERS = {
@@ -121,7 +121,8 @@ _READERS = {
 }
 
 
-def _tokenizer(vocabulary: Vocabulary, path: Path) -> Tokenizer:
+def tokenizer_of(vocabulary: Vocabulary, path: Path) -> Tokenizer:
+    """The tokenizer of what was read; a ValueError names `path`."""
     ids, controls, declared = vocabulary.ids, vocabulary.controls(), vocabulary.declared
     eos = tuple(dict.fromkeys(vocabulary.id(token) for token in declared.eos))
     pad = vocabulary.id(declared.pad)

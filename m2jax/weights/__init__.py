@@ -6,6 +6,8 @@
     layout.py               between a stored tensor and the parameter table's array
     load.py                 files -> (ModelConfig, Params), streamed into any sharding
     export.py               (ModelConfig, Params) -> a folder that Hugging Face software opens
+    gguf_target.py          (ModelConfig, Params) -> a GGUF file
+    adapter.py              an adapter -> a file or a folder that PEFT opens, and back
 
 Pickle files (.bin, .pt, .pth) are never opened: they can run code.
 """

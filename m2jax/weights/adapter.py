@@ -4,6 +4,7 @@ matrix, whose product is added as it stands (PEFT's lora_alpha = r; ours has its
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from m2jax.models import lora
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import table
+from m2jax.weights.export import new_folder
 
 
 def write_adapter(cfg: ModelConfig, adapter: Any, file: Path, dtype: Any = np.float16) -> None:
@@ -34,6 +36,28 @@ def write_adapter(cfg: ModelConfig, adapter: Any, file: Path, dtype: Any = np.fl
         if not np.isfinite(tensor).all():
             raise ValueError(f"tensor {name!r} holds values that are not finite as {np.dtype(dtype)}; not written")
     save_file(tensors, file, {"format": "pt"})
+
+
+def export_adapter(cfg: ModelConfig, adapter: Any, folder: Path, base: str, dtype: Any = np.float32) -> None:
+    """Writes the folder that PEFT opens over the model `base` (its name on the hub, or a folder): adapter_config.json
+    and adapter_model.safetensors. The folder must be new or empty.
+    """
+    names = {hf.split(".")[-3] for pair in _names(cfg, 0).values() for hf in pair}
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": lora.rank(adapter),
+        "lora_alpha": lora.rank(adapter),  # the scale is in the arrays
+        "lora_dropout": 0.0,
+        "target_modules": sorted(names),
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+    }
+    with new_folder(folder) as partial:
+        write_adapter(cfg, adapter, partial / "adapter_model.safetensors", dtype)
+        (partial / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def read_adapter(cfg: ModelConfig, file: Path, *, stacked: bool) -> Any:

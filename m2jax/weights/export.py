@@ -1,11 +1,12 @@
 """Parameters to files: a folder that Hugging Face software opens (config.json, safetensors, tokenizer).
 
 Tensors go to the file one at a time, behind a header written first; the folder appears under its name only
-when it is whole.
+when it is whole. Other forms: `adapter` (PEFT), `gguf_target`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -34,7 +35,9 @@ class Saves(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Tensor:
+class Tensor:
+    """A tensor of the file, by its Hugging Face name: one layer's, where its row is in the layers."""
+
     name: str
     row: Row
     layer: int | None
@@ -60,15 +63,22 @@ def export(
     code = next((c for c, d in DTYPES.items() if d == jnp.dtype(dtype)), None)
     if code is None:
         raise ValueError(f"cannot write dtype {jnp.dtype(dtype).name}; use float32, bfloat16 or float16")
+    with new_folder(folder) as partial:
+        _write_configs(cfg, partial, jnp.dtype(dtype).name, list(eos_ids))
+        if tokenizer is not None:
+            tokenizer.save(partial)
+        _write_tensors(cfg, params, partial, code)
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes `folder` at the end. ValueError where that is there and not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists and is not empty; choose a new folder")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    _write_configs(cfg, partial, jnp.dtype(dtype).name, list(eos_ids))
-    if tokenizer is not None:
-        tokenizer.save(partial)
-    _write_tensors(cfg, params, partial, code)
+    yield partial
     os.replace(partial, folder)
 
 
@@ -89,32 +99,33 @@ def _write_tensors(cfg: ModelConfig, params: Params, folder: Path, code: str) ->
         with (folder / name).open("wb") as stream:
             stream.write(_header(shard, code))
             for tensor in shard:
-                stream.write(_stored(params, tensor, DTYPES[code]).reshape(-1).view(np.uint8).data)
+                stream.write(stored(params, tensor, DTYPES[code]).reshape(-1).view(np.uint8).data)
     if len(shards) > 1:
         total = sum(t.n_bytes for shard in shards for t in shard)
         weight_map = {t.name: name for name, shard in zip(names, shards, strict=True) for t in shard}
         _write_json(folder / INDEX_NAME, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
-def _plan(cfg: ModelConfig, itemsize: int) -> list[list[_Tensor]]:
+def _plan(cfg: ModelConfig, itemsize: int) -> list[list[Tensor]]:
     """The tensors in the order of the layers, cut into shards of at most SHARD_BYTES (or one tensor)."""
-    shards: list[list[_Tensor]] = [[]]
-    for tensor in _tensors(cfg, itemsize):
+    shards: list[list[Tensor]] = [[]]
+    for tensor in tensors(cfg, itemsize):
         if shards[-1] and sum(t.n_bytes for t in shards[-1]) + tensor.n_bytes > SHARD_BYTES:
             shards.append([])
         shards[-1].append(tensor)
     return shards
 
 
-def _tensors(cfg: ModelConfig, itemsize: int) -> Iterator[_Tensor]:
+def tensors(cfg: ModelConfig, itemsize: int) -> Iterator[Tensor]:
+    """All tensors of a model in the order of the layers; `itemsize` bytes a number."""
     rows = table(cfg)
     for layer in (None, *range(cfg.n_layers)):
         for row in rows:
             if row.in_layer == (layer is not None):
-                yield _Tensor(row.hf.format(layer), row, layer, math.prod(row.shape) * itemsize)
+                yield Tensor(row.hf.format(layer), row, layer, math.prod(row.shape) * itemsize)
 
 
-def _header(shard: list[_Tensor], code: str) -> bytes:
+def _header(shard: list[Tensor], code: str) -> bytes:
     """The safetensors header: its length, then JSON padded so that the bytes after it are aligned."""
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers asks for this mark
     start = 0
@@ -128,7 +139,7 @@ def _header(shard: list[_Tensor], code: str) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _stored(params: Params, tensor: _Tensor, dtype: np.dtype) -> np.ndarray:
+def stored(params: Params, tensor: Tensor, dtype: np.dtype) -> np.ndarray:
     """One tensor on the host, in its stored layout."""
     if not tensor.row.in_layer:
         leaf, layer = params[tensor.row.name], None
@@ -142,7 +153,7 @@ def _stored(params: Params, tensor: _Tensor, dtype: np.dtype) -> np.ndarray:
     return np.ascontiguousarray(layout.to_stored(tensor.row, array))
 
 
-def _to_host(leaf: Any, layer: int | None, dtype: np.dtype, tensor: _Tensor) -> np.ndarray:
+def _to_host(leaf: Any, layer: int | None, dtype: np.dtype, tensor: Tensor) -> np.ndarray:
     if isinstance(leaf, jax.Array):
         if not leaf.is_fully_addressable:
             raise ValueError(f"{tensor.row.name!r} is spread over several processes; load it in a single process")

