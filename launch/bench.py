@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from m2jax import sharding
 from m2jax.models import params
@@ -235,6 +235,7 @@ def bench_serve(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
         with in_thread(Process(served, "127.0.0.1", 0, Limits())) as url:
             return asyncio.run(asked(url, n))
 
+    logging.set_verbosity(logging.WARNING)  # no line a request
     rates = {}
     for name, run in {"bare": bare, **{n: functools.partial(over_http, n) for n in (1, 16, 64)}}.items():
         run()  # compiles

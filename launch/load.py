@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from m2jax.serve import load
 
@@ -25,6 +25,7 @@ _TOKENS = flags.DEFINE_integer("max_tokens", 32, "Tokens of an answer.", 1)
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is no flag")
+    logging.set_verbosity(logging.WARNING)  # no line a request
     try:
         load.check_url(_URL.value)
     except ValueError as error:
