@@ -30,12 +30,15 @@ INSTALL_REQUIRES = [
     "scikit-learn>=1.6",
     "optax>=0.2.6",
     "orbax-checkpoint>=0.11.30",
+    "prometheus_client>=0.20",
     "rich>=13.9",
     "safetensors>=0.5",
     "sentencepiece>=0.2.1",
+    "starlette>=0.45",
     "tensorboardX>=2.6.2",
     "tensorstore>=0.1.78",
     "tokenizers>=0.22",
+    "uvicorn>=0.30",
 ]
 
 TFDS = ["importlib-resources>=6.4", "tensorflow-datasets>=4.9.9"]  # the first is missing among the second's own

@@ -1,6 +1,6 @@
 """Times the workloads that everything else is made of:
 
-    python launch/bench.py grpo|decode|judge|mixed|consult|judge-wide [--json] [--repeats=3]
+    python launch/bench.py grpo|decode|judge|mixed|consult|judge-wide|serve [--json] [--repeats=3]
 
 SmolLM2-135M in float32, weights as released, on whatever JAX finds (two threads of a CPU where the figures of
 docs/log.md are from). Prints one line per measurement; --json prints JSON alone. `peak_gflops` is a 2048^3 float32
@@ -12,6 +12,7 @@ from m2jax import distributed
 
 distributed.start()
 
+import asyncio
 import functools
 import json
 import resource
@@ -23,7 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from m2jax import sharding
 from m2jax.models import params
@@ -31,11 +32,14 @@ from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue, Failed, Generate, Request, Role, Score
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
+from m2jax.serve import load, models, protocol
+from m2jax.serve.guard import Limits
+from m2jax.serve.process import Process, in_thread
 from m2jax.train import grpo, optimizer, step
 from m2jax.train.batches import put_groups
 from m2jax.train.loop import count_compiles
+from m2jax.weights import load as weights_files
 from m2jax.weights import names
-from m2jax.weights.load import load, read_config
 
 _JSON = flags.DEFINE_bool("json", False, "JSON lines only.")
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Measurements after the warm-up; medians are printed.", lower_bound=1)
@@ -50,16 +54,17 @@ def main(argv: list[str]) -> None:
         "mixed": bench_mixed,
         "consult": bench_consult,
         "judge-wide": bench_judge_wide,
+        "serve": bench_serve,
     }
     if len(argv) != 2 or argv[1] not in benches:
         raise app.UsageError(f"name one benchmark: {', '.join(benches)}")
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     with jax.set_mesh(mesh):
         path = names.resolve("smollm2-135m-instruct")
-        cfg = read_config(path)
+        cfg = weights_files.read_config(path)
         axes, abstract = params.logical_axes(cfg, stacked=False), params.abstract(cfg, stacked=False)
         layout = sharding.shardings(mesh, axes, abstract, sharding.Rules())
-        _, weights = load(path, stacked=False, dtype=jnp.float32, shardings=layout)
+        _, weights = weights_files.load(path, stacked=False, dtype=jnp.float32, shardings=layout)
         benches[argv[1]](cfg, weights, mesh)
 
 
@@ -206,6 +211,44 @@ def bench_consult(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
         occupancy=_middle(measured, "decode_tokens") / _middle(measured, "slot_steps"),
         compiles=measured[-1]["compiles"],
     )
+
+
+def bench_serve(cfg: Any, weights: Any, mesh: jax.sharding.Mesh) -> None:
+    """Streams over loopback of 1, 16 and 64 clients, 128 + up to 128 tokens each, and the bare engine with the same 64
+    requests. The clients' own work is in the time.
+    """
+    served = models.serve("smollm2-135m-instruct", slots=64, longest=PROMPT + NEW)
+    engine, prompts = served.engine, _tokens(cfg, 64, PROMPT)
+    bodies = [{"model": "doctor", "prompt": p, "max_tokens": NEW, "seed": i} for i, p in enumerate(prompts)]
+    keys = [protocol.key_of(i, 0) for i in range(64)]
+
+    def bare() -> tuple[list[float], int, float]:
+        began = time.perf_counter()
+        ended = engine.run([_ask([Generate("doctor", p, NEW)]) for p in prompts], keys=keys)
+        return [], sum(len(answers[0].tokens) for answers in ended), time.perf_counter() - began
+
+    async def asked(url: str, n: int) -> tuple[list[float], int, float]:
+        async with load.client(url, n, "") as http:
+            return await load.timed(http, bodies[:n])
+
+    def over_http(n: int) -> tuple[list[float], int, float]:
+        with in_thread(Process(served, "127.0.0.1", 0, Limits())) as url:
+            return asyncio.run(asked(url, n))
+
+    logging.set_verbosity(logging.WARNING)  # no line a request
+    rates = {}
+    for name, run in {"bare": bare, **{n: functools.partial(over_http, n) for n in (1, 16, 64)}}.items():
+        run()  # compiles
+        measured = []
+        for _ in range(_REPEATS.value):
+            engine.forget()
+            measured.append(run())
+        first = [seconds for firsts, _, _ in measured for seconds in firsts]
+        seconds = statistics.median(s for _, _, s in measured)
+        rates[name] = measured[0][1] / seconds
+        fields = {"first_token_s": load.middle(first), "first_token_95_s": load.middle(first, 0.95)} if first else {}
+        fields |= {"of_bare": rates[64] / rates["bare"]} if name == 64 else {}
+        _emit("serve", seconds, _peak_gflops(), clients=name, tok_s=rates[name], **fields)
 
 
 def _judge(

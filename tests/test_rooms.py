@@ -35,6 +35,7 @@ ROOMS = (  # lowest first; a file of m2jax/ is a room of its own
     "train",
     "aot",
     "evaluate",
+    "serve",
     "report",
     "run",
     "export",

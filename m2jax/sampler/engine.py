@@ -5,6 +5,9 @@ set of parameters has a lane (`lane.Lane`) with its own pages; the engine takes 
 device work each. All of it is deterministic: a sample depends on (seed, the dialogue's key, which request of the
 dialogue it is, position), and on nothing that happens beside it. A role may also be an endpoint outside: it is asked
 in threads while the devices work (`outside.Outside`).
+
+`run` takes a closed set of dialogues to their ends. It is written on what a server uses one by one: `begin`, `submit`
+(at any time, while others are running), `step` (one round of device work), `partial` and `cancel`.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from m2jax.sampler.scheduler import Sizes, Ticket
 class _Running:
     """A dialogue in flight: the answers it waits for, and how many requests it has made."""
 
+    number: int
     dialogue: Dialogue
     key: int
     answers: list[Answer | ValueError | None] = dataclasses.field(default_factory=list)
@@ -69,6 +73,10 @@ class Engine:
             for name in sorted({role.params for role in self.roles.values()})
         }
         self.seconds = self.handover_seconds = 0.0
+        self._running: dict[int, _Running] = {}
+        self._ended: dict[int, Any] = {}  # results that no `step` has returned yet
+        self._submitted = 0
+        self._journal: Journal | None = None
 
     def update(self, name: str, weights: Params | Any) -> None:
         """Hands over parameters, or an adapter, by the name that roles use; on the device, and nothing is copied where
@@ -93,7 +101,8 @@ class Engine:
         self.handover_seconds += time.perf_counter() - began
 
     def warm_up(self, choices: Sequence[int] = ()) -> None:
-        """Compiles every shape that can come up, once all weights are handed over; a run then never waits for XLA.
+        """Compiles every shape that can come up, once all weights are handed over; a run then never waits for XLA,
+        unless it asks for alternatives.
 
         choices: how many choices the scores to come will have; 0 where tokens are scored.
         """
@@ -122,24 +131,13 @@ class Engine:
         endpoint stays silent; all that was answered is kept, in the journal and in the endpoints' answers, and the
         engine is not to be used again.
         """
-        began = time.perf_counter()
-        keys = range(len(dialogues)) if keys is None else keys
-        self.outside.seed = seed
-        running = {i: _Running(d, int(k)) for i, (d, k) in enumerate(zip(dialogues, keys, strict=True))}
-        results: list[Any] = [None] * len(dialogues)
-        for lane in self.lanes.values():
-            lane.seed = np.uint32(seed)
+        self.begin(seed=seed, journal=journal)
+        results: dict[int, Any] = {}
         try:
-            for i in list(running):
-                self._resume(i, running, results, None, journal)
-            while running:
-                for ticket, answer in self._round():
-                    if journal and not isinstance(answer, ValueError):
-                        journal.add(ticket, answer)
-                    i, place = ticket.dialogue, ticket.place
-                    running[i].answers[place] = answer
-                    if all(a is not None for a in running[i].answers):
-                        self._resume(i, running, results, running[i].answers, journal)
+            for dialogue, key in zip(dialogues, range(len(dialogues)) if keys is None else keys, strict=True):
+                self.submit(dialogue, key)
+            while len(results) < len(dialogues):
+                results |= self.step()
                 if journal and journal.due:
                     self._keep(journal)
         except EndpointDown:
@@ -147,9 +145,66 @@ class Engine:
                 self._keep(journal)
             raise
         finally:
+            for number in list(self._running):  # where it was broken off
+                self.cancel(number)
+            self._journal = None
             self.outside.close()
+        return [results[i] for i in range(len(dialogues))]
+
+    # ---- one by one
+
+    def begin(self, *, seed: int = 0, journal: Journal | None = None) -> None:
+        """Dialogues are counted from 0 again, and `seed` names the samples of those that are submitted from here on.
+        RuntimeError while any is in flight.
+        """
+        if self._running:
+            raise RuntimeError(f"{len(self._running)} dialogues are in flight: `begin` waits for their ends")
+        self._submitted, self._journal, self._ended = 0, journal, {}
+        self.outside.seed = seed
+        for lane in self.lanes.values():
+            lane.seed = np.uint32(seed)
+
+    def submit(self, dialogue: Dialogue, key: int) -> int:
+        """Starts a dialogue beside those in flight; its number, by which `step` will return its result. key: uint32,
+        names its samples.
+        """
+        began = time.perf_counter()
+        number, self._submitted = self._submitted, self._submitted + 1
+        state = self._running[number] = _Running(number, dialogue, int(key))
+        self._resume(state, None)
         self.seconds += time.perf_counter() - began
-        return results
+        return number
+
+    def step(self) -> dict[int, Any]:
+        """One round of device work; by number, what dialogues that have ended since the last step returned, or
+        `Failed`.
+        """
+        began = time.perf_counter()
+        for ticket, answer in self._round() if self._running else ():
+            if self._journal and not isinstance(answer, ValueError):
+                self._journal.add(ticket, answer)
+            state = self._running[ticket.dialogue]
+            state.answers[ticket.place] = answer
+            if all(a is not None for a in state.answers):
+                self._resume(state, state.answers)
+        self.seconds += time.perf_counter() - began
+        ended, self._ended = self._ended, {}
+        return ended
+
+    def partial(self) -> list[tuple[Ticket, Answer]]:
+        """What requests in flight have been answered so far, those without a token or score left out."""
+        return [entry for lane in self.lanes.values() for entry in lane.in_flight()]
+
+    def cancel(self, number: int) -> None:
+        """Ends a dialogue that nobody waits for any more, if it has not ended: its slots and pages are free at once,
+        and no `step` returns it.
+        """
+        if state := self._running.pop(number, None):
+            for lane in self.lanes.values():
+                lane.scheduler.cancel(number)
+            self.outside.cancel(number)
+            state.dialogue.close()
+        self._ended.pop(number, None)
 
     def stats(self) -> dict[str, float]:
         """Sums over the lanes since the last call: tokens, hits, pre-emptions, verdicts, and seconds in each program;
@@ -179,33 +234,22 @@ class Engine:
 
     def _keep(self, journal: Journal) -> None:
         """Writes what there is to the journal, unfinished replies too."""
-        for lane in self.lanes.values():
-            for ticket, answer in lane.in_flight():
-                journal.add(ticket, answer)
+        for ticket, answer in self.partial():
+            journal.add(ticket, answer)
         journal.flush()
 
-    def _resume(
-        self,
-        i: int,
-        running: dict[int, _Running],
-        results: list[Any],
-        answers: list[Answer | ValueError | None] | None,
-        journal: Journal | None,
-    ) -> None:
-        """Gives dialogue i its answers and takes its next requests, until it waits or ends."""
-        state = running[i]
+    def _resume(self, state: _Running, answers: list[Answer | ValueError | None] | None) -> None:
+        """Gives a dialogue its answers and takes its next requests, until it waits or ends."""
         value: Any = None if answers is None else answers if state.many else answers[0]
         throw: Exception | None = next((a for a in answers or () if isinstance(a, ValueError)), None)
         while True:
             try:
                 asked = state.dialogue.throw(throw) if throw else state.dialogue.send(value)
             except StopIteration as end:
-                results[i] = end.value
-                del running[i]
+                self._end(state, end.value)
                 return
             except Exception as error:  # the dialogue's own affair: it is reported, the others go on
-                results[i] = Failed(error, traceback.format_exc())
-                del running[i]
+                self._end(state, Failed(error, traceback.format_exc()))
                 return
             state.many = isinstance(asked, list)
             requests = asked if state.many else [asked]
@@ -216,13 +260,17 @@ class Engine:
                 continue
             state.answers = []
             for place, (request, (lane, role)) in enumerate(zip(requests, placed, strict=True)):
-                ticket = Ticket(i, state.made, place, state.key)
-                known = journal.known(ticket) if journal else Known()
+                ticket = Ticket(state.number, state.made, place, state.key)
+                known = self._journal.known(ticket) if self._journal else Known()
                 state.answers.append(lane.submit(ticket, request, role, known))
                 state.made += 1
             if any(answer is None for answer in state.answers):
                 return
             value, throw = state.answers if state.many else state.answers[0], None
+
+    def _end(self, state: _Running, result: Any) -> None:
+        self._ended[state.number] = result
+        del self._running[state.number]
 
     def _place(self, request: Request) -> tuple[Lane | Outside, Role | Endpoint]:
         """Who serves a request, and its role; ValueError where it cannot be served."""

@@ -11,6 +11,7 @@ byte, each byte being a token; booleans and enums stay the model's choice. Other
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -28,6 +29,7 @@ VERDICT = {
     "additionalProperties": False,
 }
 
+KEPT = 256  # compiled schemas, the latest used
 _OPTIONS = {"whitespace_flexible": False, "json_allowed_escapes": '"\\bfnrt'}
 _NOTES = {"title", "description"}
 
@@ -52,7 +54,7 @@ class Grammars:
             eos_token=list(tokenizer.eos_ids),
             slices=llguidance.LLTokenizer.json_slices(),
         )
-        self._compiled: dict[str, tuple[llguidance.LLMatcher, int]] = {}
+        self._compiled = functools.lru_cache(KEPT)(lambda text: (self._compile(text), reserve(text)))
 
     def start(self, schema: str | dict[str, Any], max_tokens: int) -> Constraint:
         """The constraint of one new completion of at most `max_tokens`, eos included.
@@ -60,9 +62,7 @@ class Grammars:
         ValueError for a schema that llguidance rejects, with its reason, and for fewer tokens than `reserve(schema)`.
         """
         text = schema if isinstance(schema, str) else json.dumps(schema)
-        if text not in self._compiled:
-            self._compiled[text] = self._compile(text), reserve(text)
-        matcher, spare = self._compiled[text]
+        matcher, spare = self._compiled(text)
         if max_tokens < spare:
             raise ValueError(f"max_tokens {max_tokens} may cut the JSON short: this schema needs at least {spare}")
         return Constraint(self, matcher.deep_copy(), max_tokens, spare)

@@ -23,7 +23,7 @@ from m2jax.models.params import Params
 from m2jax.sampler import cache, programs
 from m2jax.sampler.grammar import Grammars
 from m2jax.sampler.journal import Known
-from m2jax.sampler.requests import Answer, Completion, Generate, Request, Role, Score
+from m2jax.sampler.requests import Alternatives, Answer, Completion, Generate, Request, Role, Score
 from m2jax.sampler.sampling import Knobs
 from m2jax.sampler.scheduler import Row, Scheduler, Sizes, Ticket, bucket, power
 from m2jax.sharding import put_batch, put_replicated
@@ -91,7 +91,10 @@ class Lane:
             )
         limit = self.sizes.pasts[-1]
         if isinstance(request, Generate):
-            prompt, new = len(request.prompt), request.max_tokens or role.sampling.max_tokens
+            how = request.sampling or role.sampling
+            prompt, new = len(request.prompt), request.max_tokens or how.max_tokens
+            if len(how.stop) > self.n_stops:
+                raise ValueError(f"{len(how.stop)} stop tokens are more than a role of the engine has, {self.n_stops}")
             if not prompt or prompt + new - 1 > limit:
                 raise ValueError(
                     f"a prompt of {prompt} tokens with up to {new} new ones does not fit: the cache holds 1 to "
@@ -102,6 +105,8 @@ class Lane:
                     raise ValueError("the engine was made without grammars; a Generate with a schema needs them")
                 self.grammars.start(request.schema, new)
             return
+        if request.alternatives and request.choices:
+            raise ValueError("a Score gives the log-probabilities of choices, or alternatives: ask twice for both")
         if not request.suffixes:
             raise ValueError("a Score without suffixes asks nothing; give at least one, which may be empty")
         longest = max(map(len, request.suffixes))
@@ -160,7 +165,8 @@ class Lane:
     # ---- device work
 
     def warm_up(self, choices: Sequence[int]) -> None:
-        """Runs every shape of every program once, on rows that only fill a batch, so that nothing compiles later.
+        """Runs every shape of every program once, on rows that only fill a batch, so that nothing compiles later but
+        what gives alternatives.
 
         choices: how many choices the scores to come will have; 0 where tokens are scored.
         """
@@ -174,7 +180,7 @@ class Lane:
             page_0 = np.zeros((self.shards, n), np.int32)
             self._cache = programs.copy_pages(self._cache, *put_batch(self.mesh, (page_0, page_0)))
             for past, constrained in itertools.product(self._decode_pasts(), {False, self.grammars is not None}):
-                self._burst([], n * self.shards, past, {}, constrained)
+                self._burst([], n * self.shards, past, {}, constrained, False)
         for chunk, past in itertools.product(sizes.chunks, sizes.pasts):
             for B in batches(chunk):
                 inputs = put_batch(self.mesh, (np.zeros((B, chunk), np.int32), np.zeros(B, np.int32)))
@@ -184,7 +190,8 @@ class Lane:
                 for n in sorted({power(n, 2, sizes.rows_of(chunk)) for n in range(1, sizes.rows_of(chunk) + 1)}):
                     for B in batches(n * chunk):
                         blank = np.zeros((B, n, chunk), np.int32)
-                        self._read_out(self._batch([], B), past, blank, blank[..., 0], blank, blank[:, 0, :n_choices])
+                        at, none = (past, blank, blank[..., 0]), blank[:, 0, :n_choices]
+                        self._read_out(self._batch([], B), *at, blank, none, False)
 
     def _admit(self) -> None:
         copies = self.scheduler.admit()
@@ -215,8 +222,8 @@ class Lane:
     def _score(self, ready: list[Row]) -> list[tuple[Ticket, Answer]]:
         """Reads out the next suffixes of as many rows as a batch holds; returns the requests that are through."""
         began = time.perf_counter()
-        n_choices = len(ready[0].request.choices)
-        alike = [row for row in ready if len(row.request.choices) == n_choices]
+        n_choices, wide = len(ready[0].request.choices), ready[0].request.alternatives
+        alike = [r for r in ready if len(r.request.choices) == n_choices and r.request.alternatives == wide]
         todo = [self._branches(row) for row in alike]
         size = bucket(self.sizes.chunks, max(len(branch) for branches in todo for branch in branches))
         n = power(max(map(len, todo)), 2, self.sizes.rows_of(size))
@@ -236,11 +243,13 @@ class Lane:
                 tokens[b, i, : len(branch)], length[b, i] = branch, len(branch)
                 targets[b, i, : len(branch) - 1] = branch[1:]
         past = bucket(self.sizes.pasts, max(1, *(row.cached for row in batch)))
-        logp = self._read_out(self._batch(places, B), past, tokens, length, targets, choices)
+        ids, logp = self._read_out(self._batch(places, B), past, tokens, length, targets, choices, wide)
         done = []
         for row, b in places:
             branches = self._branches(row)[:n]
-            row.scores += [logp[b, i, : n_choices or len(branch) - 1] for i, branch in enumerate(branches)]
+            for i, branch in enumerate(branches):
+                at = b, i, slice(n_choices or len(branch) - 1)
+                row.scores.append(logp[at] if ids is None else Alternatives(ids[at], logp[at]))
             self.counts["verdicts"] += len(branches) * bool(n_choices)
             if row.ended:
                 self.scheduler.leave(row)
@@ -261,17 +270,23 @@ class Lane:
         length: np.ndarray,
         targets: np.ndarray,
         choices: np.ndarray,
-    ) -> np.ndarray:
+        wide: bool,
+    ) -> tuple[np.ndarray | None, np.ndarray]:
         """Log-probabilities [B, n, ...] of n branches a row: tokens, targets [B, n, S], length [B, n], choices [B, C];
-        where there are choices, theirs after each branch, else the targets'.
+        where there are choices, theirs after each branch, else the targets'. wide: with alternatives of the targets,
+        [B, n, S, 1 + K], and first their ids, else None.
         """
         args = self.cfg, self._weights(), self._cache, past, rows, tokens.shape[1]
         B = len(tokens)
         if choices.shape[1]:
             out = programs.score_choices(*args, *put_batch(self.mesh, (tokens.reshape(B, -1), length, choices)))
         else:
-            out = programs.score_tokens(*args, *put_batch(self.mesh, (tokens.reshape(B, -1), targets.reshape(B, -1))))
-        return np.asarray(jax.device_get(out)).reshape(*tokens.shape[:2], -1)
+            flat = put_batch(self.mesh, (tokens.reshape(B, -1), targets.reshape(B, -1)))
+            if wide:
+                out = jax.device_get(programs.score_alternatives(*args, *flat))
+                return tuple(np.asarray(x).reshape(*tokens.shape, -1) for x in out)
+            out = programs.score_tokens(*args, *flat)
+        return None, np.asarray(jax.device_get(out)).reshape(*tokens.shape[:2], -1)
 
     def _decode(self) -> None:
         """One burst for every row whose prompt is cached; of one step where a grammar has a say in the next."""
@@ -280,13 +295,16 @@ class Lane:
         if not budget:
             return
         constrained = any(row.constraint for row in budget)
+        wide = any(row.request.alternatives for row in budget)
         places, B = self._places(list(budget), self.sizes.slots)
         past = bucket(self._decode_pasts(), max(1, *(row.cached for row in budget)))
-        burst = self._burst(places, B, past, budget, constrained)
+        burst = self._burst(places, B, past, budget, constrained, wide)
         for row, b in places:
             made = int(burst.made_B[b])
             row.tokens += burst.tokens[b, :made].tolist()
             row.logps.append(np.stack([burst.logp_full[b, :made], burst.logp_sampling[b, :made]]))
+            if row.request.alternatives:
+                row.alternatives.append(Alternatives(burst.ids[b, :made], burst.logps[b, :made]))
             row.cached += made
             row.target = row.cached
             if row.constraint:
@@ -300,7 +318,7 @@ class Lane:
         return pasts[-1:] if cache.is_ragged(self._cache) else tuple(past for past in pasts if past)
 
     def _burst(
-        self, places: list[tuple[Row, int]], B: int, past: int, budget: dict[Row, int], constrained: bool
+        self, places: list[tuple[Row, int]], B: int, past: int, budget: dict[Row, int], constrained: bool, wide: bool
     ) -> programs.Burst:
         """Runs a burst in which each row makes at most its budget; ends early once a quarter of the rows has ended."""
         steps = 1 if constrained else self.sizes.burst
@@ -309,7 +327,7 @@ class Lane:
         seed, enough = put_replicated(self.mesh, (self.seed, enough))
         self._cache, burst = programs.decode(
             self.cfg, self._weights(), self._cache, past, steps, self._batch(places, B),
-            put_batch(self.mesh, draws), seed, enough,
+            put_batch(self.mesh, draws), seed, enough, with_alternatives=wide,
         )  # fmt: skip
         return jax.device_get(burst)
 
@@ -321,7 +339,7 @@ class Lane:
         allowed = np.ones((B, self.cfg.vocab_size), bool) if constrained else None
         for row, b in places:
             request[b] = row.ticket.key, row.ticket.number
-            stop[b, : len(row.role.sampling.stop)] = row.role.sampling.stop
+            stop[b, : len(row.sampling.stop)] = row.sampling.stop
             if row.constraint:
                 allowed[b] = row.constraint.allowed()
         return programs.Draws(
@@ -331,9 +349,9 @@ class Lane:
             budget_B=_column(places, B, lambda row: budget[row]),
             stop_BE=stop,
             knobs=Knobs(
-                _column(places, B, lambda row: row.role.sampling.temperature, np.float32),
-                _column(places, B, lambda row: row.role.sampling.top_k),
-                _column(places, B, lambda row: row.role.sampling.top_p, np.float32),
+                _column(places, B, lambda row: row.sampling.temperature, np.float32),
+                _column(places, B, lambda row: row.sampling.top_k),
+                _column(places, B, lambda row: row.sampling.top_p, np.float32),
             ),
             allowed_BV=allowed,
         )
@@ -370,8 +388,11 @@ class Lane:
             return list(row.scores)
         tokens = np.asarray(row.tokens[len(row.request.prompt) :], np.int32)
         full, sampling = np.concatenate(row.logps, axis=1)
-        stopped = int(tokens[-1]) in row.role.sampling.stop
-        return Completion(tokens, full, sampling, stopped, self.scheduler.version(row.role.adapter))
+        stopped = row.complete or int(tokens[-1]) in row.sampling.stop
+        wide = None
+        if row.alternatives:
+            wide = Alternatives(*(np.concatenate([getattr(a, x) for a in row.alternatives]) for x in ("ids", "logps")))
+        return Completion(tokens, full, sampling, stopped, self.scheduler.version(row.role.adapter), wide)
 
     def _note(self, program: str, began: float, **counts: int) -> None:
         if program == "prefill":

@@ -71,7 +71,12 @@ class Outside:
         return [
             (self._pending.pop((dialogue, number)), from_json(what) if kind == "said" else ValueError(what))
             for dialogue, number, kind, what in come
+            if (dialogue, number) in self._pending
         ]
+
+    def cancel(self, dialogue: int) -> None:
+        """What the dialogue still waits for is not brought to it."""
+        self._pending = {at: ticket for at, ticket in self._pending.items() if at[0] != dialogue}
 
     def counts(self) -> Counter[str]:
         """Since the last call, in this process: outside_requests, _cached, _retries, _prompt_tokens, _answer_tokens and

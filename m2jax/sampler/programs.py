@@ -23,7 +23,7 @@ from m2jax.models.logprobs import token_logprobs
 from m2jax.models.params import Params
 from m2jax.sampler import cache as paged
 from m2jax.sampler.cache import Cache
-from m2jax.sampler.sampling import Knobs, sample, uniforms
+from m2jax.sampler.sampling import LIKELIEST, Knobs, alternatives, sample, uniforms
 from m2jax.sharding import AXES, P, batch_spec, einsum, reshard, split_axis, times
 
 
@@ -62,13 +62,15 @@ Steps = tuple[Any, Callable[..., tuple[jax.Array, Any]], Callable[[Any, jax.Arra
 @flax.struct.dataclass
 class Burst:
     """What a burst of decode steps made: tokens [B, C] and their two log-probabilities (see `sampling`), of which the
-    first `made_B` count.
+    first `made_B` count; ids and logps [B, C, 1 + K] of their alternatives, where they are asked for.
     """
 
+    made_B: jax.Array
     tokens: jax.Array
     logp_full: jax.Array
     logp_sampling: jax.Array
-    made_B: jax.Array
+    ids: jax.Array | None = None
+    logps: jax.Array | None = None
 
 
 def prefill(
@@ -107,7 +109,7 @@ def write_new(cache: Cache, new: Any, rows: Rows, count_B: jax.Array) -> Cache:
     return paged.per_layer(lambda c, n: paged.write(c, n, rows.table_BN, rows.length_B, count_B), cache, new)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3, 4), donate_argnums=2)
+@functools.partial(jax.jit, static_argnums=(0, 3, 4), static_argnames="with_alternatives", donate_argnums=2)
 def decode(
     cfg: ModelConfig,
     params: Params,
@@ -118,6 +120,7 @@ def decode(
     draws: Draws,
     seed: jax.Array,
     enough: jax.Array,
+    with_alternatives: bool = False,
 ) -> tuple[Cache, Burst]:
     """Up to `n_steps` tokens for every row, each until its budget or a stop token; ends once at most `enough` rows
     are unfinished (int32 scalar).
@@ -130,6 +133,10 @@ def decode(
     else:
         state, read_token, pages_of = _steps_after_past(cfg, params, cache, past_size, C, rows)
     row_BC = reshard(jnp.zeros((B, C)), batch_spec(2))
+    made = (row_BC.astype(jnp.int32), row_BC, row_BC)
+    if with_alternatives:
+        row_BCK = reshard(jnp.zeros((B, C, 1 + min(LIKELIEST, cfg.vocab_size))), batch_spec(3))
+        made += (row_BCK.astype(jnp.int32), row_BCK)
 
     def unfinished(carry: Any) -> jax.Array:
         _, done_B, _, _, step, _ = carry
@@ -138,7 +145,7 @@ def decode(
     def advance(carry: Any) -> Any:
         arrays, done_B, made_B, token_B, step, state = carry
         hidden_B1D, state = read_token(state, token_B[:, None], step, done_B)
-        drawn = _draw(_logits(params, hidden_B1D[:, 0]), draws, draws.made_B + step, seed)
+        drawn = _draw(_logits(params, hidden_B1D[:, 0]), draws, draws.made_B + step, seed, with_alternatives)
         arrays = tuple(
             jax.lax.dynamic_update_slice_in_dim(a, x[:, None].astype(a.dtype), step, axis=1)
             for a, x in zip(arrays, drawn, strict=True)
@@ -149,7 +156,7 @@ def decode(
         return arrays, done_B, made_B, token_B, step + 1, state
 
     carry = (
-        (row_BC.astype(jnp.int32), row_BC, row_BC),
+        made,
         draws.budget_B == 0,
         jnp.zeros_like(draws.budget_B),
         draws.token_B,
@@ -158,7 +165,7 @@ def decode(
     )
     arrays, _, made_B, _, _, state = jax.lax.while_loop(unfinished, advance, carry)
     # every process reads the whole burst
-    return pages_of(state, made_B), jax.tree.map(lambda x: reshard(x, P(*(None,) * x.ndim)), Burst(*arrays, made_B))
+    return pages_of(state, made_B), jax.tree.map(lambda x: reshard(x, P(*(None,) * x.ndim)), Burst(made_B, *arrays))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 5))
@@ -203,6 +210,30 @@ def score_tokens(
     hidden_BTD, _ = _extend(cfg, params, cache, past_size, rows, tokens_BT, n_branches)
     logp_BT, _ = token_logprobs(hidden_BTD, unembed(params), targets_BT)
     return reshard(logp_BT, P(None, None))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 5))
+def score_alternatives(
+    cfg: ModelConfig,
+    params: Params,
+    cache: Cache,
+    past_size: int,
+    rows: Rows,
+    n_branches: int,
+    tokens_BT: jax.Array,
+    targets_BT: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """As `score_tokens`, for the targets and what else is likely in their places: ids and log-probabilities, [B, T,
+    1 + K].
+    """
+    hidden_BTD, _ = _extend(cfg, params, cache, past_size, rows, tokens_BT, n_branches)
+
+    def one(column: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        hidden_BD, target_B = column
+        return alternatives(reshard(_logits(params, hidden_BD), batch_spec(2)), target_B)
+
+    out_TBK = jax.lax.map(one, (jnp.moveaxis(hidden_BTD, 1, 0), targets_BT.T))
+    return jax.tree.map(lambda x: reshard(jnp.moveaxis(x, 0, 1), P(None, None, None)), out_TBK)
 
 
 copy_pages = jax.jit(paged.copy, donate_argnums=0)
@@ -282,21 +313,26 @@ def _extend(
     return forward(cfg, params, tokens_BT, positions_BT, attend, layers, ranks_BR=rows.ranks_BR)
 
 
-def _draw(logits_BV: jax.Array, draws: Draws, position_B: jax.Array, seed: jax.Array) -> tuple[jax.Array, ...]:
-    """(token, logp_full, logp_sampling), each [B]. A device draws for rows of its own: with the vocabulary whole, those
-    that share a copy of the weights would all do the same; so its rows go over them too, where they go round.
+def _draw(
+    logits_BV: jax.Array, draws: Draws, position_B: jax.Array, seed: jax.Array, with_alternatives: bool
+) -> tuple[jax.Array, ...]:
+    """(token, logp_full, logp_sampling), each [B], and ids and log-probabilities [B, 1 + K] of alternatives. A device
+    draws for rows of its own: with the vocabulary whole, those that share a copy of the weights would all do the same;
+    so its rows go over them too, where they go round.
     """
 
     def local(logits: jax.Array, position: jax.Array, draws: Draws, seed: jax.Array) -> tuple[jax.Array, ...]:
-        return sample(logits, uniforms(seed, draws.request_BW, position), draws.knobs, draws.allowed_BV)
+        drawn = sample(logits, uniforms(seed, draws.request_BW, position), draws.knobs, draws.allowed_BV)
+        return (*drawn, *alternatives(logits, drawn[0])) if with_alternatives else drawn
 
     args, mesh = (logits_BV, position_B, draws, seed), jax.sharding.get_abstract_mesh()
     if mesh.empty:
         return local(*args)
     over = AXES if logits_BV.shape[0] % mesh.size == 0 else AXES[:2]
     specs = jax.tree.map(lambda x: P(over, *(None,) * (x.ndim - 1)) if x.ndim else P(), args)
-    drawn = jax.shard_map(local, in_specs=specs, out_specs=(P(over),) * 3)(*jax.tree.map(reshard, args, specs))
-    return tuple(reshard(x, batch_spec(1)) for x in drawn)
+    out_specs = (P(over),) * 3 + (P(over, None),) * 2 * with_alternatives
+    drawn = jax.shard_map(local, in_specs=specs, out_specs=out_specs)(*jax.tree.map(reshard, args, specs))
+    return tuple(reshard(x, batch_spec(x.ndim)) for x in drawn)
 
 
 def _logits(params: Params, hidden: jax.Array) -> jax.Array:

@@ -29,12 +29,15 @@ class Role:
 class Generate:
     """One completion of `prompt` (at least one token). max_tokens: None for the role's own. schema: JSON schema that
     the completion's text then follows (`grammar.Grammars`); such a row ends as soon as its JSON is complete.
+    sampling: None for the role's own. alternatives: whether the completion has them (not with a journal).
     """
 
     role: str
     prompt: Tokens
     max_tokens: int | None = None
     schema: str | None = None
+    sampling: Sampling | None = None
+    alternatives: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +45,15 @@ class Score:
     """Log-probabilities after `prefix` (at least one token), for each of `suffixes`.
 
     With choices, those of the choices as the single next token after prefix + suffix (a suffix may then be empty);
-    without, those of the suffix's own tokens. The prefix is computed once, whoever shares it.
+    without, those of the suffix's own tokens. The prefix is computed once, whoever shares it. alternatives: whether
+    the answer has them in place of the suffix's log-probabilities (not with choices, nor with a journal).
     """
 
     role: str
     prefix: Tokens
     suffixes: Sequence[Tokens]
     choices: Tokens = ()
+    alternatives: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +69,19 @@ class Chat:
 
 
 @dataclasses.dataclass(frozen=True)
+class Alternatives:
+    """What else could have stood where tokens stand, at temperature 1 over the whole vocabulary: ids int32 and logps
+    float32, [tokens, 1 + `sampling.LIKELIEST`]. The first is the token itself, then come the likeliest, in order.
+    """
+
+    ids: np.ndarray
+    logps: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class Completion:
     """One sampled reply. The arrays are [tokens], float32 in nats (see `sampling`). `stopped`: it ended by a stop
-    token. version: how often the role's weights had been handed over.
+    token, or its JSON is complete. version: how often the role's weights had been handed over.
     """
 
     tokens: np.ndarray
@@ -74,6 +89,7 @@ class Completion:
     logp_sampling: np.ndarray
     stopped: bool
     version: int = 0
+    alternatives: Alternatives | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +101,7 @@ class Failed:
 
 
 Request = Generate | Score | Chat
-# of a Generate; of a Score: one float32 array per suffix, [choices] or [suffix]; of a Chat
-Answer = Completion | list[np.ndarray] | Said
+# of a Generate; of a Score: for each suffix float32 [choices] or [suffix], or its alternatives; of a Chat
+Answer = Completion | list[np.ndarray | Alternatives] | Said
 # yields a request, or a list of them to be answered together, and is resumed with the answer or the list of answers
 Dialogue = Generator[Request | list[Request], Any, Any]

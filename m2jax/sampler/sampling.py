@@ -14,6 +14,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+LIKELIEST = 20  # alternatives of a token, where they are asked for
+
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
@@ -71,6 +73,16 @@ def sample(
     renormalised_N = logp_full_N - jnp.log(weights_NV.sum(-1))
     logp_N = jnp.where(cut_N, renormalised_N, logp_full_N) if allowed_NV is None else renormalised_N
     return tokens_N, logp_full_N, jnp.where(greedy_N, 0.0, logp_N)
+
+
+def alternatives(logits_NV: jax.Array, token_N: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(ids int32, log-probabilities float32 in nats), [N, 1 + `LIKELIEST`]: the token's, then the likeliest tokens' in
+    order, of softmax(logits).
+    """
+    logp_NV = jax.nn.log_softmax(logits_NV.astype(jnp.float32), axis=-1)
+    top_NK, ids_NK = jax.lax.top_k(logp_NV, min(LIKELIEST, logits_NV.shape[-1]))
+    own_N1 = _pick(logp_NV, token_N)[:, None]
+    return jnp.concatenate([token_N[:, None], ids_NK.astype(jnp.int32)], 1), jnp.concatenate([own_N1, top_NK], 1)
 
 
 def uniforms(seed: jax.Array, request_NW: jax.Array, position_N: jax.Array) -> jax.Array:

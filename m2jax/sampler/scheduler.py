@@ -18,7 +18,8 @@ import numpy as np
 
 from m2jax.sampler.grammar import Constraint
 from m2jax.sampler.pages import Pages
-from m2jax.sampler.requests import Generate, Request, Role, Score
+from m2jax.sampler.requests import Alternatives, Generate, Request, Role, Score
+from m2jax.sampler.sampling import Sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,8 @@ class Row:
     cached: int = 0
     table: list[int] = dataclasses.field(default_factory=list)
     logps: list[np.ndarray] = dataclasses.field(default_factory=list)
-    scores: list[np.ndarray] = dataclasses.field(default_factory=list)
+    scores: list[np.ndarray | Alternatives] = dataclasses.field(default_factory=list)
+    alternatives: list[Alternatives] = dataclasses.field(default_factory=list)  # of each burst
     admitted: bool = False
     constraint: Constraint | None = None
 
@@ -89,9 +91,19 @@ class Row:
         return len(self.tokens) - len(self.request.prompt)
 
     @property
+    def sampling(self) -> Sampling:
+        """How a Generate samples."""
+        return self.request.sampling or self.role.sampling
+
+    @property
     def limit(self) -> int:
         """How many tokens a Generate may make."""
-        return self.request.max_tokens or self.role.sampling.max_tokens
+        return self.request.max_tokens or self.sampling.max_tokens
+
+    @property
+    def complete(self) -> bool:
+        """The text of a Generate's grammar is at its end."""
+        return self.constraint is not None and self.constraint.done
 
     @property
     def ended(self) -> bool:
@@ -99,8 +111,7 @@ class Row:
             return len(self.scores) == len(self.request.suffixes)
         if not self.made:
             return False
-        complete = self.constraint is not None and self.constraint.done
-        return complete or self.made >= self.limit or self.tokens[-1] in self.role.sampling.stop
+        return self.complete or self.made >= self.limit or self.tokens[-1] in self.sampling.stop
 
     @property
     def ready(self) -> bool:
@@ -136,6 +147,13 @@ class Scheduler:
 
     def submit(self, row: Row) -> None:
         heapq.heappush(self._waiting, (row.ticket, row))
+
+    def cancel(self, dialogue: int) -> None:
+        """Drops what a dialogue has asked; the pages its rows held are free, and can be found again."""
+        for row in [row for row in self.rows if row.ticket.dialogue == dialogue]:
+            self.leave(row)
+        self._waiting = [entry for entry in self._waiting if entry[0].dialogue != dialogue]
+        heapq.heapify(self._waiting)
 
     def in_flight(self) -> list[Row]:
         """The rows at work and those that wait."""
