@@ -31,7 +31,7 @@ from m2jax.patient.outcome import Outcome, outcome
 from m2jax.patient.rubric import stage_of
 from m2jax.patient.script import Script, said_by, sample_script
 from m2jax.patient.shown import opening
-from m2jax.patient.simulate import Units, consult
+from m2jax.patient.simulate import Consultation, Units, consult
 from m2jax.rollout import slices
 from m2jax.rollout.single_turn import Reward, results_of
 from m2jax.sampler import requests
@@ -73,7 +73,8 @@ class Turn:
 @dataclasses.dataclass(frozen=True)
 class Episode:
     """A consultation in tokens, up to the end of the doctor's last message. ended: the gate's reason, "fault", or
-    "room" where the next prompt would have been too long. asked: how many facts were asked for.
+    "room" where the next prompt would have been too long. asked: how many facts were asked for. held: all that was said
+    and decided.
     """
 
     tokens: list[int]
@@ -81,6 +82,7 @@ class Episode:
     outcome: Outcome
     ended: str
     asked: int
+    held: Consultation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +163,7 @@ def episode(
         turns.append(Turn(case, start, round.completion, round.text, tuple(verdicts), score, dimensions, stage, found))
     reached = outcome(script.record, said_by("doctor", held.dialogue))
     asked = set().union(*(round.turn.asked for round in held.rounds))
-    return Episode(tokens, tuple(turns), reached, last.turn.gate.reason or "room", len(asked))
+    return Episode(tokens, tuple(turns), reached, last.turn.gate.reason or "room", len(asked), held)
 
 
 def worth(reached: Outcome) -> float:

@@ -55,6 +55,7 @@ _RESULT = re.compile(
 class Sliced:
     """A case cut from a consultation. kept: of its `rounds` those in the case. fault: that of the reply at which the
     good beginning ends, "" where there is none. ended: why the patient stopped. asked: facts the doctor asked for.
+    held: the consultation.
     """
 
     case: Case
@@ -63,6 +64,7 @@ class Sliced:
     fault: str
     ended: str
     asked: int
+    held: Consultation
 
 
 def slices(
@@ -107,7 +109,7 @@ def cut(held: Consultation, tokenizer: Tokenizer, limit: int, rng: np.random.Gen
         case = case_of(held.script, held.dialogue[: 2 * kept + 1])
     asked = set().union(*(r.turn.asked for r in held.rounds))
     found = faults[good] if good < len(faults) else ""
-    return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason, len(asked))
+    return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason, len(asked), held)
 
 
 def fault(held: Consultation, number: int) -> str:

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from m2jax.data import cases as case_data
 from m2jax.data.tasks import Task
-from m2jax.rollout import sessions, slices
+from m2jax.rollout import dialogues, sessions, slices
 from m2jax.rollout.metrics import rollout_metrics
 from m2jax.rollout.single_turn import roll_out
 from m2jax.sampler.journal import Journal
@@ -31,11 +31,14 @@ Metrics = dict[str, Any]
 
 
 class Drawn(NamedTuple):
-    """A draw: its rollouts by group, those groups that can teach something as samples, and what there is to tell."""
+    """A draw: its rollouts by group, those groups that can teach something as samples, what there is to tell, and the
+    dialogues that are kept to be read.
+    """
 
     rollouts: list[list[Any]]
     kept: list[list[Sample]]
     told: Metrics
+    shown: list[dialogues.Row]
 
 
 class Draws(NamedTuple):
@@ -51,9 +54,9 @@ class Draws(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where cases come from: take(draw) -> (cases, what there is to tell of them)."""
+    """Where cases come from: take(draw) -> (cases, what there is to tell of them, the slices that they are, if any)."""
 
-    take: Callable[[int], tuple[list[Case] | list[Task], Metrics]]
+    take: Callable[[int], tuple[list[Case] | list[Task], Metrics, list[slices.Sliced]]]
     position: Callable[[], Any] = lambda: None
     set_position: Callable[[Any], None] = lambda _: None
 
@@ -71,14 +74,14 @@ def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
     config, R = parts.config, parts.config.data.samples_per_prompt
 
     def take(draw: int) -> Drawn:
-        cases, told = source.take(draw)
+        cases, told, held = source.take(draw)
         journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
         found = roll_out(
             parts.engine, parts.tokenizer, cases, R, parts.judge, parts.reward,
             seed=config.seed, first_key=draw * len(cases) * R, journal=journal,
         )  # fmt: skip
         kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
-        return Drawn(found, kept, told)
+        return Drawn(found, kept, told, dialogues.of_replies(found, parts.tokenizer, held))
 
     def told(drawn: Sequence[Drawn]) -> Metrics:
         each = [d.told for d in drawn]
@@ -107,7 +110,7 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
             rules, seed=config.seed, journal=_journal(config, workdir, "rollout", draw, []),
         )  # fmt: skip
         kept = [of_episodes(group, P) for group in found if sessions.has_signal(group)]
-        return Drawn(found, kept, {})
+        return Drawn(found, kept, {}, dialogues.of_episodes(found, parts.tokenizer))
 
     def told(drawn: Sequence[Drawn]) -> Metrics:
         return sessions.metrics([group for d in drawn for group in d.rollouts])
@@ -118,14 +121,14 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
 def _of_stream(parts: Parts) -> Source:
     """The next ones of the shuffled training cases."""
     stream = case_data.CaseStream(parts.train, parts.config.data.prompts_per_step, parts.config.seed)
-    return Source(lambda draw: (next(stream), {}), stream.get_state, stream.set_state)
+    return Source(lambda draw: (next(stream), {}, []), stream.get_state, stream.set_state)
 
 
 def _of_consultations(parts: Parts, workdir: Path) -> Source:
     """Slices of consultations that the policy holds now. The draw says which patients come."""
     config, n = parts.config, parts.config.data.prompts_per_step
 
-    def take(draw: int) -> tuple[list[Case], Metrics]:
+    def take(draw: int) -> tuple[list[Case], Metrics, list[slices.Sliced]]:
         began = time.perf_counter()
         found = slices.slices(
             parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
@@ -134,7 +137,7 @@ def _of_consultations(parts: Parts, workdir: Path) -> Source:
         cases = [s.case for s in found]
         if config.reward.unchecked == "skip":
             cases = case_data.checked_only(cases)
-        return cases, slices.told_of(found) | {"consult/seconds": time.perf_counter() - began}
+        return cases, slices.told_of(found) | {"consult/seconds": time.perf_counter() - began}, found
 
     return Source(take)
 

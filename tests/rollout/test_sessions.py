@@ -12,7 +12,7 @@ import pytest
 from m2jax.patient.outcome import Outcome
 from m2jax.patient.rubric import rubric_after, stage_of
 from m2jax.patient.script import Line, sample_script
-from m2jax.patient.simulate import Units
+from m2jax.patient.simulate import Consultation, Units
 from m2jax.rollout import sessions
 from m2jax.rollout.sessions import Episode, Rules, Turn
 from m2jax.rollout.single_turn import Reward
@@ -25,6 +25,7 @@ from tests.text.fixtures import tiny_tokenizers as tiny
 SCRIPT = sample_script(3, "train")
 OPENING = "I have had a headache for two days."
 PLAIN = Reward(length_scale=0)
+HELD = Consultation(SCRIPT, (), (), ())
 CASE = Case("a", "cough", "train", ({"role": "user", "content": "I cough."},), (Criterion("Asks", 1, "inquiry"),))
 
 
@@ -35,7 +36,7 @@ def turn(score: float, stage: str = "inquiry", fault: str = "", n: int = 2) -> T
 
 
 def ended(*turns: Turn, share: float = 0.0, diagnosis: float = 0.0) -> Episode:
-    return Episode([], turns, Outcome(share, 0.0, diagnosis, 0.0, len(turns)), "limit", 0)
+    return Episode([], turns, Outcome(share, 0.0, diagnosis, 0.0, len(turns)), "limit", 0, HELD)
 
 
 def test_the_worked_example():

@@ -62,7 +62,7 @@ def test_a_policy_that_fools_the_judge_is_told_from_one_that_does_better(
     monkeypatch.setattr(watch, "grade", grade)
     monkeypatch.setattr(watch, "prompt_tokens", lambda tokenizer, case: [1])
     tokenizer = SimpleNamespace(decode=lambda role: said[role])
-    found = watch.watch(Engine(), tokenizer, CASES, None, 0, 0.1)
+    found, _ = watch.watch(Engine(), tokenizer, CASES, None, 0, 0.1)
     assert (found["watch/alarm"], found["watch/gap"]) == (alarm, pytest.approx(gap))
 
 

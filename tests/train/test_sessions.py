@@ -16,6 +16,8 @@ from m2jax.metrics import read_jsonl, read_metrics
 from m2jax.models import params
 from m2jax.models.config import ModelConfig
 from m2jax.patient.outcome import Outcome
+from m2jax.patient.script import sample_script
+from m2jax.patient.simulate import Consultation
 from m2jax.rollout import sessions
 from m2jax.rollout.sessions import Episode, Rules, Turn
 from m2jax.rollout.single_turn import Reward, Rollout
@@ -25,6 +27,7 @@ from m2jax.verifier.rubric import Case, Criterion
 from tests.train import tiny_run
 
 CFG = ModelConfig("qwen2", vocab_size=64, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=8)
+HELD = Consultation(sample_script(3, "train"), (), (), ())
 CASE = Case("a", "cough", "train", ({"role": "user", "content": "I cough."},), (Criterion("Asks", 1, "inquiry"),))
 VALUES = {
     "data.prompts_per_step": 2,
@@ -49,7 +52,7 @@ def episode(seed: int, *scores: float, opening: int = 6) -> Episode:
         logp = (-4 + 0.3 * rng.standard_normal(3)).astype(np.float32)
         turns.append(Turn(CASE, len(tokens), Completion(own, logp, logp, True), "", (), score, {}, "inquiry", ""))
         tokens += own.tolist()
-    return Episode(tokens, tuple(turns), Outcome(0, 0, 0, 0, len(scores)), "limit", 0)
+    return Episode(tokens, tuple(turns), Outcome(0, 0, 0, 0, len(scores)), "limit", 0, HELD)
 
 
 def gradient(groups: grpo.Groups):
