@@ -59,13 +59,12 @@ class Page:
             raise RuntimeError(f"{code}: {done['exceptionDetails']}")
         return done["result"].get("value")
 
-    def until(self, code: str) -> Any:
-        """Waits until an expression is true; its value."""
+    def until(self, code: str) -> None:
+        """Waits until an expression is true."""
         end = time.monotonic() + PATIENCE
-        while not (value := self.js(code)):
+        while not self.js(f"Boolean({code})"):
             assert time.monotonic() < end, f"never true: {code}; errors: {self.errors}"
             time.sleep(0.05)
-        return value
 
     def open(self, url: str) -> None:
         """Loads a page of launch/view.py and waits until it is ready."""

@@ -203,5 +203,18 @@ def _write(file: Path, rows: list[dict[str, Any]]) -> None:
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
 
 
+def repeated(folder: Path, n: int) -> Path:
+    """A run of `made_run` whose steps come again under other numbers, until it has at least n dialogues."""
+    files = sorted((folder / dialogues.FOLDER).glob("step-*.jsonl"))
+    texts = [file.read_text("utf-8") for file in files]
+    count, step = sum(text.count("\n") for text in texts), len(files)
+    while count < n:
+        text = texts[step % len(texts)].replace(f'{{"step": {step % len(texts)},', f'{{"step": {step},')
+        (folder / dialogues.FOLDER / f"step-{step:08d}.jsonl").write_text(text, "utf-8")
+        count, step = count + text.count("\n"), step + 1
+    return folder
+
+
 if __name__ == "__main__":
-    print(made_run(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000))
+    wanted = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
+    print(repeated(made_run(Path(sys.argv[1]), min(wanted, 1000)), wanted))

@@ -20,8 +20,6 @@ def make_server(shelves: list[Shelf], port: int) -> ThreadingHTTPServer:
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
         def do_GET(self) -> None:
             host = (self.headers.get("Host") or "").rpartition(":")[0]
             if host not in ("127.0.0.1", "localhost"):  # a page elsewhere whose name was made to lead here

@@ -40,7 +40,7 @@ M2.show = () => {
   nav();
   if (mounted === view && view.update) view.update();
   else {
-    main.className = M2.state.view;
+    main.dataset.view = M2.state.view;
     main.replaceChildren();
     mounted = view;
     view.mount(main);
@@ -104,7 +104,7 @@ function theme(next) {
   const dark = next ? next === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   if (next) document.documentElement.dataset.theme = next;
   const button = document.getElementById("theme");
-  button.textContent = dark ? "☀ Light" : "☾ Dark";
+  button.replaceChildren(el("span", { "aria-hidden": "true" }, dark ? "☀" : "☾"), el("span.word", null, dark ? " Light" : " Dark"));
   button.onclick = () => { const to = dark ? "light" : "dark"; try { localStorage.setItem("m2-theme", to); } catch { /* a page from a file may have no store */ } theme(to); };
 }
 
@@ -145,7 +145,10 @@ async function renew(changed) {
   }
   await M2.readRows();
   const view = M2.views[M2.state.view];
-  if (M2.state.view === "dialogues") M2.refind();
+  if (M2.state.view === "dialogues") {
+    M2.refind();
+    if (changed.some(({ r }) => before.get(r).version[0] !== M2.runs[r].version[0])) M2.open();  // it may say something else now
+  }
   else { const top = scrollY; main.replaceChildren(); await view.mount(main); scrollTo(0, top); }
 }
 

@@ -10,7 +10,7 @@ const M2 = { parts: {}, views: {}, runs: [], state: { view: "runs", at: {} } };
 M2.WHEN = {
   before: "Before training", training: "During training", after: "After training", watch: "Judge watched", talk: "Talk",
 };
-M2.KIND = { reply: "Reply", consultation: "Consultation", episode: "Trained consultation", watch: "Reply", talk: "Talk" };
+M2.KIND = { reply: "Reply", consultation: "Consultation", episode: "Whole consultation", watch: "Reply", talk: "Talk" };
 
 /** An element: el("p.hint", {id: "x", onclick: f}, "text", child, null). */
 function el(what, given, ...children) {
@@ -23,7 +23,7 @@ function el(what, given, ...children) {
     else if (name === "value") made.value = value;
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return made;
 }
 
@@ -40,8 +40,10 @@ const minus = (text) => text.replace("-", "−");
 const of100 = (share) => (share === null || share === undefined ? "–" : minus((100 * share).toFixed(1)));
 const signed = (share) => (share === null || share === undefined ? "–" : (share >= 0 ? "+" : "") + of100(share));
 const short = (x) => (x === null || x === undefined ? "–" : minus(String(+x.toPrecision(4))));
+const plain = (x) => (x === null || x === undefined ? "–" : minus(x.toFixed(3)));
+const withSign = (x) => (x > 0 ? "+" : "") + plain(x);
 const points = (x) => (x > 0 ? "+" : "") + minus(String(x));
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replaceAll("_", " ");
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/[-_]/g, " ");
 
 function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;

@@ -42,9 +42,9 @@ function page(row, rows, bodies) {
   if (body.about.diagnosis || body.about.persona) made.push(about(body.about));
   made.push(el("div.lines", null, body.lines.slice(0, shared).map((line, i) => bubble(line, terms, by, several, i, body))));
   if (several) {
-    made.push(el("div.columns", null, rows.map((r, i) => el("section", { "aria-label": title(r) }, el("h3", null, title(r), el("span.num", null, of100(r.score))),
+    made.push(el("div.columns", null, rows.map((r, i) => el("section", { "aria-label": title(r, rows) }, el("h3", null, title(r, rows), el("span.num", null, of100(r.score))),
       bodies[i].lines.slice(shared).map((line) => bubble(line, terms, by, true, 0, bodies[i]))))));
-    const sides = rows.map((r, i) => [title(r), (bodies[i].lines.findLast((line) => line.criteria) || {}).criteria]);
+    const sides = rows.map((r, i) => [title(r, rows), (bodies[i].lines.findLast((line) => line.criteria) || {}).criteria]);
     const table = M2.criteria(sides, terms);
     if (table) made.push(el("section.graded", null, el("h3", null, "Criteria"), table));
   }
@@ -53,7 +53,8 @@ function page(row, rows, bodies) {
   return made;
 }
 
-const title = (row) => `${M2.runs.length > 1 ? `${M2.runs[row.run].name}, ` : ""}${(M2.WHEN[row.when] || row.when).toLowerCase()}`;
+/** What a dialogue is called beside others. */
+const title = (row, rows) => `${M2.WHEN[row.when] || row.when}${rows.some((other) => other.run !== row.run) ? ` · ${M2.runs[row.run].name}` : ""}`;
 
 /** How many lines all dialogues begin with. */
 function common(all) {
@@ -65,10 +66,10 @@ function common(all) {
 
 function heading(row, body) {
   const facts = [
-    ["Score", of100(row.score), "of 100 on the rubric"],
+    row.score === null ? null : ["Score", of100(row.score), "of 100 on the rubric"],
     body.checked === null ? null : ["By checks", of100(body.checked), "of 100, had the checks decided"],
-    row.reward === null ? null : ["Reward", short(row.reward), "what training was paid"],
-    row.advantage === null ? null : ["Advantage", (row.advantage >= 0 ? "+" : "") + short(row.advantage), "above or below its group's mean"],
+    row.reward === null ? null : ["Reward", plain(row.reward), "what training was paid"],
+    row.advantage === null ? null : ["Advantage", withSign(row.advantage), "above or below its group's mean"],
     row.change === null ? null : ["Change", signed(row.change), "after training less before"],
   ].filter(Boolean);
   const where = [M2.runs[row.run].name, M2.WHEN[row.when] || row.when, row.step === null ? null : `step ${row.step}`, M2.KIND[row.kind] || row.kind,
@@ -88,10 +89,11 @@ function controls(row, rows, bodies) {
   const advantage = bodies.some((body) => body.lines.some((line) => line.advantage !== undefined));
   const colours = [["", "Nothing"], tokens ? ["logp", "Log-probability"] : null, tokens && advantage ? ["advantage", "Advantage"] : null].filter(Boolean);
   const button = (label, act, given = {}) => el("button", { type: "button", onclick: act, ...given }, label);
-  return el("div.controls", null,
+  const ways = el("div.ways", null,
     button("‹ List", () => M2.go({ d: "" }), { class: "back", "aria-keyshortcuts": "Escape" }),
     button("↑", () => M2.step(-1), { "aria-label": "The dialogue before", "aria-keyshortcuts": "k" }),
-    button("↓", () => M2.step(1), { "aria-label": "The next dialogue", "aria-keyshortcuts": "j" }),
+    button("↓", () => M2.step(1), { "aria-label": "The next dialogue", "aria-keyshortcuts": "j" }));
+  return el("div.controls", null, ways,
     row.others.length && choices.length > 1 ? M2.select("Show", at.with || (rows.length > 1 ? "pair" : "one"), choices, (value) => M2.go({ with: value }, { replace: true })) : null,
     tokens ? M2.select("Colour words by", at.by || "", colours, (value) => M2.go({ by: value }, { replace: true })) : null,
     bodies.some((body) => body.lines.some((line) => line.units)) ? button("Open all details", (e) => toggleAll(e.target)) : null,
@@ -111,8 +113,13 @@ async function copy(button) {
 
 function about({ diagnosis, persona }) {
   return el("details.case", null, el("summary", null, "The patient (the doctor is not told)"),
-    el("dl", null, [["diagnosis", diagnosis], ...Object.entries(persona || {})].filter(([, value]) => value)
-      .map(([name, value]) => [el("dt", null, capital(name)), el("dd", null, String(value))])));
+    el("dl", null, [["Has", diagnosis], ["Is", said(persona || {})]].filter(([, value]) => value)
+      .map(([name, value]) => [el("dt", null, name), el("dd", null, value)])));
+}
+
+/** A persona in a line. */
+function said({ mbti, education, income, age, sex, region }) {
+  return [age && `${age} age`, sex, education && `${education} education`, income && `${income} income`, region, mbti && `type ${mbti}`].filter(Boolean).join(", ");
 }
 
 const NAMES = { patient: ["Patient", "P"], doctor: ["Doctor", "Dr"], system: ["Instruction", "i"] };
@@ -123,9 +130,9 @@ function bubble(line, terms, by, several, i, body) {
   const text = line.pieces && by && (by === "logp" || line.advantage !== undefined) ? M2.tokens(line, by)
     : el("p.text", { dir: "auto" }, line.text ? M2.marked(line.text, terms) : silent ? "(ends the consultation)" : "(nothing)");
   const score = line.score === undefined ? "" : `${of100(line.score)} of 100`;
-  const paid = line.reward === undefined ? "" : ` · reward ${short(line.reward)}`;
+  const paid = line.reward === undefined ? "" : ` · reward ${plain(line.reward)}`;
   const parts = [el("p.who", null, el("span.sign", { "aria-hidden": "true" }, sign), name,
-    el("span.meta", null, [line.stage, line.fault, score + paid, line.advantage === undefined ? "" : `advantage ${(line.advantage >= 0 ? "+" : "") + short(line.advantage)}`].filter(Boolean).join(" · "))), text];
+    el("span.meta", null, [line.stage, line.fault, score + paid, line.advantage === undefined ? "" : `advantage ${withSign(line.advantage)}`].filter(Boolean).join(" · "))), text];
   if (line.units) parts.push(M2.units(line.units, terms));
   if (line.criteria && !several) {
     const single = body.lines.filter((other) => other.criteria).length === 1;
@@ -139,7 +146,7 @@ function outcome(rows, bodies) {
   const said = { share: "Key facts asked for", diagnosis: "Diagnosis named", safety_net: "Safety net given", messages: "Messages of the doctor" };
   const shown = (name, value) => (value === undefined ? "–" : name === "share" ? `${of100(value)}%` : name === "messages" ? short(value) : value ? "✓ yes" : "✗ no");
   return el("table.outcome", null, el("caption", null, "What it came to"),
-    rows.length > 1 ? el("thead", null, el("tr", null, el("td"), rows.map((r) => el("th", { scope: "col" }, title(r))))) : null,
+    rows.length > 1 ? el("thead", null, el("tr", null, el("td"), rows.map((r) => el("th", { scope: "col" }, title(r, rows))))) : null,
     el("tbody", null, Object.entries(said).map(([name, label]) => el("tr", null, el("th", { scope: "row" }, label),
       bodies.map((b) => el("td.num", null, shown(name, b.outcome[name])))))));
 }

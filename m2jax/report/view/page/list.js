@@ -6,7 +6,7 @@ M2.list = { rows: [], height: 84, spare: 6 };
 
 /** What stands beside a dialogue: the search, the filters and the list. */
 M2.finder = () => {
-  const search = el("input#search", {
+  const search = el("input", {
     id: "search", type: "search", placeholder: "Search all that was said", autocomplete: "off", spellcheck: "false",
     "aria-label": "Search all that was said, drafts and criteria too", "aria-keyshortcuts": "/",
     value: M2.state.at.q || "", oninput: debounced(120, () => M2.go({ q: search.value }, { replace: true })),
@@ -100,8 +100,8 @@ function rowOf(row) {
   },
   el("span.score", null, row.score === null ? "–" : of100(row.score)),
   el("span.what", null, el("b", null, row.topic ? capital(row.topic) : row.id), row.kind === "reply" ? null : ` · ${M2.KIND[row.kind] || row.kind}`,
-    row.fault ? el("span.fault", null, ` · ${row.fault}`) : null, change),
-  el("span.where", null, `${run}${when}`),
+    change),
+  el("span.where", null, `${run}${when}`, row.fault ? el("span.fault", null, ` · ✗ ${row.fault}`) : null),
   el("span.preview", { dir: "auto" }, row.preview));
 }
 

@@ -28,7 +28,7 @@ M2.tokens = (line, by) => {
   const spans = line.pieces.map((piece, i) => {
     const logp = line.logp[i];
     const told = logp === null ? "not kept" : `log-probability ${minus(logp.toFixed(2))}, ${(100 * Math.exp(logp)).toFixed(logp < -4.6 ? 2 : 0)}%`;
-    const span = el("span.token", { title: advantage === null ? told : `${told}; advantage ${signed(advantage)}` }, piece);
+    const span = el("span.token", { title: advantage === null ? told : `${told}; advantage ${withSign(advantage)}` }, piece);
     const value = by === "logp" ? logp : advantage;
     if (value !== null) tint(span, by, value);
     return span;
@@ -75,10 +75,11 @@ M2.criteria = (sides, terms = []) => {
   const ordered = [...rows.values()].sort((a, b) => Math.abs(b.c.points) - Math.abs(a.c.points));
   const several = sides.length > 1;
   const head = ["Criterion", "Points", ...sides.map(([heading]) => (several ? heading : "Verdict"))];
-  return el("table.criteria", null,
+  return el("table.criteria", null, el("caption", null, "✓ as it should be · ✗ costs points"),
     el("thead", null, el("tr", null, head.map((text) => el("th", { scope: "col" }, text)))),
     el("tbody", null, ordered.map(({ c, marks }) => el("tr", null,
-      el("th", { scope: "row" }, M2.marked(c.text, terms), el("small", null, capital(c.dimension), c.points < 0 ? " · a fault: costs points where met" : "")),
+      el("th", { scope: "row" }, M2.marked(c.text, terms), el("small", null, capital(c.dimension), c.points < 0 ? " · a fault: costs points where met" : "",
+        several && new Set(marks.map((m) => m && m.met)).size > 1 ? el("span.changed", null, " · differs") : null)),
       el("td.num.points", null, points(c.points)), marks.map(verdict)))));
 };
 
@@ -87,20 +88,20 @@ function verdict(c) {
   if (c.met === null) return el("td.mark", null, el("span", null, "? undecided"), el("small", null, "has no check"));
   const good = c.met === c.points >= 0;
   const by = c.by === "check" || c.by === "rule" ? `by ${c.by}` : c.by === "failed" ? "the judge gave no verdict"
-    : `${c.by || "judge"}${c.probability === null ? "" : ` ${(100 * c.probability).toFixed(0)}% sure that met`}`;
+    : `by ${c.by || "judge"}${c.probability === null ? "" : `, ${(100 * c.probability).toFixed(0)}% for met`}`;
   const truth = c.by === "check" || c.by === "rule" || c.check === null ? null
     : el(`small${c.check === c.met ? "" : ".parted"}`, null, c.check === c.met ? "the check agrees" : `⚠ the check says ${c.check ? "met" : "not met"}`);
   return el("td.mark", null, el(`span.${good ? "good" : "bad"}`, null,
-    el("span", { "aria-hidden": "true" }, c.met ? "✓ " : "✗ "), c.met ? "met" : "not met"), el("small", null, by), truth);
+    el("span", { "aria-hidden": "true" }, good ? "✓ " : "✗ "), c.met ? "met" : "not met"), el("small", null, by), truth);
 }
 
 /* ---- The units of a simulated patient */
 
 /** What gate, Affective Unit and Factual Unit decided about a message. */
 M2.units = (units, terms) => {
-  const bad = [...units.claims, ...units.rewrite_claims].filter((claim) => !(M2.CLAIM[claim.label] || [false])[0]).length;
+  const bad = units.claims.filter((claim) => !(M2.CLAIM[claim.label] || [false])[0]).length;
   const short_ = units.stop ? `ends: ${M2.GATE[units.reason] || units.reason}`
-    : `${units.source || "?"} sent${units.claims.length ? `, ${units.claims.length} claim${units.claims.length > 1 ? "s" : ""}` : ""}${bad ? `, ${bad} not allowed` : ""}`;
+    : `${units.source === "neutral" ? "a plain answer" : `the ${units.source || "?"}`} was sent${units.claims.length ? `; the draft made ${units.claims.length} claim${units.claims.length > 1 ? "s" : ""}` : ""}${bad ? `, ${bad} not allowed` : ""}`;
   const rows = [["Gate", units.stop ? `Ends the consultation: ${M2.GATE[units.reason] || units.reason}.` : "Goes on."]];
   if (!units.stop) {
     rows.push(["Asked about", units.asked.length ? units.asked.map((fact) => el("code", null, fact)) : "nothing in the record"]);

@@ -20,7 +20,7 @@ M2.FILTERS = {  // name in the address: what it is called, and a row's value
 M2.RANGES = { score: ["Score", (row) => (row.score === null ? null : 100 * row.score)], step: ["Step", (row) => row.step] };
 
 M2.said = (filter, value) =>
-  filter === "when" ? M2.WHEN[value] || value : filter === "kind" ? M2.KIND[value] || value : capital(value);
+  filter === "when" ? M2.WHEN[value] || value : filter === "kind" ? M2.KIND[value] || value : filter === "run" ? value : capital(value);
 
 /** Reads the index of every run. */
 M2.readRows = async () => {
