@@ -53,6 +53,7 @@ WITHOUT_JAX = (
     "m2jax.outside.client",
     "m2jax.report",
     "m2jax.report.html",
+    "m2jax.report.view.server",
     "m2jax.text.chat",
 )
 

@@ -32,22 +32,24 @@ Metrics = dict[str, Any]
 
 class Drawn(NamedTuple):
     """A draw: its rollouts by group, those groups that can teach something as samples, what there is to tell, and the
-    dialogues that are kept to be read.
+    slices that the cases are, if they are any.
     """
 
     rollouts: list[list[Any]]
     kept: list[list[Sample]]
     told: Metrics
-    shown: list[dialogues.Row]
+    held: list[slices.Sliced]
 
 
 class Draws(NamedTuple):
-    """take(draw): draws are numbered through. told(drawn): metrics of a step's draws. row(kept): the tokens that a row
-    has for a prompt and for each sample. position, set_position: where the data stands.
+    """take(draw): draws are numbered through. told(drawn): metrics of a step's draws. shown(drawn): those dialogues of
+    one that are kept to be read. row(kept): the tokens that a row has for a prompt and for each sample. position,
+    set_position: where the data stands.
     """
 
     take: Callable[[int], Drawn]
     told: Callable[[Sequence[Drawn]], Metrics]
+    shown: Callable[[Drawn], list[dialogues.Row]]
     row: Callable[[Sequence[Sequence[Sample]]], tuple[int, int]]
     position: Callable[[], Any] = lambda: None
     set_position: Callable[[Any], None] = lambda _: None
@@ -81,15 +83,17 @@ def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
             seed=config.seed, first_key=draw * len(cases) * R, journal=journal,
         )  # fmt: skip
         kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
-        return Drawn(found, kept, told, dialogues.of_replies(found, parts.tokenizer, held))
+        return Drawn(found, kept, told, held)
 
     def told(drawn: Sequence[Drawn]) -> Metrics:
         each = [d.told for d in drawn]
         return _mean(each) | rollout_metrics([group for d in drawn for group in d.rollouts])
 
-    return Draws(
-        take, told, lambda _: (parts.prompt_size, parts.sampling.max_tokens), source.position, source.set_position
-    )
+    def shown(drawn: Drawn) -> list[dialogues.Row]:
+        return dialogues.of_replies(drawn.rollouts, parts.tokenizer, drawn.held)
+
+    row = parts.prompt_size, parts.sampling.max_tokens
+    return Draws(take, told, shown, lambda _: row, source.position, source.set_position)
 
 
 def _episodes(parts: Parts, workdir: Path) -> Draws:
@@ -110,12 +114,15 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
             rules, seed=config.seed, journal=_journal(config, workdir, "rollout", draw, []),
         )  # fmt: skip
         kept = [of_episodes(group, P) for group in found if sessions.has_signal(group)]
-        return Drawn(found, kept, {}, dialogues.of_episodes(found, parts.tokenizer))
+        return Drawn(found, kept, {}, [])
 
     def told(drawn: Sequence[Drawn]) -> Metrics:
         return sessions.metrics([group for d in drawn for group in d.rollouts])
 
-    return Draws(take, told, lambda kept: (P, width(kept, C)))
+    def shown(drawn: Drawn) -> list[dialogues.Row]:
+        return dialogues.of_episodes(drawn.rollouts, parts.tokenizer)
+
+    return Draws(take, told, shown, lambda kept: (P, width(kept, C)))
 
 
 def _of_stream(parts: Parts) -> Source:

@@ -186,7 +186,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
             if len(kept) >= n:
                 break
         metrics = source.told(drawn) | engine_metrics(engine.stats()) | watched
-        keep(workdir, step, drawn[0].shown)
+        keep(workdir, step, source.shown(drawn[0]))
         metrics["rollout/seconds"] = time.perf_counter() - began
         metrics |= {"groups/dropped": sum(len(d.rollouts) for d in drawn) - len(kept), "groups/draws": len(drawn)}
         kept = kept[:n]

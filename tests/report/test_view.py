@@ -120,6 +120,16 @@ def test_a_file_that_goes_away_while_it_is_read_is_told_of(tmp_path: Path):
     assert body["id"] == "c" and "no longer" in body["lines"][0]["text"]
 
 
+def test_a_supervised_run_has_figures_and_no_dialogues(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"stage": "sft", "steps": 2}')
+    for side, loss in (("before", 2.0), ("after", 1.0)):
+        rows = [{"id": f"c{i}", "topic": "cough", "loss": loss, "tokens": 10} for i in range(4)]
+        (tmp_path / f"eval_{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (shelf,) = library.open_shelves([tmp_path])
+    (run,) = parts([shelf])["runs"]["runs"]
+    assert run["n"] == 0 and shelf.unread == [] and run["missed"] == [] and run["stage"] == "sft"
+
+
 @pytest.mark.parametrize(
     "row", [None, 3, [], {}, {"lines": 3}, {"reply": None, "messages": [3]}, {"patient": 1, "lines": [[]]}]
 )
@@ -184,8 +194,12 @@ def test_the_command(made: Path, tmp_path: Path):
         argv = (sys.executable, "launch/view.py", *map(str, argv))
         return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=False)
 
-    done = run(made, f"--out={tmp_path / 'page'}")
-    assert done.returncode == 0 and str(tmp_path / "page" / "index.html") in done.stdout, done.stderr
+    told = re.findall("^python launch/view.py (.*)$", (REPOSITORY / "docs" / "report.md").read_text("utf-8"), re.M)
+    assert len(told) == 3
+    for i, line in enumerate(told):  # where the page would be served it is written
+        flags = [flag for flag in line.split() if flag.startswith("--") and "--out" not in flag]
+        done = run(*[made] * line.count("runs/"), *flags, f"--out={tmp_path / str(i)}")
+        assert done.returncode == 0 and str(tmp_path / str(i) / "index.html") in done.stdout, done.stderr
     for argv, said in (((), "name at least one run"), ((tmp_path / "no",), "does not exist")):
         done = run(*argv)
         assert done.returncode and done.stderr.startswith("error: ") and said in done.stderr

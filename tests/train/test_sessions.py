@@ -138,7 +138,12 @@ def test_a_run_learns_and_goes_on_to_the_bit(model: Path, tmp_path: Path, monkey
     told = json.loads((whole / "summary.json").read_text())["consultations"]
     assert told == json.loads((broken / "summary.json").read_text())["consultations"]
     assert 1 <= told["messages"]["after"] <= 2 and 0 <= told["share"]["before"] <= 1
-    assert len(read_jsonl(whole / "consultations_after.jsonl")) == 2
+    held = read_jsonl(whole / "consultations_after.jsonl")
+    assert len(held) == 2 and all(row["lines"][0]["who"] == "patient" and len(row["lines"]) > 1 for row in held)
+    kept = [[file.read_text() for file in sorted((folder / "dialogues").iterdir())] for folder in (whole, broken)]
+    assert kept[0] == kept[1] and len(kept[0]) == 2
+    rows = [json.loads(line) for text in kept[0] for line in text.splitlines()]
+    assert {row["kind"] for row in rows} == {"episode"} and all(row["lines"][-1]["units"]["gate"] for row in rows)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])

@@ -75,9 +75,10 @@ def words_of(body: Row) -> str:
 
 
 def preview_of(body: Row) -> str:
-    """What the patient says last before the doctor's last message, on one line."""
+    """What the patient says, on one line: last before a reply, first in a consultation."""
     said = [line["text"] for line in body["lines"] if line["who"] == "patient" and line["text"]]
-    return " ".join((said[-1] if said else body["lines"][0]["text"]).split())[:160]
+    shown = said[-1 if body["kind"] == "reply" else 0] if said else body["lines"][0]["text"]
+    return " ".join(shown.split())[:160]
 
 
 def _held_out(row: Row) -> Row:
@@ -93,7 +94,7 @@ def _consultation(row: Row) -> Row:
     outcome = {name: number(row.get(name)) for name in (*OUTCOME, "messages")}
     reached = [outcome[name] for name in OUTCOME]
     score = None if None in reached else sum(reached) / len(reached)
-    named = {"kind": "consultation", "split": "heldout", "id": f"patient {row['patient']}", "score": score}
+    named = {"kind": "consultation", "split": "heldout", "id": f"Patient {row['patient']}", "score": score}
     return named | {"outcome": outcome, "lines": row["lines"]}
 
 

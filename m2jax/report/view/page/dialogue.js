@@ -136,7 +136,7 @@ function bubble(line, terms, by, several, i, body) {
   if (line.units) parts.push(M2.units(line.units, terms));
   if (line.criteria && !several) {
     const single = body.lines.filter((other) => other.criteria).length === 1;
-    parts.push(el("details.rubric", { open: single }, el("summary", null, `Criteria (${line.criteria.filter((c) => c.met).length} of ${line.criteria.length} met)`), M2.criteria([["", line.criteria]], terms)));
+    parts.push(el("details.rubric", { open: single }, el("summary", null, `Criteria: ${line.criteria.filter((c) => c.met !== null && c.met === c.points >= 0).length} of ${line.criteria.length} as they should be`), M2.criteria([["", line.criteria]], terms)));
   }
   const made = el(`section.line.${line.who}${silent ? ".silent" : ""}`, { "aria-label": `${name} says` }, parts);
   return body.cut && i === body.cut ? el("div", null, el("p.cut", null, "Here the consultation was cut: what follows was not trained on"), made) : made;
