@@ -17,6 +17,7 @@ import numpy as np
 
 from m2jax.clinic import doctor
 from m2jax.clinic.sample import sample_case
+from m2jax.data.cases import checked_only
 from m2jax.evaluate import heldout
 from m2jax.outside.endpoint import Said
 from m2jax.patient.outcome import outcome
@@ -78,6 +79,9 @@ def made_run(folder: Path, n: int, seed: int = 0, words: str = "", **config: Any
     held = [sessions.pay([_held(i, rng, tokenizer, words) for _ in range(2)], RULES) for i in range(16)]
     for step in range(steps):
         dialogues.write(folder, step, _step(step, step / steps, train, held, rng, tokenizer))
+        if step % 50 == 0:
+            seen = [_watched(case, role, rng, tokenizer) for case in cases[:2] for role in ("doctor", "start")]
+            dialogues.write(folder, step, seen, "watch")
     _write(folder / "metrics.jsonl", [_metrics(step, steps, seed, rng) for step in range(steps)])
     values = {"model": f"smollm2-135m-instruct{words}", "stage": "rl", "steps": steps, "seed": seed, "preset": "cpu"}
     values |= {"optimizer": {"lr": 2e-3}, "data": {"samples_per_prompt": 16, "path": words}, "command": f"made {words}"}
@@ -129,6 +133,21 @@ def _graded(case: Case, text: str, skill: float, rng: np.random.Generator) -> li
     sure = rng.beta(2 * skill + 0.3, 1, len(case.rubric))
     judged = (Verdict(bool(p > 0.5), float(p), "judge") for p in sure)
     return [found or next(judged) for found in grade_checks(case.rubric, text)]
+
+
+def _watched(case: Case, role: str, rng: np.random.Generator, words: Words) -> dialogues.Row:
+    """As `watch` has it: the judge asked about what a check decides."""
+    case = checked_only([case])[0]
+    text = _reply(case, 0.5, rng, words).text
+    truth = [verdict.met for verdict in grade_checks(case.rubric, text)]
+    sure = [float(np.clip(met + rng.normal(0, 0.4), 0, 1)) for met in truth]
+    judged = [Verdict(p > 0.5, p, "judge") for p in sure]
+    score, _ = reward_parts(case.rubric, judged, NORMALISATIONS["minmax"])
+    rows = dialogues.criteria_of(case, judged, score)
+    graded = [row | {"check": met} for row, met in zip(rows, truth, strict=True)]
+    lines = [*dialogues.asked_in(case.messages), {"who": "doctor", "text": text, "criteria": graded}]
+    row = {"kind": "watch", "id": case.id, "topic": case.topic, "split": case.split, "sample": 0, "role": role}
+    return row | {"score": score, "checked": float(np.mean(truth)), "lines": lines}
 
 
 def _completion(text: str, rng: np.random.Generator, words: Words) -> Completion:

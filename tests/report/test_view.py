@@ -50,8 +50,8 @@ def test_every_dialogue_of_a_run_is_there_in_one_form(made: Path):
     written = sum(file.read_bytes().count(b"\n") for file in (made / "dialogues").iterdir())
     held_out = sum(file.read_bytes().count(b"\n") for file in made.glob("eval_*.jsonl"))
     assert run["n"] == len(bodies) == len(index) == written + held_out > 80
-    assert {row["when"] for row in index} == {"before", "training", "after"}
-    assert {row["kind"] for row in index} == {"reply", "consultation", "episode"}
+    assert {row["when"] for row in index} == {"before", "training", "watch", "after"}
+    assert {row["kind"] for row in index} == {"reply", "consultation", "episode", "watch"}
     for row, body, text in zip(index, bodies, found["words-0-0"], strict=True):
         assert {name: row[name] for name in ("id", "step", "score")} == {
             name: body[name] for name in ("id", "step", "score")

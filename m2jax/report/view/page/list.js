@@ -41,6 +41,8 @@ M2.refind = async () => {
   fields();
   chips();
   M2.reveal();
+  const beside = matchMedia("(min-width: 56.01rem)").matches;  // there is room for a dialogue: the first, to begin with
+  if (n && !M2.state.at.d && beside) M2.go({ d: M2.list.rows[0].key }, { replace: true });
 };
 
 /** Makes the elements of the rows in sight. */
@@ -99,9 +101,9 @@ function rowOf(row) {
     role: "option", id: `row-${row.run}-${row.n}`, "data-key": row.key, onclick: () => M2.go({ d: row.key }),
   },
   el("span.score", null, row.score === null ? "–" : of100(row.score)),
-  el("span.what", null, el("b", null, row.topic ? capital(row.topic) : row.id), row.kind === "reply" ? null : ` · ${M2.KIND[row.kind] || row.kind}`,
+  el("span.what", null, el("b", null, row.topic ? capital(row.topic) : row.id), row.kind === "reply" || row.kind === "watch" ? null : ` · ${M2.KIND[row.kind] || row.kind}`,
     change),
-  el("span.where", null, `${run}${when}`, row.fault ? el("span.fault", null, ` · ✗ ${row.fault}`) : null),
+  el("span.where", null, `${run}${when}${row.role ? ` · ${row.role}` : ""}`, row.fault ? el("span.fault", null, ` · ✗ ${row.fault}`) : null),
   el("span.preview", { dir: "auto" }, row.preview));
 }
 
