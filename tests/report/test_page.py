@@ -140,7 +140,7 @@ def test_the_keyboard_is_enough(page: Page, file: str):
     page.until("M2.state.at.q === 'fever'")
     page.until(f"!{COUNT}.startsWith('Reading')")
     page.press("Enter")
-    page.until(f"document.activeElement.id === 'rows' && {TITLE}")
+    page.until(f"document.activeElement.id === 'rows' && {TITLE} && M2.list.rows[0].key === M2.state.at.d")
     first = page.js("M2.state.at.d")
     page.press("ArrowDown")
     page.until(f"M2.state.at.d !== {first!r}")
@@ -230,7 +230,7 @@ def test_text_stands_out_from_what_is_behind_it(page: Page, file: str, dark: boo
 
 def test_a_run_that_goes_on_is_followed(page: Page, tmp_path: Path):
     made_runs.made_run(tmp_path / "run", 60)
-    late = sorted((tmp_path / "run" / "dialogues").iterdir())[-1]
+    late = sorted((tmp_path / "run" / "dialogues").glob("step-*"))[-1]
     shutil.move(late, tmp_path / "later")
     serving = server.make_server(library.open_shelves([tmp_path / "run"]), 0)
     threading.Thread(target=serving.serve_forever, daemon=True).start()

@@ -63,7 +63,11 @@ addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]")) return;
   if (e.key === "Escape") { escape(e.target); return; }
   if (typing) {
-    if (e.target.id === "search" && (e.key === "ArrowDown" || e.key === "Enter") && M2.state.view === "dialogues") { e.preventDefault(); document.getElementById("rows").focus(); if (!M2.byKey.has(M2.state.at.d)) M2.step(1); }
+    if (e.target.id === "search" && (e.key === "ArrowDown" || e.key === "Enter") && M2.state.view === "dialogues") {
+      e.preventDefault();
+      document.getElementById("rows").focus();
+      if (!M2.list.rows.some((row) => row.key === M2.state.at.d)) M2.step(1);  // what was open is not among what was found
+    }
     return;
   }
   const act = pending === "g" ? { r: () => goTo("runs"), c: () => goTo("curves"), u: () => goTo("rubric"), d: () => goTo("dialogues") }[e.key] : actions(e)[e.key];
