@@ -33,7 +33,7 @@ PAGE = 1000  # dialogues of an index page
 CHUNK = 25  # dialogues of a chunk: some hundred kilobytes
 MISSED = 60  # criteria of a run, those that cost most
 ASSETS = ("index.html", "style.css", "dialogue.css", "core.js", "rows.js", "list.js", "dialogue.js", "marks.js",
-          "runs.js", "curves.js", "rubric.js", "app.js")  # fmt: skip
+          "units.js", "runs.js", "curves.js", "rubric.js", "app.js")  # fmt: skip
 
 
 def names(shelves: list[Shelf]) -> Iterator[str]:

@@ -8,7 +8,11 @@
 const M2 = { parts: {}, views: {}, runs: [], state: { view: "runs", at: {} } };
 
 M2.WHEN = {
-  before: "Before training", training: "During training", after: "After training", watch: "Judge watched", talk: "Talk",
+  before: "Before training",
+  training: "During training",
+  after: "After training",
+  watch: "Judge watched",
+  talk: "Talk",
 };
 M2.KIND = { reply: "Reply", consultation: "Consultation", episode: "Whole consultation", watch: "Reply", talk: "Talk" };
 
@@ -62,19 +66,32 @@ function debounced(wait, act) {
 /* ---- Parts of the data */
 
 M2.loading = new Map();
-M2.got = (name, value) => { M2.parts[name] = value; };
+M2.got = (name, value) => {
+  M2.parts[name] = value;
+};
 
 /** The part of a name, loaded once; `fresh`: from anew, for a run that has grown. */
 M2.load = (name, fresh = "") => {
   if (!fresh && name in M2.parts) return Promise.resolve(M2.parts[name]);
   const key = name + fresh;
   if (!M2.loading.has(key)) {
-    M2.loading.set(key, new Promise((done, failed) => {
-      const tag = el("script", { src: `data/${name}.js${fresh ? `?${fresh}` : ""}` });
-      tag.onload = () => { tag.remove(); M2.loading.delete(key); done(M2.parts[name]); };
-      tag.onerror = () => { tag.remove(); M2.loading.delete(key); failed(new Error(`data/${name}.js did not load`)); };
-      document.head.append(tag);
-    }));
+    M2.loading.set(
+      key,
+      new Promise((done, failed) => {
+        const tag = el("script", { src: `data/${name}.js${fresh ? `?${fresh}` : ""}` });
+        tag.onload = () => {
+          tag.remove();
+          M2.loading.delete(key);
+          done(M2.parts[name]);
+        };
+        tag.onerror = () => {
+          tag.remove();
+          M2.loading.delete(key);
+          failed(new Error(`data/${name}.js did not load`));
+        };
+        document.head.append(tag);
+      }),
+    );
   }
   return M2.loading.get(key);
 };
@@ -117,8 +134,16 @@ M2.chosen = () => {
 /* ---- Small parts that several views have */
 
 M2.select = (label, value, choices, change, given = {}) =>
-  el("label.field", given, el("span", null, label), el("select", { onchange: (e) => change(e.target.value) },
-    choices.map(([key, said]) => el("option", { value: key, selected: String(key) === String(value ?? "") }, said))));
+  el(
+    "label.field",
+    given,
+    el("span", null, label),
+    el(
+      "select",
+      { onchange: (e) => change(e.target.value) },
+      choices.map(([key, said]) => el("option", { value: key, selected: String(key) === String(value ?? "") }, said)),
+    ),
+  );
 
 M2.empty = (text) => el("p.empty", null, text);
 
@@ -146,9 +171,22 @@ M2.runBoxes = () => {
     else on.delete(name);
     M2.go({ runs: on.size === M2.runs.length || !on.size ? "" : [...on].join("|") });
   };
-  return el("fieldset.boxes", null, el("legend", null, "Runs"), M2.runs.filter((run) => !run.talk).map((run) =>
-    el("label", null, el("input", { type: "checkbox", checked: on.has(run.name), onchange: change(run.name) }),
-      M2.sample(run.r), run.name)));
+  return el(
+    "fieldset.boxes",
+    null,
+    el("legend", null, "Runs"),
+    M2.runs
+      .filter((run) => !run.talk)
+      .map((run) =>
+        el(
+          "label",
+          null,
+          el("input", { type: "checkbox", checked: on.has(run.name), onchange: change(run.name) }),
+          M2.sample(run.r),
+          run.name,
+        ),
+      ),
+  );
 };
 
 /** A short piece of the line of run r: colour and dashes. */
