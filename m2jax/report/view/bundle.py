@@ -31,6 +31,7 @@ Row = dict[str, Any]
 
 PAGE = 1000  # dialogues of an index page
 CHUNK = 25  # dialogues of a chunk: some hundred kilobytes
+COMPARED = ("before", "after", "gain", "low", "high")
 MISSED = 60  # criteria of a run, those that cost most
 ASSETS = ("index.html", "style.css", "dialogue.css", "core.js", "rows.js", "list.js", "dialogue.js", "marks.js",
           "units.js", "runs.js", "curves.js", "rubric.js", "app.js")  # fmt: skip
@@ -117,13 +118,22 @@ def _run(shelf: Shelf, version: list[int]) -> Row:
         name: str(told.summary.get(name) or config.get(name) or "") for name in ("model", "device", "stage", "preset")
     }
     run["summary"] = {name: told.summary[name] for name in ("before", "after", "gain")}
-    run["consultations"] = told.summary.get("consultations")
+    run["consultations"] = _measures(told.summary.get("consultations"))
     run["notes"] = [*told.notes, *shelf.unread]
     run["config"] = dict(flat(config))
     sides = {name: [row["criteria"] for row in getattr(told, name)] for name, _ in SIDES}
     run["dimensions"] = {name: dimension_scores(side) for name, side in sides.items()}
     run["missed"] = _missed(sides)
     return run
+
+
+def _measures(compared: object) -> Row:
+    """Of held-out consultations the measures of which all numbers are there (`evaluate.consultations.compare`)."""
+    found = compared if isinstance(compared, dict) else {}
+    rows = {
+        name: {key: number(row.get(key)) for key in COMPARED} for name, row in found.items() if isinstance(row, dict)
+    }
+    return {name: row for name, row in rows.items() if None not in row.values()}
 
 
 def _missed(sides: dict[str, list[list[Row]]]) -> list[Row]:

@@ -123,7 +123,7 @@
   }
 
   function held(run) {
-    if (!run.consultations) return null;
+    if (!Object.keys(run.consultations).length) return null;
     const said = { share: "Key facts asked for", diagnosis: "Diagnosis named", safety_net: "Safety net given" };
     return el(
       "table.outcome",
