@@ -5,6 +5,7 @@ written as files, which open in a browser without a server (FOLDER/index.html). 
 launch/chat.py. docs/report.md explains the page.
 """
 
+import signal
 import sys
 from pathlib import Path
 
@@ -19,20 +20,25 @@ _OUT = flags.DEFINE_string("out", None, "Folder to write the page to, in place o
 def main(argv: list[str]) -> None:
     if len(argv) < 2:
         sys.exit("error: name at least one run's folder, as in: python launch/view.py runs/demo")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
     try:
-        shelves = library.open_shelves([Path(path) for path in argv[1:]])
-        said = ", ".join(f"{shelf.name}: {len(shelf.entries)} dialogues" for shelf in shelves)
-        if _OUT.value is not None:
-            print(f"{said}\n{bundle.write(shelves, Path(_OUT.value))}")
-            return
-        serving = server.make_server(shelves, _PORT.value)
+        show([Path(path) for path in argv[1:]])
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(f"{said}\nhttp://{server.HOST}:{serving.server_port}  (Ctrl-C ends it)", flush=True)
-    try:
-        serving.serve_forever()
     except KeyboardInterrupt:
         print()
+
+
+def show(paths: list[Path]) -> None:
+    """Writes the page, or serves it until it is interrupted."""
+    shelves = library.open_shelves(paths)
+    print(", ".join(f"{shelf.name}: {len(shelf.entries)} dialogues" for shelf in shelves))
+    if _OUT.value is not None:
+        print(bundle.write(shelves, Path(_OUT.value)))
+        return
+    with server.make_server(shelves, _PORT.value) as serving:
+        print(f"http://{server.HOST}:{serving.server_port}  (Ctrl-C ends it)", flush=True)
+        serving.serve_forever()
 
 
 if __name__ == "__main__":

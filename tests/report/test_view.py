@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -203,6 +204,17 @@ def test_the_command(made: Path, tmp_path: Path):
     for argv, said in (((), "name at least one run"), ((tmp_path / "no",), "does not exist")):
         done = run(*argv)
         assert done.returncode and done.stderr.startswith("error: ") and said in done.stderr
+
+
+def test_the_command_serves_until_it_is_interrupted(made: Path):
+    argv = [sys.executable, "launch/view.py", str(made), "--port=0"]
+    with subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        told = [process.stdout.readline() for _ in range(2)]
+        port = int(re.search(r"http://127\.0\.0\.1:(\d+) ", told[1])[1])
+        assert ask(port, "/data/runs.js")[0] == 200
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=100)
+    assert process.returncode == 0 and rest == "\n"
 
 
 # ---- The server
