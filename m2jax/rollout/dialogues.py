@@ -9,6 +9,7 @@ ends a run leaves a folder that can be read. One line is one dialogue:
      "step", "id", "topic", "split", "sample", "score", "bonus", "reward", "advantage": null where there is none,
      "ended": why a consultation ended, "fault": of the doctor, "cut": how many lines of it became a slice,
      "about": {"diagnosis", "persona"} of a simulated patient, "outcome": what a consultation came to,
+     "role": "doctor" or "start", "checked": the score by the checks alone (of the watch, where "score" is the judge's),
      "lines": [{"who": "system" | "patient" | "doctor", "text",
                 "units": the patient's `Turn` (gate, asked, draft, claims, rewrite, rewrite_claims, final, source),
                 "criteria", "score", "bonus", "reward", "advantage", "stage", "fault": of a graded message,
