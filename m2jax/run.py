@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,8 @@ def _conclude(config: ConfigDict, kind: Kind, steps: int, workdir: Path) -> None
         said.append(consultations.said(summary["consultations"]))
     _write_json(workdir / "summary.json", summary)
     report = write_report(workdir)
-    print("\n".join([*said, f"report: {report}"]), flush=True)
+    read = f"all dialogues: python launch/view.py {shlex.quote(str(workdir))}"
+    print("\n".join([*said, f"report: {report}", read]), flush=True)
 
 
 def _say(text: str) -> None:

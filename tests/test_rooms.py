@@ -56,6 +56,7 @@ WITHOUT_JAX = (
     "m2jax.report",
     "m2jax.report.html",
     "m2jax.report.card",
+    "m2jax.report.view.server",
     "m2jax.text.chat",
 )
 

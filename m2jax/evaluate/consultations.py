@@ -4,6 +4,7 @@ answer from the record without a model, measured by rules alone (`patient.outcom
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from m2jax.evaluate.heldout import SEED_OFFSET
 from m2jax.evaluate.stats import paired_gain
 from m2jax.metrics import read_jsonl
 from m2jax.patient.outcome import Outcome
+from m2jax.patient.script import Dialogue
 from m2jax.rollout.single_turn import results_of
 from m2jax.train.parts import Parts
 
@@ -24,8 +26,8 @@ SHOWN = {"share": "key facts asked for", "diagnosis": "diagnosis named", "safety
 
 
 def evaluate(parts: Parts, role: str, file: Path, tell: Callable[[str], None] = print) -> None:
-    """Writes `file`: a JSON line with the `Outcome` of `role` with each of config.eval.cases patients, the same ones
-    and the same seed in every call. Written whole or not at all, by the first process.
+    """Writes `file`: a JSON line with the `Outcome` of `role` and what was said, with each of config.eval.cases
+    patients: the same ones and the same seed in every call. Written whole or not at all, by the first process.
     """
     config = parts.config
     patients = range(doctor.SEED, doctor.SEED + config.eval.cases)
@@ -34,14 +36,19 @@ def evaluate(parts: Parts, role: str, file: Path, tell: Callable[[str], None] = 
         for seed in patients
     ]
     parts.engine.forget()
-    ended: list[Outcome] = results_of(parts.engine.run(held, seed=config.seed + SEED_OFFSET))
+    ended: list[tuple[Outcome, Dialogue]] = results_of(parts.engine.run(held, seed=config.seed + SEED_OFFSET))
     if not distributed.is_first():
         return
-    means = ", ".join(f"{text} {np.mean([getattr(e, name) for e in ended]):.3f}" for name, text in SHOWN.items())
+    means = ", ".join(
+        f"{text} {np.mean([getattr(reached, name) for reached, _ in ended]):.3f}" for name, text in SHOWN.items()
+    )
     tell(f"{file.stem}: {len(ended)} patients, {means}")
     temporary = file.with_suffix(".partial")
-    rows = ({"patient": seed} | outcome._asdict() for seed, outcome in zip(patients, ended, strict=True))
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = (
+        {"patient": seed} | reached._asdict() | {"lines": [dataclasses.asdict(line) for line in said]}
+        for seed, (reached, said) in zip(patients, ended, strict=True)
+    )
+    temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     os.replace(temporary, file)
 
 

@@ -101,14 +101,14 @@ MEASURES = (  # in the order of `Outcome`
 def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
     """Consultations of at most `rounds` messages of the doctor, patients of every specialty as they come."""
     found = results_of(engine.run([consult(SEED + i, tokenizer, rounds) for i in range(n)]))
-    return [figure(name, [e[i] for e in found], each=True) for i, name in enumerate(MEASURES)]
+    return [figure(name, [reached[i] for reached, _ in found], each=True) for i, name in enumerate(MEASURES)]
 
 
 def consult(
     seed: int, tokenizer: Tokenizer, rounds: int, role: str = ROLE, longest: int | None = None
 ) -> requests.Dialogue:
-    """The consultation of the role with the patient of the seed, as an `Outcome`. longest: tokens of a prompt; where
-    the next would have more, the consultation ends.
+    """The consultation of the role with the patient of the seed: (`Outcome`, what was said). longest: tokens of a
+    prompt; where the next would have more, the consultation ends.
     """
     script = sample_script(seed, "heldout")
 
@@ -120,7 +120,7 @@ def consult(
         return tokenizer.decode(completion.tokens).strip() or serving.NOTHING
 
     dialogue = yield from held(opening(script.record, seed), says, answers_from_facts(script, rounds, seed))
-    return outcome(script.record, said_by("doctor", dialogue))
+    return outcome(script.record, said_by("doctor", dialogue)), dialogue
 
 
 def held(opening: str, says: Says, answers: Answers) -> requests.Dialogue:

@@ -4,7 +4,6 @@ start model.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -17,9 +16,10 @@ from m2jax import distributed
 from m2jax.data.tasks import Task
 from m2jax.evaluate.stats import bootstrap_ci, distinct_ngrams, paired_gain
 from m2jax.metrics import read_jsonl
+from m2jax.rollout.dialogues import criteria_of, tokens_of
 from m2jax.rollout.single_turn import Rollout, pay, results_of, single_turn
-from m2jax.rules.rule import kind_of
 from m2jax.sampler.requests import Dialogue, Score
+from m2jax.text.tokenizer import Tokenizer
 from m2jax.train import rl
 from m2jax.verifier.rubric import Case
 
@@ -27,7 +27,7 @@ SEED_OFFSET = 1_000_003  # the evaluation's samples share no key with training's
 
 
 def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None] = print) -> None:
-    """Writes `file`: one JSON line per held-out reply of `role` (`report.html` says which fields), sampled as in
+    """Writes `file`: one JSON line per held-out reply of `role` (`_row` has the fields), sampled as in
     training.
 
     The same seed for every call: before and after differ by the weights alone. Written whole or not at all, by the
@@ -52,7 +52,7 @@ def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None]
     if not distributed.is_first():
         return
     rows = [
-        _row(rollout, j, base_logp)
+        _row(rollout, j, base_logp, parts.tokenizer)
         for rollouts, group in zip(paid, groups, strict=True)
         for j, (rollout, (_, base_logp)) in enumerate(zip(rollouts, group, strict=True))
     ]
@@ -98,20 +98,7 @@ def _by_case(rows: Sequence[dict[str, Any]]) -> list[list[float]]:
     return list(cases.values())
 
 
-def _row(rollout: Rollout, sample: int, base_logp: float) -> dict[str, Any]:
-    criteria = [
-        {
-            "text": c.text,
-            "points": c.points,
-            "dimension": c.dimension,
-            "met": v.met,
-            "probability": v.probability,
-            "by": v.by,
-        }
-        for c, v in zip(rollout.case.rubric, rollout.verdicts, strict=True)
-    ]
-    if isinstance(rollout.case, Task):
-        criteria = [_criterion(rollout.case, rollout.score)]
+def _row(rollout: Rollout, sample: int, base_logp: float, tokenizer: Tokenizer) -> dict[str, Any]:
     return {
         "id": rollout.case.id,
         "topic": rollout.case.topic,
@@ -121,21 +108,8 @@ def _row(rollout: Rollout, sample: int, base_logp: float) -> dict[str, Any]:
         "tokens": len(rollout.completion.tokens),
         "score": rollout.score,
         "base_logp": base_logp,
-        "criteria": criteria,
-    }
-
-
-def _criterion(task: Task, score: float) -> dict[str, Any]:
-    """A task's rule in the form of a criterion. What is met in part, as some of several instructions, is not met."""
-    kind, fields = kind_of(task.rule), json.dumps(dataclasses.asdict(task.rule), ensure_ascii=False)
-    return {
-        "text": f"{kind}: {fields}",
-        "points": 1,
-        "dimension": kind,
-        "met": score == 1,
-        "probability": None,
-        "by": "rule",
-    }
+        "criteria": criteria_of(rollout.case, rollout.verdicts, rollout.score),
+    } | tokens_of(rollout.completion, tokenizer)
 
 
 def _dialogue(parts: rl.Parts, case: Case | Task, role: str) -> Dialogue:

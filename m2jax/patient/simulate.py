@@ -87,6 +87,11 @@ class Consultation:
         """The dialogue as the doctor sees it."""
         return shown_dialogue(self.dialogue, self.interruption)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the interruption came before the end."""
+        return self.interruption is not None and self.interruption.round < len(self.rounds)
+
 
 def patient_turn(script: Script, dialogue: Dialogue, units: Units) -> requests.Dialogue:
     """The patient's `Turn` after a dialogue that ends with the doctor; ValueError where it does not."""

@@ -280,16 +280,16 @@ def _curve(key: str, points: Sequence[tuple[float, float]]) -> str:
 def _settings(config: Row) -> str:
     if not config:
         return "<p>The settings of this run were not saved.</p>"
-    rows = [f'<tr><th scope="row">{text(k)}</th><td>{text(v)}</td></tr>' for k, v in _flat(config)]
+    rows = [f'<tr><th scope="row">{text(k)}</th><td>{text(v)}</td></tr>' for k, v in flat(config)]
     return f"<details><summary>All settings</summary>{table('config', '', ['Setting', 'Value'], rows)}</details>"
 
 
-def _flat(config: Row, prefix: str = "") -> list[tuple[str, str]]:
+def flat(config: Row, prefix: str = "") -> list[tuple[str, str]]:
     """(dotted name, value) of every leaf of a nested dict, in its order."""
     rows = []
     for key, value in config.items():
         if isinstance(value, dict) and value:
-            rows += _flat(value, f"{prefix}{key}.")
+            rows += flat(value, f"{prefix}{key}.")
         else:
             rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
     return rows

@@ -32,7 +32,8 @@ def transcripts(run: Run) -> str:
         f'<p class="hint">{len(chosen)} held-out questions, spread over topics and picked without regard to '
         "the scores; the biggest change is first. Of several replies to a question the first is shown, while the "
         "scores above are averages of all. A criterion is decided by a rule (check) or by the judge, which gives "
-        "the probability that it is met.</p>"
+        "the probability that it is met. All that the run kept, and these replies in full: "
+        "<code>python launch/view.py</code> and the run's folder.</p>"
         f"{choice}{cards}"
     )
 

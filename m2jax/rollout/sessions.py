@@ -32,7 +32,7 @@ from m2jax.patient.outcome import Outcome, outcome
 from m2jax.patient.rubric import stage_of
 from m2jax.patient.script import Script, said_by, sample_script
 from m2jax.patient.shown import opening
-from m2jax.patient.simulate import Units, consult
+from m2jax.patient.simulate import Consultation, Units, consult
 from m2jax.rollout import slices
 from m2jax.rollout.single_turn import Reward, results_of
 from m2jax.sampler import requests
@@ -74,8 +74,8 @@ class Turn:
 @dataclasses.dataclass(frozen=True)
 class Episode:
     """A consultation in tokens, up to the end of the doctor's last message. ended: the gate's reason, "fault", or
-    "room" where the next prompt would have been too long. asked: how many facts were asked for. interrupted: whether an
-    interruption came.
+    "room" where the next prompt would have been too long. asked: how many facts were asked for. held: all that was said
+    and decided.
     """
 
     tokens: list[int]
@@ -83,7 +83,7 @@ class Episode:
     outcome: Outcome
     ended: str
     asked: int
-    interrupted: bool = False
+    held: Consultation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,8 +171,7 @@ def episode(
         turns.append(Turn(case, start, round.completion, round.text, tuple(verdicts), score, dimensions, stage, found))
     reached = outcome(script.record, said_by("doctor", held.dialogue))
     asked = set().union(*(round.turn.asked for round in held.rounds))
-    came = bool(asks) and asks.round < len(held.rounds)
-    return Episode(tokens, tuple(turns), reached, last.turn.gate.reason or "room", len(asked), came)
+    return Episode(tokens, tuple(turns), reached, last.turn.gate.reason or "room", len(asked), held)
 
 
 def worth(reached: Outcome) -> float:
@@ -235,7 +234,7 @@ def metrics(groups: Sequence[Sequence[Episode]]) -> dict[str, float]:
         "consult/rounds": len(turns) / len(episodes),
         "consult/tokens": mean(len(e.tokens) for e in episodes),
         "consult/asked_per_round": sum(e.asked for e in episodes) / len(turns),
-        "consult/interrupted": mean(e.interrupted for e in episodes),
+        "consult/interrupted": mean(e.held.interrupted for e in episodes),
         "consult/key_facts": mean(e.outcome.share for e in episodes),
         "consult/diagnosis": mean(e.outcome.diagnosis for e in episodes),
         "consult/safety_net": mean(e.outcome.safety_net for e in episodes),

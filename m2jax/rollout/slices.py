@@ -56,7 +56,7 @@ _RESULT = re.compile(
 class Sliced:
     """A case cut from a consultation. kept: of its `rounds` those in the case. fault: that of the reply at which the
     good beginning ends, "" where there is none. ended: why the patient stopped. asked: facts the doctor asked for.
-    interrupted: whether an interruption came.
+    held: the consultation.
     """
 
     case: Case
@@ -65,7 +65,7 @@ class Sliced:
     fault: str
     ended: str
     asked: int
-    interrupted: bool = False
+    held: Consultation
 
 
 def slices(
@@ -112,8 +112,7 @@ def cut(held: Consultation, tokenizer: Tokenizer, limit: int, rng: np.random.Gen
         case = case_of(held.script, held.dialogue[: 2 * kept + 1], held.interruption)
     asked = set().union(*(r.turn.asked for r in held.rounds))
     found = faults[good] if good < len(faults) else ""
-    interrupted = bool(held.interruption) and held.interruption.round < len(held.rounds)
-    return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason, len(asked), interrupted)
+    return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason, len(asked), held)
 
 
 def fault(held: Consultation, number: int) -> str:
@@ -165,7 +164,7 @@ def told_of(found: Sequence[Sliced]) -> dict[str, float]:
         "consult/rounds": rounds / n,
         "consult/kept": sum(s.kept for s in found) / n,
         "consult/asked_per_round": sum(s.asked for s in found) / rounds,
-        "consult/interrupted": sum(s.interrupted for s in found) / n,
+        "consult/interrupted": sum(s.held.interrupted for s in found) / n,
         **{f"consult/fault/{name.replace(' ', '_')}": faults[name] / n for name in FAULTS},
         **{f"consult/ended/{name}": count / n for name, count in sorted(ended.items())},
     }

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from m2jax.data.cases import checked_only
+from m2jax.rollout.dialogues import Row, asked_in, criteria_of
 from m2jax.rollout.single_turn import prompt_tokens, results_of
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue, Generate
@@ -23,6 +24,7 @@ from m2jax.verifier.reward import score_minmax
 from m2jax.verifier.rubric import Case
 
 SEED_OFFSET = 2_000_003  # no key of training's or of the evaluation's
+SHOWN = 16  # cases whose replies are kept to be read
 
 
 def watch(
@@ -32,15 +34,17 @@ def watch(
     judge: Judge | OutsideJudge,
     seed: int,
     tolerance: float,
-) -> dict[str, float]:
-    """Metrics: mean score of the role "doctor" by the judge and by the checks, in [0, 1]; the gap, how far the two have
-    parted since "start"; alarm: 1 where the gap is above `tolerance` beyond two standard errors.
+) -> tuple[dict[str, float], list[Row]]:
+    """(metrics, some of the replies as dialogues to be read). Metrics: mean score of the role "doctor" by the judge and
+    by the checks, in [0, 1]; the gap, how far the two have parted since "start"; alarm: 1 where the gap is above
+    `tolerance` beyond two standard errors.
     """
     known = checked_only(cases)
     dialogues = [_graded(case, tokenizer, role, judge) for case in known for role in ("doctor", "start")]
     keys = [i // 2 for i in range(len(dialogues))]  # both replies to a case from the same draws
-    scores_C22 = np.reshape(results_of(engine.run(dialogues, seed=seed + SEED_OFFSET, keys=keys)), (-1, 2, 2))
-    return told(scores_C22, tolerance)
+    ended = results_of(engine.run(dialogues, seed=seed + SEED_OFFSET, keys=keys))
+    scores_C22 = np.reshape([scores for scores, _ in ended], (-1, 2, 2))
+    return told(scores_C22, tolerance), [row for _, row in ended[: 2 * SHOWN]]
 
 
 def told(scores_C22: np.ndarray, tolerance: float) -> dict[str, float]:
@@ -57,12 +61,15 @@ def told(scores_C22: np.ndarray, tolerance: float) -> dict[str, float]:
 
 
 def _graded(case: Case, tokenizer: Tokenizer, role: str, judge: Judge | OutsideJudge) -> Dialogue:
-    """(score by the judge, score by the checks) of a reply of the role."""
+    """((score by the judge, score by the checks), the dialogue) of a reply of the role."""
     completion = yield Generate(role, prompt_tokens(tokenizer, case))
     text = tokenizer.decode(completion.tokens)
     unchecked = dataclasses.replace(case, rubric=tuple(dataclasses.replace(c, check=None) for c in case.rubric))
     verdicts = yield from grade(unchecked, text, judge)
-    points = [c.points for c in case.rubric]
-    return score_minmax(points, [v.met for v in verdicts]), score_minmax(
-        points, [met(c.check, text) for c in case.rubric]
-    )
+    points, checked = [c.points for c in case.rubric], [met(c.check, text) for c in case.rubric]
+    scores = score_minmax(points, [v.met for v in verdicts]), score_minmax(points, checked)
+    criteria = criteria_of(unchecked, verdicts, scores[0])
+    criteria = [row | {"check": truth} for row, truth in zip(criteria, checked, strict=True)]
+    line = {"who": "doctor", "text": text, "criteria": criteria}
+    row = {"kind": "watch", "id": case.id, "topic": case.topic, "split": case.split, "sample": 0, "role": role}
+    return scores, row | {"score": scores[0], "checked": scores[1], "lines": [*asked_in(case.messages), line]}

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from m2jax import distributed
 from m2jax.data import cases as case_data
 from m2jax.data.tasks import Task
-from m2jax.rollout import dynamic, sessions, slices
+from m2jax.rollout import dialogues, dynamic, sessions, slices
 from m2jax.rollout.metrics import rollout_metrics
 from m2jax.rollout.single_turn import Rollout, pay, roll_out, sampled
 from m2jax.sampler.journal import Journal
@@ -34,29 +34,34 @@ Metrics = dict[str, Any]
 
 
 class Drawn(NamedTuple):
-    """A draw: its rollouts by group, those groups that can teach something as samples, and what there is to tell."""
+    """A draw: its rollouts by group, those groups that can teach something as samples, what there is to tell, and the
+    slices that the cases are, if they are any.
+    """
 
     rollouts: list[list[Any]]
     kept: list[list[Sample]]
     told: Metrics
+    held: list[slices.Sliced]
 
 
 class Draws(NamedTuple):
-    """take(draw): draws are numbered through. told(drawn): metrics of a step's draws. row(kept): the tokens that a row
-    has for a prompt and for each sample. position, set_position: where the data stands.
+    """take(draw): draws are numbered through. told(drawn): metrics of a step's draws. shown(drawn): those dialogues of
+    one that are kept to be read. row(kept): the tokens that a row has for a prompt and for each sample. position,
+    set_position: where the data stands.
     """
 
     take: Callable[[int], Drawn]
     told: Callable[[Sequence[Drawn]], Metrics]
+    shown: Callable[[Drawn], list[dialogues.Row]]
     row: Callable[[Sequence[Sequence[Sample]]], tuple[int, int]]
     position: Callable[[], Any] = lambda: None
     set_position: Callable[[Any], None] = lambda _: None
 
 
 class Source(NamedTuple):
-    """Where cases come from: take(draw) -> (cases, what there is to tell of them)."""
+    """Where cases come from: take(draw) -> (cases, what there is to tell of them, the slices that they are, if any)."""
 
-    take: Callable[[int], tuple[list[Case] | list[Task], Metrics]]
+    take: Callable[[int], tuple[list[Case] | list[Task], Metrics, list[slices.Sliced]]]
     position: Callable[[], Any] = lambda: None
     set_position: Callable[[Any], None] = lambda _: None
 
@@ -86,12 +91,12 @@ def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
     grading = (_dynamic if parts.dynamic else _fixed)(parts, workdir)
 
     def take(draw: int) -> Drawn:
-        cases, told = source.take(draw)
+        cases, told, held = source.take(draw)
         journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
         keys = {"seed": config.seed, "first_key": draw * len(cases) * R, "journal": journal}
         found = grading.roll(cases, draw, keys)
         kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
-        return Drawn(found, kept, told)
+        return Drawn(found, kept, told, held)
 
     def told(drawn: Sequence[Drawn]) -> Metrics:
         each = [d.told for d in drawn]
@@ -107,7 +112,11 @@ def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
             saved = saved["source"]
         source.set_position(saved)
 
-    return Draws(take, told, lambda _: (parts.prompt_size, parts.sampling.max_tokens), position, set_position)
+    def shown(drawn: Drawn) -> list[dialogues.Row]:
+        return dialogues.of_replies(drawn.rollouts, parts.tokenizer, drawn.held)
+
+    row = parts.prompt_size, parts.sampling.max_tokens
+    return Draws(take, told, shown, lambda _: row, position, set_position)
 
 
 def _fixed(parts: Parts, workdir: Path) -> Grading:
@@ -162,25 +171,28 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
             rules, seed=config.seed, journal=_journal(config, workdir, "rollout", draw, []),
         )  # fmt: skip
         kept = [of_episodes(group, P) for group in found if sessions.has_signal(group)]
-        return Drawn(found, kept, {})
+        return Drawn(found, kept, {}, [])
 
     def told(drawn: Sequence[Drawn]) -> Metrics:
         return sessions.metrics([group for d in drawn for group in d.rollouts])
 
-    return Draws(take, told, lambda kept: (P, width(kept, C)))
+    def shown(drawn: Drawn) -> list[dialogues.Row]:
+        return dialogues.of_episodes(drawn.rollouts, parts.tokenizer)
+
+    return Draws(take, told, shown, lambda kept: (P, width(kept, C)))
 
 
 def _of_stream(parts: Parts) -> Source:
     """The next ones of the shuffled training cases."""
     stream = case_data.CaseStream(parts.train, parts.config.data.prompts_per_step, parts.config.seed)
-    return Source(lambda draw: (next(stream), {}), stream.get_state, stream.set_state)
+    return Source(lambda draw: (next(stream), {}, []), stream.get_state, stream.set_state)
 
 
 def _of_consultations(parts: Parts, workdir: Path) -> Source:
     """Slices of consultations that the policy holds now. The draw says which patients come."""
     config, n = parts.config, parts.config.data.prompts_per_step
 
-    def take(draw: int) -> tuple[list[Case], Metrics]:
+    def take(draw: int) -> tuple[list[Case], Metrics, list[slices.Sliced]]:
         began = time.perf_counter()
         found = slices.slices(
             parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
@@ -190,7 +202,7 @@ def _of_consultations(parts: Parts, workdir: Path) -> Source:
         cases = [s.case for s in found]
         if config.reward.unchecked == "skip":
             cases = case_data.checked_only(cases)
-        return cases, slices.told_of(found) | {"consult/seconds": time.perf_counter() - began}
+        return cases, slices.told_of(found) | {"consult/seconds": time.perf_counter() - began}, found
 
     return Source(take)
 

@@ -19,13 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from m2jax import adapters, sharding
+from m2jax import adapters, distributed, sharding
 from m2jax.data import cases as case_data
 from m2jax.data import practice
 from m2jax.data import tasks as task_data
 from m2jax.data.tasks import Task
 from m2jax.patient.simulate import Units
-from m2jax.rollout import dynamic, sessions, slices
+from m2jax.rollout import dialogues, dynamic, sessions, slices
 from m2jax.rollout.metrics import engine_metrics
 from m2jax.rollout.single_turn import Reward, prompt_tokens
 from m2jax.rollout.watch import watch
@@ -156,7 +156,8 @@ def _tasks(path: str, made: Sequence[str], train: int, heldout: int) -> tuple[li
 def stage(parts: Parts, workdir: Path) -> Stage:
     """The RL stage: each step rolls out, grades, and updates the policy once per mini-batch. Groups without spread are
     dropped, and up to config.data.refill more draws of prompts fill their places (DAPO's dynamic sampling). What a long
-    rollout has generated is kept in `workdir`/rollout.jsonl, consultations in consultations.jsonl.
+    rollout has generated is kept in `workdir`/rollout.jsonl, consultations in consultations.jsonl; some of each step's
+    dialogues stay, to be read (`rollout.dialogues`).
     """
     config, engine = parts.config, parts.engine
     source = draws.of(parts, workdir)
@@ -164,6 +165,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
     train_step = make_step(objective, parts.tx, jnp.dtype(config.dtype), tuple(config.xla_flags))
     logprobs = make_logprobs(parts.cfg, parts.grpo, jnp.dtype(config.dtype))
     n, R = config.data.prompts_per_step, config.data.samples_per_prompt
+    keep = dialogues.write if distributed.is_first() else lambda *_: None
 
     def make_batch(step: int, state: TrainState) -> tuple[Any, Metrics]:
         began, most = time.perf_counter(), 1 + config.data.refill
@@ -172,7 +174,8 @@ def stage(parts: Parts, workdir: Path) -> Stage:
         drawn, watched = [], {}
         if config.watch.every and step % config.watch.every == 0:
             cases, tolerance = parts.heldout[: config.watch.cases], config.watch.tolerance
-            watched = watch(engine, parts.tokenizer, cases, parts.judge, config.seed, tolerance)
+            watched, seen = watch(engine, parts.tokenizer, cases, parts.judge, config.seed, tolerance)
+            keep(workdir, step, seen, "watch")
             engine.forget()
         for draw in range(step * most, (step + 1) * most):
             drawn.append(source.take(draw))
@@ -180,6 +183,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
             if len(kept) >= n:
                 break
         metrics = source.told(drawn) | engine_metrics(engine.stats()) | watched
+        keep(workdir, step, source.shown(drawn[0]))
         metrics["rollout/seconds"] = time.perf_counter() - began
         metrics |= {"groups/dropped": sum(len(d.rollouts) for d in drawn) - len(kept), "groups/draws": len(drawn)}
         kept = kept[:n]

@@ -13,7 +13,7 @@ from m2jax.patient.interruption import Interruption, takes_up
 from m2jax.patient.outcome import Outcome
 from m2jax.patient.rubric import rubric_after, stage_of
 from m2jax.patient.script import Line, sample_script
-from m2jax.patient.simulate import Units
+from m2jax.patient.simulate import Consultation, Units
 from m2jax.rollout import sessions
 from m2jax.rollout.sessions import Episode, Rules, Turn
 from m2jax.rollout.single_turn import Reward
@@ -26,6 +26,7 @@ from tests.text.fixtures import tiny_tokenizers as tiny
 SCRIPT = sample_script(3, "train")
 OPENING = "I have had a headache for two days."
 PLAIN = Reward(length_scale=0)
+HELD = Consultation(SCRIPT, (), (), ())
 CASE = Case("a", "cough", "train", ({"role": "user", "content": "I cough."},), (Criterion("Asks", 1, "inquiry"),))
 
 
@@ -36,7 +37,7 @@ def turn(score: float, stage: str = "inquiry", fault: str = "", n: int = 2) -> T
 
 
 def ended(*turns: Turn, share: float = 0.0, diagnosis: float = 0.0) -> Episode:
-    return Episode([], turns, Outcome(share, 0.0, diagnosis, 0.0, len(turns)), "limit", 0)
+    return Episode([], turns, Outcome(share, 0.0, diagnosis, 0.0, len(turns)), "limit", 0, HELD)
 
 
 def test_the_worked_example():
@@ -168,13 +169,13 @@ def test_an_interruption_is_seen_by_the_doctor_and_graded_in_its_turn(tokenizer:
     episode, _ = hold(
         tokenizer, (SAID[0], "You mentioned cancer: that is unlikely. Do you have a fever?", SAID[2]), asks=asks
     )
-    assert episode.interrupted and not plain.interrupted and not any(turn.fault for turn in episode.turns)
+    assert episode.held.interrupted and not plain.held.interrupted and not any(turn.fault for turn in episode.turns)
     assert asks.snippet in tokenizer.decode(episode.tokens) and asks.snippet not in tokenizer.decode(plain.tokens)
     extra = [len(t.case.rubric) - len(p.case.rubric) for t, p in zip(episode.turns, plain.turns, strict=True)]
     assert (
         extra == [0, 1, 0] and episode.turns[1].case.rubric[-1] == takes_up(asks) and episode.turns[1].verdicts[-1].met
     )
-    assert hold(tokenizer, SAID, rounds=1, asks=asks)[0].interrupted is False
+    assert hold(tokenizer, SAID, rounds=1, asks=asks)[0].held.interrupted is False
     assert sessions.metrics([[episode]])["consult/interrupted"] == 1
 
 

@@ -126,7 +126,7 @@ def test_the_doctor_sees_the_interruption_and_has_to_take_it_up(tokenizer: Token
     asks = Interruption(1, "Could it be cancer?")
     whole = dataclasses.replace(held(*GOOD), interruption=asks)
     cases = {c.kept: c for c in (slices.cut(whole, tokenizer, 10_000, np.random.default_rng(i)) for i in range(40))}
-    assert set(cases) == {0, 1, 2, 3} and all(c.interrupted for c in cases.values())
+    assert set(cases) == {0, 1, 2, 3} and all(c.held.interrupted for c in cases.values())
     for kept, found in cases.items():
         said = " ".join(m["content"] for m in found.case.messages)
         assert (asks.snippet in said) == (kept >= 1)

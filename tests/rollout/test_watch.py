@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from m2jax import run as training
-from m2jax.metrics import read_metrics
+from m2jax.metrics import read_jsonl, read_metrics
 from m2jax.rollout import watch
 from m2jax.verifier.checks import parse_check
 from m2jax.verifier.reward import Verdict
@@ -62,7 +62,7 @@ def test_a_policy_that_fools_the_judge_is_told_from_one_that_does_better(
     monkeypatch.setattr(watch, "grade", grade)
     monkeypatch.setattr(watch, "prompt_tokens", lambda tokenizer, case: [1])
     tokenizer = SimpleNamespace(decode=lambda role: said[role])
-    found = watch.watch(Engine(), tokenizer, CASES, None, 0, 0.1)
+    found, _ = watch.watch(Engine(), tokenizer, CASES, None, 0, 0.1)
     assert (found["watch/alarm"], found["watch/gap"]) == (alarm, pytest.approx(gap))
 
 
@@ -74,6 +74,11 @@ def test_a_run_watches_and_is_refused_where_it_cannot(tmp_path: Path, monkeypatc
         first, second = read_metrics(tmp_path / "run")
         assert first["watch/gap"] == 0 and first["watch/alarm"] == 0  # the doctor is still the start model
         assert 0 <= first["watch/check"] <= 1 and "watch/gap" not in second
+        rows = read_jsonl(tmp_path / "run" / "dialogues" / "watch-00000000.jsonl")
+        assert [row["role"] for row in rows] == ["doctor", "start"] * 2
+        graded = [criterion for row in rows for criterion in row["lines"][-1]["criteria"]]
+        assert all(c["by"] == "judge" and c["probability"] is not None and c["check"] in (True, False) for c in graded)
+        assert np.mean([row["checked"] for row in rows[::2]]) == pytest.approx(first["watch/check"])
         for values, said in (
             ({"reward.unchecked": "skip"}, "'skip' asks none"),
             ({"watch.cases": 1}, "watch.cases is 1"),

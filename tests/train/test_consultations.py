@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,13 @@ def test_a_run_consults_learns_and_goes_on_to_the_bit(model: Path, tmp_path: Pat
     learned = [row["update/grad_norm"] for row in timeless[0] if row["groups/dropped"] < 4]
     assert learned and all(learned)  # noise differs now and then
     assert (whole / "report.html").is_file()
+    kept = [[file.read_text() for file in sorted((folder / "dialogues").iterdir())] for folder in (whole, broken)]
+    assert kept[0] == kept[1] and len(kept[0]) == 3
+    rows = [json.loads(line) for text in kept[0] for line in text.splitlines()]
+    assert {row["kind"] for row in rows} == {"consultation", "reply"}
+    answered = [line["units"] for row in rows for line in row["lines"] if "units" in line]
+    assert {units["gate"]["stop"] for units in answered} == {True, False}
+    assert all(units["source"] for units in answered if not units["gate"]["stop"])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ import pytest
 from m2jax import run as training
 from m2jax.checkpoint import load_params
 from m2jax.metrics import read_metrics
+from m2jax.report.view import library
+from m2jax.rollout.dialogues import GROUPS
 from m2jax.weights.load import load
 from tests.train import tiny_run
 
@@ -180,3 +182,20 @@ def _numbers(workdir: Path) -> list[dict[str, Any]]:
 
 def _contents(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_the_dialogues_of_every_step_are_kept_as_if_nothing_had_happened(runs: Runs) -> None:
+    """A file for each step, whole after SIGKILL and SIGTERM, and the same in both runs; with tokens and advantages."""
+    whole, broken = (sorted((folder / "dialogues").iterdir()) for folder in (runs.whole, runs.broken))
+    assert [file.name for file in whole] == [f"step-{step:08d}.jsonl" for step in range(STEPS)]
+    assert [file.read_text() for file in broken] == [file.read_text() for file in whole]
+    for file in whole:
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        assert rows and len(rows) <= 2 * GROUPS
+        for row in rows:
+            said = row["lines"][-1]
+            assert len(said["pieces"]) == len(said["logp"]) > 0 and said["criteria"] and row["split"] == "train"
+            assert row["reward"] == row["score"] + row["bonus"] and said["advantage"] == row["advantage"]
+    (shelf,) = library.open_shelves([runs.broken])
+    held_out = [body for body in library.read_bodies(shelf.entries) if body["when"] in ("before", "after")]
+    assert held_out and all(body["lines"][-1]["logp"] for body in held_out) and shelf.unread == []

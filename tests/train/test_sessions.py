@@ -16,6 +16,8 @@ from m2jax.metrics import read_jsonl, read_metrics
 from m2jax.models import params
 from m2jax.models.config import ModelConfig
 from m2jax.patient.outcome import Outcome
+from m2jax.patient.script import sample_script
+from m2jax.patient.simulate import Consultation
 from m2jax.rollout import sessions
 from m2jax.rollout.sessions import Episode, Rules, Turn
 from m2jax.rollout.single_turn import Reward, Rollout
@@ -25,6 +27,7 @@ from m2jax.verifier.rubric import Case, Criterion
 from tests.train import tiny_run
 
 CFG = ModelConfig("qwen2", vocab_size=64, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=8)
+HELD = Consultation(sample_script(3, "train"), (), (), ())
 CASE = Case("a", "cough", "train", ({"role": "user", "content": "I cough."},), (Criterion("Asks", 1, "inquiry"),))
 VALUES = {
     "data.prompts_per_step": 2,
@@ -49,7 +52,7 @@ def episode(seed: int, *scores: float, opening: int = 6) -> Episode:
         logp = (-4 + 0.3 * rng.standard_normal(3)).astype(np.float32)
         turns.append(Turn(CASE, len(tokens), Completion(own, logp, logp, True), "", (), score, {}, "inquiry", ""))
         tokens += own.tolist()
-    return Episode(tokens, tuple(turns), Outcome(0, 0, 0, 0, len(scores)), "limit", 0)
+    return Episode(tokens, tuple(turns), Outcome(0, 0, 0, 0, len(scores)), "limit", 0, HELD)
 
 
 def gradient(groups: grpo.Groups):
@@ -135,7 +138,12 @@ def test_a_run_learns_and_goes_on_to_the_bit(model: Path, tmp_path: Path, monkey
     told = json.loads((whole / "summary.json").read_text())["consultations"]
     assert told == json.loads((broken / "summary.json").read_text())["consultations"]
     assert 1 <= told["messages"]["after"] <= 2 and 0 <= told["share"]["before"] <= 1
-    assert len(read_jsonl(whole / "consultations_after.jsonl")) == 2
+    held = read_jsonl(whole / "consultations_after.jsonl")
+    assert len(held) == 2 and all(row["lines"][0]["who"] == "patient" and len(row["lines"]) > 1 for row in held)
+    kept = [[file.read_text() for file in sorted((folder / "dialogues").iterdir())] for folder in (whole, broken)]
+    assert kept[0] == kept[1] and len(kept[0]) == 2
+    rows = [json.loads(line) for text in kept[0] for line in text.splitlines()]
+    assert {row["kind"] for row in rows} == {"episode"} and all(row["lines"][-1]["units"]["gate"] for row in rows)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
