@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 
 from m2jax import adapters
 from m2jax.checkpoint import load_trained
@@ -30,6 +30,7 @@ MAX_TOKENS, LONGEST = 96, 1024
 
 
 def main(argv: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)
     run, name, out = Path(_RUN.value), _NAME.value, Path(_OUT.value)
     cfg, adapter, config = load_trained(run)
     out.mkdir(parents=True, exist_ok=True)
