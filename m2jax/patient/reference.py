@@ -26,7 +26,7 @@ ENDS = {
     "N": ("I wonder what it could mean.",),
     "E": ("What do you think?",),
     "basic": ("I do not understand such things well.",),
-    "university": ("I would like to hear the evidence.",),
+    "university": ("I want to know the evidence.",),
 }
 OFTEN = 0.7  # how often a reply in a persona's manner ends with one of these
 # Verbs that begin a fact without its subject, with the form after "I".

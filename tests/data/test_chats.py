@@ -72,7 +72,7 @@ def test_made_chats_have_both_splits_and_come_from_the_seed(name: str):
 
 
 def test_what_cannot_be_made_is_named():
-    with pytest.raises(ValueError, match="config.data.made is 'jokes'; it must be one of .*items"):
+    with pytest.raises(ValueError, match="config.data.made is 'jokes'; name one or several.*items"):
         make_chats("jokes", 1, 1, 0)
     with pytest.raises(ValueError, match="config.data.train 0"):
         make_chats("items", 0, 1, 0)

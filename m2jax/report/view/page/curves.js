@@ -68,6 +68,7 @@
 
   function draw() {
     const holder = document.getElementById("curves");
+    if (!holder) return; // another view came while the metrics were on their way
     const { at } = M2.state;
     const runs = M2.chosen().filter((run) => !run.talk && M2.parts[`metrics-${run.r}`]);
     const keys = [...new Set(runs.flatMap((run) => Object.keys(M2.parts[`metrics-${run.r}`])))];
