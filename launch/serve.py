@@ -57,8 +57,8 @@ def serve() -> bool:
     served = models.serve(_MODEL.value, run, mesh, slots=_SLOTS.value, longest=_LONGEST.value)
     began = time.perf_counter()
     print("compiling (kept for the next start)", flush=True)
-    served.engine.warm_up()
-    print(f"compiled in {time.perf_counter() - began:.0f} s", flush=True)
+    served.engine.warm_up(tell=lambda i, n: print(f"\r  {i} of {n} programs", end="", flush=True))
+    print(f"\ncompiled in {time.perf_counter() - began:.0f} s", flush=True)
     for name, what in served.models.items():
         print(f"  {name:<24} {what}")
     print(f"http://{_HOST.value}:{_PORT.value}/v1{'' if token else '  (no token: this machine alone)'}", flush=True)

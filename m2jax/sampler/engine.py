@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -100,15 +100,16 @@ class Engine:
         jax.block_until_ready(weights)
         self.handover_seconds += time.perf_counter() - began
 
-    def warm_up(self, choices: Sequence[int] = ()) -> None:
+    def warm_up(self, choices: Sequence[int] = (), tell: Callable[[int, int], None] = lambda i, n: None) -> None:
         """Compiles every shape that can come up, once all weights are handed over; a run then never waits for XLA,
         unless it asks for alternatives.
 
-        choices: how many choices the scores to come will have; 0 where tokens are scored.
+        choices: how many choices the scores to come will have; 0 where tokens are scored. tell: is told how many of a
+        lane's programs, of how many, are there.
         """
         with jax.set_mesh(self.mesh):
             for lane in self.lanes.values():
-                lane.warm_up(choices)
+                lane.warm_up(choices, tell)
 
     def forget(self) -> None:
         """Empties the prefix caches: what runs next is then, to the bit, what it would be in a fresh process."""

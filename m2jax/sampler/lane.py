@@ -8,10 +8,11 @@ the branches of a score in powers of two, chunks and pasts from `Sizes`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -164,34 +165,48 @@ class Lane:
 
     # ---- device work
 
-    def warm_up(self, choices: Sequence[int]) -> None:
+    def warm_up(self, choices: Sequence[int], tell: Callable[[int, int], None]) -> None:
         """Runs every shape of every program once, on rows that only fill a batch, so that nothing compiles later but
         what gives alternatives.
 
-        choices: how many choices the scores to come will have; 0 where tokens are scored.
+        choices: how many choices the scores to come will have; 0 where tokens are scored. tell: is told how many of the
+        programs, of how many, are there.
         """
+        programs_ = list(self._warming(choices))
+        for i, run in enumerate(programs_, start=1):
+            run()
+            tell(i, len(programs_))
+
+    def _warming(self, choices: Sequence[int]) -> Iterator[Callable[[], None]]:
         sizes = self.sizes
 
         def batches(tokens: int) -> list[int]:
             limit = min(sizes.rows_of(tokens), sizes.slots)
             return sorted({power(n, 4, limit) * self.shards for n in range(1, limit + 1)})
 
-        for n in sorted({power(n, 4, sizes.slots) for n in range(1, sizes.slots + 1)}):
+        def copy(n: int) -> None:
             page_0 = np.zeros((self.shards, n), np.int32)
             self._cache = programs.copy_pages(self._cache, *put_batch(self.mesh, (page_0, page_0)))
+
+        def prefill(B: int, chunk: int, past: int) -> None:
+            inputs = put_batch(self.mesh, (np.zeros((B, chunk), np.int32), np.zeros(B, np.int32)))
+            self._cache = programs.prefill(self.cfg, self._weights(), self._cache, past, self._batch([], B), *inputs)
+
+        def read_out(B: int, chunk: int, past: int, n: int, n_choices: int) -> None:
+            blank = np.zeros((B, n, chunk), np.int32)
+            self._read_out(self._batch([], B), past, blank, blank[..., 0], blank, blank[:, 0, :n_choices], False)
+
+        for n in sorted({power(n, 4, sizes.slots) for n in range(1, sizes.slots + 1)}):
+            yield functools.partial(copy, n)
             for past, constrained in itertools.product(self._decode_pasts(), {False, self.grammars is not None}):
-                self._burst([], n * self.shards, past, {}, constrained, False)
+                yield functools.partial(self._burst, [], n * self.shards, past, {}, constrained, False)
         for chunk, past in itertools.product(sizes.chunks, sizes.pasts):
             for B in batches(chunk):
-                inputs = put_batch(self.mesh, (np.zeros((B, chunk), np.int32), np.zeros(B, np.int32)))
-                rows = self._batch([], B)
-                self._cache = programs.prefill(self.cfg, self._weights(), self._cache, past, rows, *inputs)
+                yield functools.partial(prefill, B, chunk, past)
             for n_choices in choices if past else ():  # a score takes a page at least
                 for n in sorted({power(n, 2, sizes.rows_of(chunk)) for n in range(1, sizes.rows_of(chunk) + 1)}):
                     for B in batches(n * chunk):
-                        blank = np.zeros((B, n, chunk), np.int32)
-                        at, none = (past, blank, blank[..., 0]), blank[:, 0, :n_choices]
-                        self._read_out(self._batch([], B), *at, blank, none, False)
+                        yield functools.partial(read_out, B, chunk, past, n, n_choices)
 
     def _admit(self) -> None:
         copies = self.scheduler.admit()

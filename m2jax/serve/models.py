@@ -135,8 +135,7 @@ def _as_layers(cfg: Any, tree: Any, stacked: bool) -> Any:
 
 
 def _sizes(slots: int, longest: int, burst: int) -> Sizes:
-    """Pages for half of what the slots could hold at most: where they run out, the youngest wait."""
+    """Pages for all that the slots can hold: with half, rows give theirs back and are computed again (docs/log.md)."""
     most = -(-longest // PAGE) * PAGE
     pasts = sorted({-(-most // n // PAGE) * PAGE for n in (2, 1)})
-    n_pages = max(slots * most // 2, most) // PAGE + 1
-    return Sizes(slots, n_pages, PAGE, tuple(pasts), CHUNKS, burst=burst)
+    return Sizes(slots, slots * most // PAGE + 1, PAGE, tuple(pasts), CHUNKS, burst=burst)
