@@ -21,11 +21,10 @@ import numpy as np
 from m2jax.models import lora
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
-from m2jax.sampler import cache, programs
+from m2jax.sampler import batches, cache, programs
 from m2jax.sampler.grammar import Grammars
 from m2jax.sampler.journal import Known
-from m2jax.sampler.requests import Alternatives, Answer, Completion, Generate, Request, Role, Score
-from m2jax.sampler.sampling import Knobs
+from m2jax.sampler.requests import Alternatives, Answer, Generate, Request, Role, Score
 from m2jax.sampler.scheduler import Row, Scheduler, Sizes, Ticket, bucket, power
 from m2jax.sharding import put_batch, put_replicated
 
@@ -180,7 +179,7 @@ class Lane:
     def _warming(self, choices: Sequence[int]) -> Iterator[Callable[[], None]]:
         sizes = self.sizes
 
-        def batches(tokens: int) -> list[int]:
+        def sizes_of(tokens: int) -> list[int]:
             limit = min(sizes.rows_of(tokens), sizes.slots)
             return sorted({power(n, 4, limit) * self.shards for n in range(1, limit + 1)})
 
@@ -201,11 +200,11 @@ class Lane:
             for past, constrained in itertools.product(self._decode_pasts(), {False, self.grammars is not None}):
                 yield functools.partial(self._burst, [], n * self.shards, past, {}, constrained, False)
         for chunk, past in itertools.product(sizes.chunks, sizes.pasts):
-            for B in batches(chunk):
+            for B in sizes_of(chunk):
                 yield functools.partial(prefill, B, chunk, past)
             for n_choices in choices if past else ():  # a score takes a page at least
                 for n in sorted({power(n, 2, sizes.rows_of(chunk)) for n in range(1, sizes.rows_of(chunk) + 1)}):
-                    for B in batches(n * chunk):
+                    for B in sizes_of(n * chunk):
                         yield functools.partial(read_out, B, chunk, past, n, n_choices)
 
     def _admit(self) -> None:
@@ -333,11 +332,12 @@ class Lane:
         return pasts[-1:] if cache.is_ragged(self._cache) else tuple(past for past in pasts if past)
 
     def _burst(
-        self, places: list[tuple[Row, int]], B: int, past: int, budget: dict[Row, int], constrained: bool, wide: bool
+        self, places: batches.Places, B: int, past: int, budget: dict[Row, int], constrained: bool, wide: bool
     ) -> programs.Burst:
         """Runs a burst in which each row makes at most its budget; ends early once a quarter of the rows has ended."""
         steps = 1 if constrained else self.sizes.burst
-        draws = self._draws(places, B, {row: min(n, steps) for row, n in budget.items()}, constrained)
+        each = {row: min(n, steps) for row, n in budget.items()}
+        draws = batches.draws_of(places, B, each, self.n_stops, self.cfg.vocab_size, constrained)
         enough = np.int32(max(0, len(budget) - max(1, len(budget) // 4)))
         seed, enough = put_replicated(self.mesh, (self.seed, enough))
         self._cache, burst = programs.decode(
@@ -346,79 +346,18 @@ class Lane:
         )  # fmt: skip
         return jax.device_get(burst)
 
-    def _draws(
-        self, places: list[tuple[Row, int]], B: int, budget: dict[Row, int], constrained: bool
-    ) -> programs.Draws:
-        request = np.zeros((B, 2), np.uint32)
-        stop = np.full((B, self.n_stops), -1, np.int32)
-        allowed = np.ones((B, self.cfg.vocab_size), bool) if constrained else None
-        for row, b in places:
-            request[b] = row.ticket.key, row.ticket.number
-            stop[b, : len(row.sampling.stop)] = row.sampling.stop
-            if row.constraint:
-                allowed[b] = row.constraint.allowed()
-        return programs.Draws(
-            token_B=_column(places, B, lambda row: row.tokens[-1]),
-            request_BW=request,
-            made_B=_column(places, B, lambda row: row.made),
-            budget_B=_column(places, B, lambda row: budget[row]),
-            stop_BE=stop,
-            knobs=Knobs(
-                _column(places, B, lambda row: row.sampling.temperature, np.float32),
-                _column(places, B, lambda row: row.sampling.top_k),
-                _column(places, B, lambda row: row.sampling.top_p, np.float32),
-            ),
-            allowed_BV=allowed,
-        )
+    def _places(self, batch: Sequence[Row], limit: int) -> tuple[batches.Places, int]:
+        return batches.places_of(batch, self.shards, limit)
 
-    # ---- batches
-
-    def _places(self, batch: Sequence[Row], limit: int) -> tuple[list[tuple[Row, int]], int]:
-        """Each row with its index in a batch in which every shard has the same number of rows, at most `limit`, and
-        the number of them all.
-        """
-        on = [[row for row in batch if row.shard == shard] for shard in range(self.shards)]
-        each = power(max(map(len, on)), 4, limit)
-        place = {id(row): shard * each + i for shard, rows in enumerate(on) for i, row in enumerate(rows)}
-        return [(row, place[id(row)]) for row in batch], each * self.shards
-
-    def _batch(self, places: list[tuple[Row, int]], B: int) -> programs.Rows:
-        table = np.zeros((B, self.sizes.pasts[-1] // self.sizes.page), np.int32)
-        for row, b in places:
-            table[b, : len(row.table)] = row.table
-        length = _column(places, B, lambda row: row.cached)
-        return put_batch(self.mesh, programs.Rows(table, length, self._ranks(places, B)))
-
-    def _ranks(self, places: list[tuple[Row, int]], B: int) -> np.ndarray | None:
-        """Which ranks of the joined adapters each row uses, float32 [B, ranks]."""
-        if not self._adapters:
-            return None
-        mask = np.tile(self._own_ranks[None], (B, 1))
-        for row, b in places:
-            mask[b] = self._own_ranks[row.role.adapter]
-        return mask
+    def _batch(self, places: batches.Places, B: int) -> programs.Rows:
+        pages = self.sizes.pasts[-1] // self.sizes.page
+        return put_batch(self.mesh, batches.rows_of(places, B, pages, self._own_ranks))
 
     def _answer(self, row: Row) -> Answer:
-        if isinstance(row.request, Score):
-            return list(row.scores)
-        tokens = np.asarray(row.tokens[len(row.request.prompt) :], np.int32)
-        full, sampling = np.concatenate(row.logps, axis=1)
-        stopped = row.complete or int(tokens[-1]) in row.sampling.stop
-        wide = None
-        if row.alternatives:
-            wide = Alternatives(*(np.concatenate([getattr(a, x) for a in row.alternatives]) for x in ("ids", "logps")))
-        return Completion(tokens, full, sampling, stopped, self.scheduler.version(row.role.adapter), wide)
+        return batches.answer_of(row, self.scheduler.version(row.role.adapter))
 
     def _note(self, program: str, began: float, **counts: int) -> None:
         if program == "prefill":
             jax.block_until_ready(self._cache)
         self.counts.update(counts)
         self.counts[f"{program}_seconds"] += time.perf_counter() - began
-
-
-def _column(places: list[tuple[Row, int]], B: int, f: Callable[[Row], float], dtype: Any = np.int32) -> np.ndarray:
-    """One value per row of the batch; 0 for rows that only fill it."""
-    out = np.zeros(B, dtype)
-    for row, b in places:
-        out[b] = f(row)
-    return out
