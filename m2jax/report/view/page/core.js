@@ -145,6 +145,17 @@ M2.select = (label, value, choices, change, given = {}) =>
     ),
   );
 
+M2.heads = (texts) =>
+  el(
+    "thead",
+    null,
+    el(
+      "tr",
+      null,
+      texts.map((text) => el("th", { scope: "col" }, text)),
+    ),
+  );
+
 M2.empty = (text) => el("p.empty", null, text);
 
 /** A bar with its number: share from 0 to 1, with an interval where there is one. */

@@ -91,15 +91,7 @@
       "table.criteria",
       null,
       el("caption", null, "✓ as it should be · ✗ costs points"),
-      el(
-        "thead",
-        null,
-        el(
-          "tr",
-          null,
-          head.map((text) => el("th", { scope: "col" }, text)),
-        ),
-      ),
+      M2.heads(head),
       el(
         "tbody",
         null,

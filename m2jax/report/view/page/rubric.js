@@ -70,17 +70,7 @@
       el(
         "table.missed",
         null,
-        el(
-          "thead",
-          null,
-          el(
-            "tr",
-            null,
-            ["Criterion", "Points", "Asked", "Met before", after ? "Met after" : null]
-              .filter(Boolean)
-              .map((text) => el("th", { scope: "col" }, text)),
-          ),
-        ),
+        M2.heads(["Criterion", "Points", "Asked", "Met before", after ? "Met after" : null].filter(Boolean)),
         el(
           "tbody",
           null,

@@ -129,15 +129,7 @@
       "table.outcome",
       null,
       el("caption", null, "Consultations with held-out patients"),
-      el(
-        "thead",
-        null,
-        el(
-          "tr",
-          null,
-          ["", "Before", "After", "Gain (95% interval)"].map((text) => el("th", { scope: "col" }, text)),
-        ),
-      ),
+      M2.heads(["", "Before", "After", "Gain (95% interval)"]),
       el(
         "tbody",
         null,
