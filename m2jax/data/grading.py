@@ -52,8 +52,8 @@ MEDICINES = ("What medicines are you taking?", "Are you allergic to anything?", 
 
 
 def grader(split: str, n: int, seed: int) -> list[Chat]:
-    """The questions about n replies: every second one a model's, as long as there are any, every fourth an explanation,
-    the others composed.
+    """The questions about n replies: every second one a model's, where there are any, from the first again after the
+    last, with other questions; every fourth an explanation, the others composed.
     """
     written = load_replies(split)
     chats = []
@@ -62,8 +62,8 @@ def grader(split: str, n: int, seed: int) -> list[Chat]:
         if i % 4 == 2:
             chats += _asked(*explanation(split, name, rng), name, rng)
             continue
-        if i % 2 and i // 2 < len(written):
-            number, reply = written[i // 2]
+        if i % 2 and written:
+            number, reply = written[i // 2 % len(written)]
             case = sample_case(number, split)
         else:
             case = sample_case(seed + 10_000 + i, split)

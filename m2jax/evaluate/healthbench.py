@@ -4,6 +4,8 @@
     overall               the mean over examples, clipped to [0, 1]
     theme                 the same, of the examples with a tag
     axis                  the same, of each example's criteria with a tag, where any of them has positive points
+    adjusted for length   the same as overall, where 500 characters more of a reply cost `PENALTY` and as many fewer
+                          than `CENTRE` earn it: how HealthBench Professional is scored (arXiv 2604.27470, section 4.1)
 
 Examples without positive points have no score and are left out. The rows are those of the files that OpenAI publishes
 (full, hard, consensus). In the meta-evaluation's each verdict of a grader is paired with each physician's label; the
@@ -26,6 +28,7 @@ from m2jax.evaluate.stats import pooled_ci
 from m2jax.verifier.rubric import check_messages
 
 RESAMPLES = 1000
+CENTRE, PENALTY = 2000, 0.0147  # characters of a reply that cost nothing; score of 500 characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +127,11 @@ def score(items: Sequence[Item], met: Sequence[bool]) -> float | None:
     if not possible:
         return None
     return sum(item.points for item, yes in zip(items, met, strict=True) if yes) / possible
+
+
+def adjusted(score: float, reply: str) -> float:
+    """An example's score less what the length of its reply costs; not clipped."""
+    return score - PENALTY * (len(reply) - CENTRE) / 500
 
 
 def by_group(examples: Sequence[Example], met: Sequence[Sequence[bool]]) -> dict[str, list[float]]:

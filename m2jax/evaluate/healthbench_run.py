@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from m2jax import adapters
 from m2jax.evaluate import serving
 from m2jax.evaluate.figures import Figure
-from m2jax.evaluate.healthbench import Example, Item, by_group, clipped, load, load_meta, meta_figures, score
+from m2jax.evaluate.healthbench import Example, Item, adjusted, by_group, clipped, load, load_meta, meta_figures, score
 from m2jax.outside.endpoint import Endpoint, Said
 from m2jax.rollout.kept import Row
 from m2jax.sampler.engine import Engine
@@ -131,6 +131,8 @@ def run(config: ConfigDict, tell: Tell) -> Iterator[Figure]:
     note = f"{failed} criteria without a verdict count as not met" if failed else ""
     for name in ("overall", *sorted(groups.keys() - {"overall"})):
         yield clipped(f"HealthBench {name}", groups[name], note if name == "overall" else "")
+    each = [adjusted(value, r["reply"]) for value, r in zip(groups["overall"], replies, strict=True)]
+    yield clipped("HealthBench overall, adjusted for length", each)
     tokens = [float(r["tokens"]) for r in replies]
     yield Figure("tokens of a reply", float(np.mean(tokens)), min(tokens), max(tokens), len(tokens), note="least, most")
 

@@ -25,9 +25,9 @@ TODAY = (
 )
 CLINICIAN = (
     r"\b(?:see|seeing|call|contact|consult|talk(?:ing)? (?:to|with)|speak(?:ing)? (?:to|with)|visit|ask|seen by|book"
-    r"|appointment with|check(?:ed)? by|arrange|referr\w+)\b[^.?!\n]{0,60}\b(?:doctors?|gp|physicians?|nurses?|clinic"
-    r"|midwi(?:fe|ves)|pharmacists?|hospital|specialists?|therapists?|counsell?ors?|opticians?|optometrists?"
-    r"|dermatologists?|physiotherapists?|appointment)\b"
+    r"|appointment with|check(?:ed)? by|arrange|referr\w+)\b[^.?!\n]{0,60}\b(?:doctors?|gp|nurses?|clinic"
+    r"|surgeons?|dentists?|midwi(?:fe|ves)|paramedics?|pharmacists?|hospital|specialists?|counsell?ors?|appointment"
+    r"|\w*(?:ician|ologist|iatrist|ometrist|therapist)s?)\b"
 )
 URGENT = (
     r"\b(?:911|999|112|ambulance|emergency|a&e|urgent\w*|immediate\w*|right away|straight away|at once|same[- ]day"

@@ -62,6 +62,12 @@ def test_themes_are_of_examples_and_axes_of_criteria_with_a_tag():
     }
 
 
+def test_what_the_length_of_a_reply_costs_and_earns():
+    assert healthbench.adjusted(0.5, "x" * 2000) == 0.5
+    assert healthbench.adjusted(1.0, "x" * 2500) == pytest.approx(1 - 0.0147)
+    assert healthbench.adjusted(-0.1, "") == pytest.approx(-0.1 + 4 * 0.0147)  # 2,000 characters fewer than 2,000
+
+
 def test_the_mean_is_clipped_and_not_the_examples():
     low = clipped("x", [-0.9, -0.5, 0.2])
     assert low.value == 0 and low.low == 0 and low.n == 3
@@ -130,6 +136,10 @@ def test_a_local_grader_and_an_interruption(tmp_path: Path, model: str):
     assert all(0 <= v["probability"] <= 1 and v["met"] == (v["probability"] > 0.5) for vs in verdicts for v in vs)
     met = [[v["met"] for v in vs] for vs in verdicts]
     assert figures["HealthBench overall"].value == np.clip(np.mean([score(ITEMS, m) for m in met]), 0, 1)
+    replies = [json.loads(line)["reply"] for line in whole[0].splitlines()[1:]]
+    costs = [score(ITEMS, m) - 0.0147 * (len(r) / 500 - 4) for m, r in zip(met, replies, strict=True)]
+    adjusted = figures["HealthBench overall, adjusted for length"]
+    assert adjusted.value == pytest.approx(np.clip(np.mean(costs), 0, 1))
 
     files[1].write_text("\n".join(whole[1].splitlines()[:3]) + '\n{"id": "2", "verd')  # killed while it wrote
     told.clear()
