@@ -30,7 +30,7 @@ from m2jax.weights.load import load, read_config
 
 SHIPPED = {"patient": "affective", "judge": "grader"}  # the adapter of a role
 TRAINED = {"grader": "judge", "affective": "patient", "factual": "patient"}  # by `data.made` of a run
-PAGE, CHUNKS = 32, (64, 256)
+PAGE, CHUNKS = 32, (64, 128, 256)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +135,9 @@ def _as_layers(cfg: Any, tree: Any, stacked: bool) -> Any:
 
 
 def _sizes(slots: int, longest: int, burst: int) -> Sizes:
-    """Pages for all that the slots can hold: with half, rows give theirs back and are computed again (docs/log.md)."""
+    """Pages for all that the slots can hold: with half, rows give theirs back and are computed again (docs/log.md). New
+    prompts and short talks have pasts of their own, since whatever a row holds, it pays for all of its past.
+    """
     most = -(-longest // PAGE) * PAGE
-    pasts = sorted({-(-most // n // PAGE) * PAGE for n in (2, 1)})
+    pasts = sorted({0, *(-(-most // n // PAGE) * PAGE for n in (4, 1))})
     return Sizes(slots, slots * most // PAGE + 1, PAGE, tuple(pasts), CHUNKS, burst=burst)
