@@ -30,6 +30,7 @@ def base() -> ConfigDict:
     c = ConfigDict()
     c.preset = ""
     c.model = "smollm2-135m-instruct"  # a known name, a folder, a .gguf file or hf:org/name
+    c.verifier = ""  # model that judges and plays the patient, of the shape of config.model; empty: that as it begins
     c.seed = 0
     c.steps = 100
     c.asynchronous = False  # the next rollout goes on during the update, one step off-policy; needs grpo.tis_cap
@@ -87,16 +88,16 @@ def base() -> ConfigDict:
     c.reward.overlong = 0  # the last tokens before sampling.max_tokens, in which a reply loses up to 1; 0: none
 
     c.judge = ConfigDict()
-    c.judge.url = ""  # of an OpenAI-compatible endpoint, as http://localhost:8000/v1; empty: the start weights judge
+    c.judge.url = ""  # of an OpenAI-compatible endpoint, as http://localhost:8000/v1; empty: config.verifier judges
     c.judge.model = ""
     c.judge.key_env = ""  # the environment variable that holds its key; empty: it needs none
-    c.judge.adapter = ""  # that judges over the start weights, of those that ship (`grader`); empty: none
+    c.judge.adapter = ""  # that judges over the verifier's weights, of those that ship (`grader`); empty: none
 
     c.dynamic = ConfigDict()  # criteria that come and go beside the rubrics' own (rollout/dynamic.py)
     c.dynamic.every = 0  # steps between minings of the policy's own replies; 0: never
     c.dynamic.share = 0.5  # of replies to different patients that must have something in common
     c.dynamic.most = 8  # criteria of that kind at once, watched or paid
-    c.dynamic.proposals = 0  # criteria that the judging model proposes for each case; 0: none
+    c.dynamic.proposals = 0  # criteria that the verifier, or the judge's endpoint, proposes for each case; 0: none
     c.dynamic.admit = 0.3  # share of violations from which on a criterion is paid
     c.dynamic.retire = 0.05  # and from which on it is no more
 

@@ -7,21 +7,26 @@ how good a doctor that is (configs/eval_doctor.py); WORKDIR/table.md and figure.
 of its own, which is said before it runs. Stopped at any point, the same command goes on.
 """
 
+import importlib
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from absl import app, flags
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where the configs are
+
 from m2jax.report import stages
 
 STAGES = ("midtrain", "sft", "rl_stage1", "rl_stage2", "rl_stage3")
+VERIFIED = ("rl_stage2", "rl_stage3")  # whose judge and patient are the model that all begins with
 _PRESET = flags.DEFINE_string("preset", "cpu", "Preset of every stage; of the evaluation smoke where that is it.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/curriculum", "Folder for everything.")
-_MODEL = flags.DEFINE_string("model", "smollm2-135m-instruct", "Where the first stage begins: see README.")
+_MODEL = flags.DEFINE_string("model", None, "Where the first stage begins (default: its preset's model): see README.")
 _STAGES = flags.DEFINE_list("stages", list(STAGES), "Which stages, in this order.")
 _SET = flags.DEFINE_multi_string("set", [], "STAGE.KEY=VALUE, a value of one stage's config (or of eval's).")
 
@@ -29,26 +34,26 @@ _SET = flags.DEFINE_multi_string("set", [], "STAGE.KEY=VALUE, a value of one sta
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is no flag; see --help")
-    if unknown := [name for name in _STAGES.value if name not in STAGES]:
-        sys.exit(f"error: --stages names {unknown}; the stages are {', '.join(STAGES)}")
-    given = [value.partition(".") for value in _SET.value]
-    if wrong := [
-        value for value, (stage, _, _) in zip(_SET.value, given, strict=True) if stage not in (*STAGES, "eval")
-    ]:
-        sys.exit(f"error: --set={wrong[0]} is of no stage; begin with one of {', '.join(STAGES)} or eval, and a dot")
-    own = {name: [f"--config.{rest}" for stage, _, rest in given if stage == name] for name in (*STAGES, "eval")}
+    try:
+        start, own = asked()
+        begin(Path(_WORKDIR.value), {"model": start, "preset": _PRESET.value, "stages": _STAGES.value, "set": own})
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     workdir = Path(_WORKDIR.value)
     evaluation = "configs/eval_doctor.py" + (":smoke" if _PRESET.value == "smoke" else "")
-    measured = {"start": measure(evaluation, _MODEL.value, workdir / "start", own["eval"])}
-    model = _MODEL.value
+    measured, model = {"start": measure(evaluation, start, workdir / "start", own["eval"])}, start
     for name in _STAGES.value:
         run = workdir / name
         if not (run / "summary.json").exists():
-            config = f"--config=configs/{name}.py:{_PRESET.value}"
-            command("launch/train.py", config, f"--config.model={model}", f"--workdir={run}", *own[name])
+            given = [f"--config.model={model}", *([f"--config.verifier={start}"] if name in VERIFIED else [])]
+            command(
+                "launch/train.py", f"--config=configs/{name}.py:{_PRESET.value}", *given, f"--workdir={run}", *own[name]
+            )
+        if not (run / "summary.json").exists():
+            sys.exit(f"error: {name} was stopped before its end; the same command goes on from there")
         if not (run / "model").exists():
             partial = run / "model.partial"
-            subprocess.run(["rm", "-rf", str(partial)], check=True)
+            shutil.rmtree(partial, ignore_errors=True)
             command("launch/export.py", f"--run={run}", f"--out={partial}")
             os.replace(partial, run / "model")
         model = str(run / "model")
@@ -56,6 +61,37 @@ def main(argv: list[str]) -> None:
         (workdir / "table.md").write_text(stages.table(measured))
         (workdir / "figure.svg").write_text(stages.figure(measured))
     print(f"\n{stages.table(measured)}\n{workdir / 'table.md'} and {workdir / 'figure.svg'}")
+
+
+def asked() -> tuple[str, dict[str, list[str]]]:
+    """The model that all begins with, and the flags of each stage's own values. ValueError where a stage or its preset
+    is none.
+    """
+    if unknown := [name for name in _STAGES.value if name not in STAGES]:
+        raise ValueError(f"--stages names {unknown}; the stages are {', '.join(STAGES)}")
+    configs = [importlib.import_module(f"configs.{name}").get_config(_PRESET.value) for name in _STAGES.value]
+    own: dict[str, list[str]] = {name: [] for name in (*STAGES, "eval")}
+    for value in _SET.value:
+        stage, _, rest = value.partition(".")
+        if stage not in own:
+            raise ValueError(f"--set={value} is of no stage; begin with one of {', '.join(STAGES)} or eval, and a dot")
+        own[stage].append(f"--config.{rest}")
+    return _MODEL.value or configs[0].model, own
+
+
+def begin(workdir: Path, values: dict) -> None:
+    """Writes what is asked for to `workdir`/curriculum.json. ValueError where something else was begun there: what is
+    there is not done again.
+    """
+    file = workdir / "curriculum.json"
+    there = json.loads(file.read_text()) if file.exists() else values
+    if changed := sorted(key for key in values if there.get(key) != values[key]):
+        raise ValueError(
+            f"{workdir} holds a curriculum with other values of {', '.join(changed)}; give the same to go on with it, "
+            "or another --workdir"
+        )
+    workdir.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(values, indent=1) + "\n")
 
 
 def measure(config: str, model: str, folder: Path, more: list[str]) -> stages.Figures:
@@ -66,7 +102,7 @@ def measure(config: str, model: str, folder: Path, more: list[str]) -> stages.Fi
         told = command("launch/eval.py", f"--config={config}", f"--config.model={model}", "--json", *more, heard=True)
         file.with_suffix(".partial").write_text(told)
         os.replace(file.with_suffix(".partial"), file)
-    return {row["name"]: row for row in map(json.loads, file.read_text().splitlines())}
+    return stages.read(file)
 
 
 def command(*argv: str, heard: bool = False) -> str:

@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
         mesh = rl.make_mesh(config)
         with jax.set_mesh(mesh):
             parts, _ = rl.start(config, mesh)
-            if not isinstance(parts.train[0], Task):
+            if not parts.train or not isinstance(parts.train[0], Task):
                 raise ValueError("--config has no tasks that rules reward; give configs/rl_stage1.py")
             rates = pass_rates(
                 parts.engine, parts.tokenizer, parts.train, _K.value, out.with_name(out.name + ".rates.jsonl"),

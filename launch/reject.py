@@ -65,7 +65,10 @@ def main(argv: list[str]) -> None:
     if distributed.is_first():
         good = [row["chat"] for row in found if row["chat"]]
         rest = hard(cases, found)
-        named = {out.with_name(f"{out.name}.{name}.jsonl"): rows for name, rows in rest.items() if rows}
+        named = {out.with_name(f"{out.name}.{name}.jsonl"): rows for name, rows in rest.items()}
+        for file in [file for file, rows in named.items() if not rows]:
+            file.unlink(missing_ok=True)  # of a run before
+            del named[file]
         for file, rows in ({out: good} | named).items():
             file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
         left = "".join(f", {len(rows)} in {file.name}" for file, rows in named.items())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +93,12 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
     workdir.mkdir(parents=True, exist_ok=True)
-    if distributed.is_first():
-        _write_json(workdir / "config.json", values)
     before, after = workdir / "eval_before.jsonl", workdir / "eval_after.jsonl"
     plan = loop.Plan(steps, config.checkpoint.every, config.checkpoint.keep)
     try:
-        with jax.set_mesh(mesh):
+        with jax.set_mesh(mesh), _claimed(workdir):
+            if distributed.is_first():
+                _write_json(workdir / "config.json", values)
             if not distributed.from_first(before.exists()):
                 kind.before(parts, state.trained, before)
             state, done = loop.run(workdir, plan, stage, state)
@@ -109,6 +112,23 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
         _conclude(config, kind, steps, workdir)
     distributed.from_first(None)
     return workdir / "report.html"
+
+
+@contextlib.contextmanager
+def _claimed(workdir: Path) -> Iterator[None]:
+    """The folder is this run's until the block ends, or its first process does. Exits with a message where it is
+    another's.
+    """
+    with (workdir / ".lock").open("w") if distributed.is_first() else contextlib.nullcontext() as file:
+        try:
+            if file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):  # others: a file system without locks
+                raise SystemExit(
+                    f"error: another process trains in {workdir}; wait for it or stop it, or give another --workdir"
+                ) from error
+        yield
 
 
 def _kind(config: ConfigDict) -> Kind:

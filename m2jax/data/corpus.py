@@ -105,6 +105,11 @@ def general(seed: int, split: str) -> tuple[Part, ...]:
     return (Part(render(texts[rng.integers(len(texts))], rng, {})),)
 
 
+def general_text(seed: int, split: str) -> int:
+    """Which of the templates `general` fills."""
+    return int(_rng(seed, split).integers(len(_prose()[split])))
+
+
 def mathematics(seed: int, split: str) -> tuple[Part, ...]:
     """A problem and its solution in steps."""
     rng = _rng(seed, split)

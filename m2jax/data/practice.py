@@ -23,17 +23,18 @@ from m2jax.rules.rule import parse_rule
 from m2jax.verifier.rubric import SPLITS
 
 LETTERS = "ABCDE"
+SEEDS = 1_000_000  # of the tasks of one run
 ASKS_DIAGNOSIS = "Which diagnosis is most likely?"  # how the stem of an item of that kind ends
 DRUGS = ("paracetamol", "ibuprofen", "amoxicillin", "gentamicin", "ceftriaxone")
 
 
-def make(kinds: Sequence[str], n: int, split: str) -> list[Task]:
-    """n tasks of the kinds in turn. ValueError names a kind or a split that there is not."""
+def make(kinds: Sequence[str], n: int, split: str, first: int = 0) -> list[Task]:
+    """n tasks of the kinds in turn, of seeds from `first` on. ValueError names a kind or a split that there is not."""
     if not kinds or (unknown := [kind for kind in kinds if kind not in MADE]):
         raise ValueError(
             f"kinds are {list(kinds)}; name some of {', '.join(MADE)}" + (f", not {unknown}" if kinds else "")
         )
-    return [MADE[kinds[i % len(kinds)]](i // len(kinds), split) for i in range(n)]
+    return [MADE[kinds[i % len(kinds)]](first + i // len(kinds), split) for i in range(n)]
 
 
 def choice(seed: int, split: str) -> Task:

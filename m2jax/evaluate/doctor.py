@@ -53,10 +53,10 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
     for name, part in PARTS.items():
         if n := config.n[name]:
             tell(f"{name} ...")
-            yield from part(told, tokenizer, n, config.rounds)
+            yield from part(told, tokenizer, n, config)
 
 
-def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
+def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
     """Right answers by likelihood."""
 
     def answered(item: Item, chat: Chat) -> requests.Dialogue:
@@ -71,7 +71,7 @@ def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int
     return [figure("multiple choice", right, note=f"chance {chance:.3f}", each=True)]
 
 
-def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
+def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
     """The first replies' rubric scores, and whether they ask what the case needs."""
     cases = checked_only([sample_case(SEED + i, "heldout") for i in range(n)])
     given = results_of(engine.run([single_turn(case, tokenizer, ROLE, None) for case in cases]))
@@ -98,9 +98,10 @@ MEASURES = (  # in the order of `Outcome`
 )
 
 
-def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
-    """Consultations of at most `rounds` messages of the doctor, patients of every specialty as they come."""
-    found = results_of(engine.run([consult(SEED + i, tokenizer, rounds) for i in range(n)]))
+def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
+    """Consultations of at most config.rounds messages of the doctor, patients of every specialty as they come."""
+    room = config.longest - config.max_tokens
+    found = results_of(engine.run([consult(SEED + i, tokenizer, config.rounds, longest=room) for i in range(n)]))
     return [figure(name, [reached[i] for reached, _ in found], each=True) for i, name in enumerate(MEASURES)]
 
 
@@ -146,8 +147,10 @@ def answers_from_facts(script: Script, rounds: int, seed: int) -> Answers:
     return answers
 
 
-def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
-    """exp of the mean negative log-probability of a token, of each text."""
+def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
+    """exp of the mean negative log-probability of a token. Texts are few, and what fills their slots makes them no
+    others: a record is a text in several fillings.
+    """
 
     def read(number: int) -> requests.Dialogue:
         text = "".join(part.text for part in corpus.general(number, "heldout"))
@@ -156,10 +159,15 @@ def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: in
         found = yield [Score(ROLE, tokens[:i], [tokens[i : i + PART]]) for i in parts]
         return float(np.exp(-np.mean(np.concatenate([logps for (logps,) in found]))))
 
-    return [figure("perplexity of general text", results_of(engine.run([read(i) for i in range(n)])), each=True)]
+    found = results_of(engine.run([read(i) for i in range(n)]))
+    by_text: dict[int, list[float]] = {}
+    for number, value in enumerate(found):
+        by_text.setdefault(corpus.general_text(number, "heldout"), []).append(value)
+    means = [float(np.mean(by_text[text])) for text in sorted(by_text)]
+    return [figure("perplexity of general text", means, note=f"{n} fillings", each=True)]
 
 
-PARTS: dict[str, Callable[[serving.Telling, Tokenizer, int, int], list[Figure]]] = {
+PARTS: dict[str, Callable[[serving.Telling, Tokenizer, int, ConfigDict], list[Figure]]] = {
     "questions": questions,
     "replies": replies,
     "consultations": consultations,

@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 from m2jax.data.tasks import Task, load_tasks, parse_task
 from m2jax.evaluate import serving
 from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.stats import pooled_ci
 from m2jax.rollout.kept import Row
 from m2jax.rollout.single_turn import prompt_tokens
 from m2jax.rules.choice import Choice
@@ -207,8 +208,10 @@ def by_generation(name: str, tasks: Sequence[Task], replies: Sequence[str]) -> l
     for how, check in (("strict", strict), ("loose", loose)):
         found = [check(rule.instruction_ids, rule.kwargs, reply) for rule, reply in following]
         figures.append(figure(f"{name} prompts, {how}", [float(all(f)) for f in found], each=True))
-        single = [float(one) for f in found for one in f]
-        figures.append(figure(f"{name} instructions, {how}", single, each=True))
+        counts = np.array([(sum(f), len(f)) for f in found])
+        value, low, high = pooled_ci(counts, lambda sums: sums[..., 0] / sums[..., 1])
+        said = f"{counts[:, 1].sum()} instructions"
+        figures.append(Figure(f"{name} instructions, {how}", value, low, high, len(found), note=said))
     return figures
 
 

@@ -9,6 +9,7 @@ from importlib import resources
 from m2jax.patient.script import Line
 
 MOST_LINES = 8  # a prompt shows the last lines of a dialogue only
+LONGEST = 1000  # characters of what was said that a prompt shows: a doctor may write pages
 
 
 def fill(name: str, **places: str) -> str:
@@ -27,6 +28,8 @@ def conversation(dialogue: Sequence[Line]) -> str:
 
 
 def quoted(text: str) -> str:
+    """What was said, each line behind "> "; of a long text the beginning."""
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "\n".join(f"> {line}" for line in lines or ["(nothing)"])
 

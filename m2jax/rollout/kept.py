@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -27,21 +28,30 @@ def kept(
     tell: Callable[[str], None],
 ) -> list[Row]:
     """`row_of` each case (with its "id") and its replies, in order. roll(some cases, the number of the first) samples
-    them, `at_once` cases a time; what `file` (JSONL) has of them is not sampled again. ValueError where the file was
-    begun with other values than `who`. Of several processes the first writes.
+    them, `at_once` cases a time; what `file` (JSONL) has of them is not sampled again, unless a case has changed since.
+    ValueError where the file was begun with other values than `who`. Of several processes the first writes.
     """
+    marks = {case.id: fingerprint(case) for case in cases}
     known = begun(file, json.loads(json.dumps(dict(who))))  # tuples as JSON has them
     for start in range(0, len(cases), at_once):
         part = cases[start : start + at_once]
-        if all(case.id in known for case in part):
+        if all(known.get(case.id, {}).get("of") == marks[case.id] for case in part):
             continue
-        found = [row_of(case, group) for case, group in zip(part, roll(part, start), strict=True)]
+        found = [
+            row_of(case, group) | {"of": marks[case.id]} for case, group in zip(part, roll(part, start), strict=True)
+        ]
         known |= {row["id"]: row for row in found}
         if distributed.is_first():
             with file.open("a") as out:
                 out.write(_lines(found))
             tell(f"{start + len(part)}/{len(cases)} cases tried")
     return [known[case.id] for case in cases]
+
+
+def fingerprint(case: Case | Task) -> str:
+    """Tells a case from another with the same id: what is asked, and what is wanted of the reply."""
+    wanted = [(c.text, c.points, repr(c.check)) for c in case.rubric] if isinstance(case, Case) else repr(case.rule)
+    return hashlib.sha256(repr((case.messages, wanted)).encode()).hexdigest()[:16]
 
 
 def begun(file: Path, who: Row) -> dict[str, Row]:

@@ -73,9 +73,8 @@ class Turn:
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """A consultation in tokens, up to the end of the doctor's last message. ended: the gate's reason, "fault", or
-    "room" where the next prompt would have been too long. asked: how many facts were asked for. held: all that was said
-    and decided.
+    """A consultation in tokens, up to the end of the doctor's last message. ended: one of `slices.ENDS`. asked: how
+    many facts were asked for. held: all that was said and decided.
     """
 
     tokens: list[int]
@@ -240,5 +239,5 @@ def metrics(groups: Sequence[Sequence[Episode]]) -> dict[str, float]:
         "consult/safety_net": mean(e.outcome.safety_net for e in episodes),
         "consult/trained_turns": mean(bool(t.advantage) for t in turns),
         **{f"consult/fault/{name.replace(' ', '_')}": faults[name] / len(episodes) for name in slices.FAULTS},
-        **{f"consult/ended/{name}": count / len(episodes) for name, count in sorted(ended.items())},
+        **{f"consult/ended/{name}": ended[name] / len(episodes) for name in slices.ENDS},
     }

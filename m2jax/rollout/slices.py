@@ -20,6 +20,7 @@ import numpy as np
 from m2jax.clinic import doctor
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import condition_of, sample_condition
+from m2jax.patient.gate import REASONS
 from m2jax.patient.interruption import Interruption, draw, shown_dialogue, takes_up
 from m2jax.patient.reference import scripted_reply
 from m2jax.patient.rubric import chat, rubric_after
@@ -30,10 +31,12 @@ from m2jax.rollout.single_turn import prompt_tokens, results_of
 from m2jax.sampler import requests
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
+from m2jax.sampler.requests import Completion
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.phrases import content
 from m2jax.verifier.rubric import Case
 
+ENDS = (*REASONS, "fault", "room")  # the gate's, or a fault of the doctor, or no room for another prompt
 FAULTS = ("empty", "over-length", "role inversion", "repetition", "causal nonsense")
 TRIES = 5000  # seeds that are looked through for a patient of a specialty
 GRAM, ALIKE = 4, 0.5  # words; the share of them said before from which on a reply repeats
@@ -55,8 +58,8 @@ _RESULT = re.compile(
 @dataclasses.dataclass(frozen=True)
 class Sliced:
     """A case cut from a consultation. kept: of its `rounds` those in the case. fault: that of the reply at which the
-    good beginning ends, "" where there is none. ended: why the patient stopped. asked: facts the doctor asked for.
-    held: the consultation.
+    good beginning ends, "" where there is none. ended: why it stopped, one of `ENDS`. asked: facts the doctor asked
+    for. held: the consultation.
     """
 
     case: Case
@@ -85,11 +88,15 @@ def slices(
     interruption. A number and the seed determine patient, interruption, cut and samples.
     """
 
+    def refuse(said: tuple[str, ...], completion: Completion) -> str:
+        whole = _whole(said[-1]) if trim and not completion.stopped else ""
+        return fault_of([*said[:-1], whole or said[-1]], completion.stopped or bool(whole))
+
     def dialogue(number: int) -> requests.Dialogue:
         patient = stratified(number, seed, "train")
         script = sample_script(patient, "train")
         said, stopped_by = opening(script.record, patient), draw(interrupted, seed, number)
-        held = yield from consult(script, said, "doctor", units, stopped_by)
+        held = yield from consult(script, said, "doctor", units, stopped_by, longest=limit, refuse=refuse)
         return cut(held, tokenizer, limit, np.random.default_rng([seed, 1, number]), trim)
 
     return results_of(engine.run([dialogue(n) for n in numbers], seed=seed, keys=numbers, journal=journal))
@@ -107,12 +114,17 @@ def cut(held: Consultation, tokenizer: Tokenizer, limit: int, rng: np.random.Gen
     most = min(good, sum(not r.turn.gate.stop for r in held.rounds))  # the doctor speaks next
     kept = int(rng.integers(most + 1))
     case = case_of(held.script, held.dialogue[: 2 * kept + 1], held.interruption)
-    while kept and len(prompt_tokens(tokenizer, case)) > limit:
+    while (size := len(prompt_tokens(tokenizer, case))) > limit:
+        if not kept:
+            raise ValueError(
+                f"the opening of {held.script.record.id} is a prompt of {size} tokens; config.data.max_prompt_tokens "
+                f"is {limit}: raise it"
+            )
         kept -= 1
         case = case_of(held.script, held.dialogue[: 2 * kept + 1], held.interruption)
     asked = set().union(*(r.turn.asked for r in held.rounds))
     found = faults[good] if good < len(faults) else ""
-    return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason, len(asked), held)
+    return Sliced(case, kept, len(held.rounds), found, held.rounds[-1].turn.gate.reason or "room", len(asked), held)
 
 
 def fault(held: Consultation, number: int) -> str:
@@ -166,7 +178,7 @@ def told_of(found: Sequence[Sliced]) -> dict[str, float]:
         "consult/asked_per_round": sum(s.asked for s in found) / rounds,
         "consult/interrupted": sum(s.held.interrupted for s in found) / n,
         **{f"consult/fault/{name.replace(' ', '_')}": faults[name] / n for name in FAULTS},
-        **{f"consult/ended/{name}": count / n for name, count in sorted(ended.items())},
+        **{f"consult/ended/{name}": ended[name] / n for name in ENDS},
     }
 
 
@@ -174,12 +186,18 @@ def _trimmed(held: Consultation) -> Consultation:
     """With whole sentences alone; a reply that has none stays cut off."""
     rounds, dialogue = list(held.rounds), list(held.dialogue)
     for i, round in enumerate(held.rounds):
-        if not round.completion.stopped and (whole := re.match(r"[\s\S]*[.?!](?=\s|$)", round.text)):
+        if not round.completion.stopped and (whole := _whole(round.text)):
             rounds[i] = dataclasses.replace(
-                round, text=whole[0], completion=dataclasses.replace(round.completion, stopped=True)
+                round, text=whole, completion=dataclasses.replace(round.completion, stopped=True)
             )
-            dialogue[2 * i + 1] = Line("doctor", whole[0])
+            dialogue[2 * i + 1] = Line("doctor", whole)
     return dataclasses.replace(held, rounds=tuple(rounds), dialogue=tuple(dialogue))
+
+
+def _whole(text: str) -> str:
+    """The text up to the end of its last sentence; "" where it has none."""
+    found = re.match(r"[\s\S]*[.?!](?=\s|$)", text)
+    return found[0] if found else ""
 
 
 def _scripted(number: int, rounds: int, tokenizer: Tokenizer, limit: int) -> Case:

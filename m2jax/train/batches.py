@@ -111,6 +111,8 @@ def _groups(rows: Sequence[Sequence[Sample]], size: int, micro: int, prompt_size
     mask, advantage, old = (np.zeros((N, R, C), np.float32) for _ in range(3))
     for n, samples in enumerate(rows):
         length[n] = len(samples[0].prompt)
+        if length[n] > P:
+            raise ValueError(f"a prompt of {length[n]} tokens in rows that have {P} for it")
         tokens[n, : length[n]] = samples[0].prompt
         for r, sample in enumerate(samples):
             own = len(sample.tokens)

@@ -22,6 +22,7 @@ from m2jax import distributed
 from m2jax.data import cases as case_data
 from m2jax.data.tasks import Task
 from m2jax.rollout import dialogues, dynamic, sessions, slices
+from m2jax.rollout.kept import fingerprint
 from m2jax.rollout.metrics import rollout_metrics
 from m2jax.rollout.single_turn import Rollout, pay, roll_out, sampled
 from m2jax.sampler.journal import Journal
@@ -92,7 +93,7 @@ def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
 
     def take(draw: int) -> Drawn:
         cases, told, held = source.take(draw)
-        journal = _journal(config, workdir, "rollout", draw, [case.id for case in cases])
+        journal = _journal(config, workdir, "rollout", draw, [[case.id, fingerprint(case)] for case in cases])
         keys = {"seed": config.seed, "first_key": draw * len(cases) * R, "journal": journal}
         found = grading.roll(cases, draw, keys)
         kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
@@ -207,7 +208,7 @@ def _of_consultations(parts: Parts, workdir: Path) -> Source:
     return Source(take)
 
 
-def _journal(config: ConfigDict, workdir: Path, name: str, draw: int, cases: list[str]) -> Journal | None:
+def _journal(config: ConfigDict, workdir: Path, name: str, draw: int, cases: list[Any]) -> Journal | None:
     """The journal of a run of the engine, where such are kept: a file for each of a step's draws."""
     if not config.checkpoint.rollout_seconds:
         return None
@@ -224,4 +225,4 @@ def _write_rows(file: Path, rows: Sequence[Metrics]) -> None:
 
 
 def _mean(each: Sequence[Metrics]) -> Metrics:
-    return {key: float(np.mean([t[key] for t in each if key in t])) for told in each for key in told}
+    return {key: float(np.mean([told[key] for told in each])) for key in each[0]}

@@ -121,7 +121,8 @@ class _Record:
 def _write(record: _Record | None, step: int, metrics: Metrics) -> None:
     metrics = {k: v.item() if hasattr(v, "item") else v for k, v in jax.device_get(metrics).items()}
     if "update/tokens" in metrics:
-        metrics["update/tok_s"] = metrics["update/tokens"] / metrics["update/seconds"]
+        busy = metrics.get("update/busy_seconds", metrics["update/seconds"])  # without the rollout beside it
+        metrics["update/tok_s"] = metrics["update/tokens"] / busy
     if record:
         record.log.write(step, metrics)
         record.progress.update(step, metrics)

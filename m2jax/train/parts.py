@@ -25,9 +25,10 @@ from m2jax.verifier.rubric import Case
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """Everything a run is made of. `frozen` is None where all parameters are trained; the engine's roles are
-    "doctor" (the policy) and "start" (the weights the run began from: the judge, and the yardstick of fluency); and
-    "judge" where that is an endpoint, "patient" (which may be one) where there are consultations, which `units` then
-    are for (else None). With an adapter both are served over the same parameters, in one batch. dynamic: None where
+    "doctor" (the policy) and "start" (the weights the run began from: the yardstick of fluency, and the judge unless
+    another is named); "verifier" where config names a model of its own for judge and patient; "judge" where that is an
+    endpoint or has an adapter; "patient" (likewise) where there are consultations, which `units` then are for (else
+    None). With an adapter both are served over the same parameters, in one batch. dynamic: None where
     there are no dynamic criteria.
     """
 

@@ -81,6 +81,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         tis_cap=g.tis_cap or None,
         remat=g.remat,
     )
+    values.check_verifier(config, cfg)
     tx = optimizer.make(optimizer.read(config, mesh))
     paid = config.reward
     reward = Reward(paid.normalisation, paid.length_threshold, paid.length_scale, paid.overlong, s.max_tokens)
@@ -91,8 +92,8 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         limit = config.data.max_prompt_tokens
         train, heldout = [], slices.heldout_slices(config.eval.cases, consult.rounds, tokenizer, limit)
         heldout = case_data.checked_only(heldout) if skip else heldout
-    elif tasks := config.get("tasks"):
-        train, heldout = _tasks(config.data.path, tasks.made, tasks.train, config.eval.cases)
+    elif config.get("tasks"):
+        train, heldout = _tasks(config)
     else:
         if config.data.clinic < 0:
             raise ValueError(f"config.data.clinic is {config.data.clinic}; give how many cases of the clinic, or 0")
@@ -110,13 +111,16 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     weights = policy.read_weights(config, cfg, path, mesh)
     doctor = Role(sampling, adapter="doctor") if config.lora.rank else Role(sampling, params="doctor")
     roles, units = {"doctor": doctor, "start": Role(sampling)} | outside, None
+    verifier = "verifier" if config.verifier else "base"
+    if config.verifier:
+        roles["verifier"] = Role(sampling, params=verifier)
     if consult:
         speaks = dataclasses.replace(sampling, max_tokens=consult.patient_tokens)
-        roles = {"patient": Role(speaks, adapter=consult.adapter or None)} | roles
+        roles = {"patient": Role(speaks, params=verifier, adapter=consult.adapter or None)} | roles
         tokens, elsewhere = consult.patient_tokens, "patient" in outside
         units = Units(tokenizer, "patient", "patient", None, consult.rounds, tokens, elsewhere)
     if config.judge.adapter:
-        roles["judge"] = Role(sampling, adapter=config.judge.adapter)
+        roles["judge"] = Role(sampling, params=verifier, adapter=config.judge.adapter)
     criteria = values.dynamic_settings(config, tokenizer)
     grammars = (
         Grammars(tokenizer, cfg.vocab_size) if criteria and criteria.proposals and "judge" not in outside else None
@@ -131,10 +135,12 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         served = jax.tree.map(jnp.copy, served) if dtype == jnp.float32 else served
     engine.update("base", served)
     engine.update("doctor", trained)
+    if config.verifier:
+        engine.update("verifier", policy.read_weights(config, cfg, names.resolve(config.verifier), mesh))
     for name in {config.judge.adapter, consult.adapter if consult else ""} - {""}:
         shipped = adapters.load_adapter(name, cfg, stacked=config.layers == "scanned")
         engine.update(name, policy.place_adapter(shipped, config, cfg, mesh))
-    judges = Judge(tokenizer, "judge" if config.judge.adapter else "start", sizes.pasts[-1])
+    judges = Judge(tokenizer, "judge" if config.judge.adapter else values.verifier_role(config), sizes.pasts[-1])
     judge = None if skip else OutsideJudge() if "judge" in outside else judges
     parts = Parts(
         config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx,
@@ -143,14 +149,16 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     return parts, init_state(trained, tx)
 
 
-def _tasks(path: str, made: Sequence[str], train: int, heldout: int) -> tuple[list[Task], list[Task]]:
-    """Those of a file, of which at most `heldout` are held out (0: all), or as many of the clinic's."""
-    if path:
-        found, kept = task_data.load(path)
+def _tasks(config: ConfigDict) -> tuple[list[Task], list[Task]]:
+    """Those of a file, of which at most config.eval.cases are held out (0: all), or as many of the clinic's."""
+    made, train, heldout = config.tasks.made, config.tasks.train, config.eval.cases
+    if config.data.path:
+        found, kept = task_data.load(config.data.path)
         return found, kept[: heldout or None]
     if train < 1 or heldout < 1:
         raise ValueError(f"config.tasks.train is {train} and config.eval.cases {heldout}; make at least one of each")
-    return practice.make(made, train, "train"), practice.make(made, heldout, "heldout")
+    first = (config.seed + 1) * practice.SEEDS  # no seed of what SFT is told, from 0 on
+    return practice.make(made, train, "train", first), practice.make(made, heldout, "heldout")
 
 
 def stage(parts: Parts, workdir: Path) -> Stage:
@@ -168,7 +176,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
     keep = dialogues.write if distributed.is_first() else lambda *_: None
 
     def make_batch(step: int, state: TrainState) -> tuple[Any, Metrics]:
-        began, most = time.perf_counter(), 1 + config.data.refill
+        most = 1 + config.data.refill
         engine.forget()  # a step after a restart is the same to the bit
         engine.update("doctor", state.trained)
         drawn, watched = [], {}
@@ -177,6 +185,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
             watched, seen = watch(engine, parts.tokenizer, cases, parts.judge, config.seed, tolerance)
             keep(workdir, step, seen, "watch")
             engine.forget()
+        began = time.perf_counter()
         for draw in range(step * most, (step + 1) * most):
             drawn.append(source.take(draw))
             kept = [group for d in drawn for group in d.kept]

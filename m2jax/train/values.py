@@ -11,11 +11,14 @@ from ml_collections import ConfigDict
 
 from m2jax import adapters
 from m2jax.data.tasks import Task
+from m2jax.models.config import ModelConfig
 from m2jax.outside.endpoint import Endpoint
 from m2jax.rollout import dynamic
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.dynamic import Rule
 from m2jax.verifier.rubric import Case
+from m2jax.weights import names
+from m2jax.weights.load import read_config
 
 
 def endpoints(config: ConfigDict) -> dict[str, Endpoint]:
@@ -53,9 +56,30 @@ def dynamic_settings(config: ConfigDict, tokenizer: Tokenizer) -> dynamic.Settin
     """Of config.dynamic; None where there are to be no dynamic criteria."""
     d, outside = config.dynamic, bool(config.judge.url)
     rule = Rule(d.admit, d.retire)
-    role = "judge" if outside else "start"
+    role = "judge" if outside else verifier_role(config)
     made = dynamic.Settings(d.every, d.most, d.share, d.proposals, role, None if outside else tokenizer, rule)
     return made if d.every or d.proposals else None
+
+
+def verifier_role(config: ConfigDict) -> str:
+    """The role that judges, where no adapter and no endpoint does."""
+    return "verifier" if config.verifier else "start"
+
+
+def check_verifier(config: ConfigDict, cfg: ModelConfig) -> None:
+    """Of config.verifier; cfg: the policy's shape."""
+    if not config.verifier:
+        return
+    judges, patient = config.reward.unchecked == "judge" and not config.judge.url, config.get("patient")
+    if not judges and not (patient and not patient.url):
+        raise ValueError(
+            f"config.verifier is {config.verifier!r}, but nothing is left for it to judge or to play; drop it"
+        )
+    if read_config(names.resolve(config.verifier)) != cfg:
+        raise ValueError(
+            f"config.verifier is {config.verifier!r}, whose shape is not that of config.model={config.model!r}; name a "
+            "model of the same shape, or serve it as an endpoint (config.judge.url, config.patient.url)"
+        )
 
 
 def check_consult(config: ConfigDict) -> None:
@@ -68,7 +92,7 @@ def check_consult(config: ConfigDict) -> None:
         raise ValueError(f"config.consult.interrupted is {config.consult.interrupted}; give a share from 0 to 1")
     if config.eval.cases < 1:
         raise ValueError(f"config.eval.cases is {config.eval.cases}; say how many held-out patients to measure on")
-    _check_adapter("config.consult.adapter", config.consult.adapter, config.model)
+    _check_adapter("config.consult.adapter", config.consult.adapter, config)
 
 
 def check_judge(config: ConfigDict) -> None:
@@ -77,10 +101,11 @@ def check_judge(config: ConfigDict) -> None:
     if named and (config.judge.url or config.reward.unchecked == "skip"):
         other = "config.judge.url another" if config.judge.url else "config.reward.unchecked='skip' asks none"
         raise ValueError(f"config.judge.adapter={named!r} names a judge, and {other}; drop one of them")
-    _check_adapter("config.judge.adapter", named, config.model)
+    _check_adapter("config.judge.adapter", named, config)
 
 
-def _check_adapter(key: str, name: str, model: str) -> None:
+def _check_adapter(key: str, name: str, config: ConfigDict) -> None:
+    model = config.verifier or config.model
     if not name:
         return
     if name not in adapters.shipped():
@@ -88,8 +113,8 @@ def _check_adapter(key: str, name: str, model: str) -> None:
         raise ValueError(f"{key} is {name!r}; give none (the start weights play the role then) or one of {known}")
     if (of := adapters.card(name)["model"]) != model:
         raise ValueError(
-            f"{key} is {name!r}, an adapter of {of}; config.model is {model!r}: set {key}='' (the start weights play "
-            "the role then)"
+            f"{key} is {name!r}, an adapter of {of}; the role's model is {model!r}: set config.verifier={of}, or "
+            f"{key}='' (the start weights play the role then)"
         )
 
 

@@ -42,3 +42,7 @@ def test_two_stages_follow_one_another_and_what_is_done_is_not_done_again(tmp_pa
     assert (whole / "table.md").read_text() == table
     code, said = tiny_run.finish(tiny_run.start([*argv, "--set=dpo.steps=1"]))
     assert code == 1 and "--set=dpo.steps=1 is of no stage" in said
+    code, said = tiny_run.finish(tiny_run.start([*argv, "--set=sft.seed=1"]))
+    assert code == 1 and "holds a curriculum with other values of set" in said
+    code, said = tiny_run.finish(tiny_run.start([*argv, "--preset=chip"]))
+    assert code == 1 and "has no preset 'chip'" in said

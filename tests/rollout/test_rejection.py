@@ -83,6 +83,9 @@ def test_what_was_sampled_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     sample(tmp_path / "whole")
     with pytest.raises(ValueError, match="whole was begun with other values of k; remove it, or write elsewhere"):
         sample(tmp_path / "whole", k=3)
+    monkeypatch.setitem(globals(), "CASES", [*CASES[:3], dataclasses.replace(CASES[3], rubric=CASES[3].rubric * 2)])
+    assert [row["id"] for row in sample(tmp_path / "whole")] == [row["id"] for row in whole]
+    assert asked[3:] == [(["case-2", "case-3"], 4)]  # a case that is another one now
 
 
 # ---- Tasks: answers in doubt, and what is hard

@@ -111,6 +111,15 @@ def test_a_slice_fits_the_prompt(tokenizer: Tokenizer):
     assert shorter.kept == longest.kept - 1 and len(prompt_tokens(tokenizer, shorter.case)) < size
 
 
+def test_an_opening_that_is_too_long_is_named_and_no_room_ends_a_consultation(tokenizer: Tokenizer):
+    with pytest.raises(ValueError, match=r"the opening of .* is a prompt of \d+ tokens; config.data.max_prompt_tokens"):
+        slices.cut(held(*GOOD), tokenizer, 5, np.random.default_rng(1))
+    whole = held(*GOOD)
+    last = dataclasses.replace(whole.rounds[-1], turn=Turn(Gate(False), final="No."))
+    whole = dataclasses.replace(whole, rounds=(*whole.rounds[:-1], last))
+    assert slices.cut(whole, tokenizer, 10_000, np.random.default_rng(1)).ended == "room"
+
+
 def test_the_rubric_is_that_of_the_slice(tokenizer: Tokenizer):
     """It changes as the consultation goes on: what was asked is not asked for again."""
     whole = held(*GOOD)
@@ -163,3 +172,4 @@ def test_what_is_told_of_a_step(tokenizer: Tokenizer):
     told = slices.told_of(found)
     assert (told["consult/rounds"], told["consult/asked_per_round"], told["consult/kept"]) == (3, 1, 0.5)
     assert (told["consult/fault/repetition"], told["consult/fault/empty"], told["consult/ended/limit"]) == (0.5, 0, 1)
+    assert {key.rpartition("/")[2] for key in told if "ended" in key} == set(slices.ENDS)

@@ -42,11 +42,32 @@ def test_the_adapter_judges_and_the_start_weights_stay_as_they_are(tmp_path: Pat
     assert max(abs(a - b) for a, b in zip(judged("grader", "judge"), without, strict=True)) > 1e-3
 
 
+def test_a_model_of_its_own_judges_and_stays_as_it_is(tmp_path: Path):
+    model, cases = tiny_run.write_all(tmp_path)
+    other = tiny_run.write_model(tmp_path / "other", seed=1)
+
+    def judged(model: Path, **values: object) -> list[float]:
+        mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
+        with jax.set_mesh(mesh):
+            parts, _ = rl.start(tiny_run.config(model, cases, **values), mesh)
+            assert parts.judge.role == ("verifier" if values else "start")
+            asked = [grade(case, "Do you smoke?", parts.judge) for case in parts.heldout]
+            return [v.probability for given in results_of(parts.engine.run(asked)) for v in given if v.by == "judge"]
+
+    of_other = judged(other)
+    assert judged(model) != pytest.approx(of_other, abs=1e-3)
+    assert judged(model, verifier=str(other)) == pytest.approx(of_other, abs=1e-6)
+    with pytest.raises(ValueError, match="whose shape is not that of config.model"):
+        judged(model, verifier="smollm2-135m-instruct")
+    with pytest.raises(ValueError, match="nothing is left for it to judge or to play"):
+        judged(model, verifier=str(other), **{"reward.unchecked": "skip"})
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
         ({"judge.adapter": "nurse"}, "judge.adapter is 'nurse'"),
-        ({"judge.adapter": "affective", "model": "other"}, "config.model is 'other'"),
+        ({"judge.adapter": "affective", "model": "other"}, "the role's model is 'other'"),
         ({"judge.adapter": "affective", "reward.unchecked": "skip"}, "asks none"),
         ({"judge.adapter": "affective", "judge.url": "http://h/v1", "judge.model": "m"}, "judge.url another"),
     ],

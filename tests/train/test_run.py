@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,22 @@ def test_other_values_are_refused_and_nothing_changes(files: tuple[Path, Path], 
     assert isinstance(error.value.code, str)  # what Python prints, and exits with 1
     assert "optimizer.lr, seed" in error.value.code and str(runs.whole) in error.value.code
     assert _contents(runs.whole) == before
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); input()"
+    argv = [sys.executable, "-c", hold, str(tmp_path / ".lock")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        other.stdout.readline()
+        with (
+            tiny_run.one_device(monkeypatch),
+            pytest.raises(SystemExit, match=f"another process trains in {tmp_path}"),
+        ):
+            training.run(tiny_run.config(*files), tmp_path)
+        other.communicate("\n")
+    assert [file.name for file in tmp_path.iterdir()] == [".lock"]
 
 
 def test_record_summary_and_report(runs: Runs) -> None:

@@ -52,12 +52,12 @@ VALUES = {
     "eval.cases": 2,
 }
 PAYS = {"two vowels in a row": "[aeiou]{2}", "a digit": "[0-9]", "a letter t": "t", "a letter s": "s"}
-SECONDS = 120  # more than a command may take; a hung one fails then
+SECONDS = 300  # more than a command may take, on a busy machine too; a hung one fails then
 
 
-def write_model(folder: Path) -> Path:
+def write_model(folder: Path, seed: int = 0) -> Path:
     """A model folder: random weights of `CFG`, a byte-level BPE in which Yes and No are tokens, a ChatML template."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     weights = {}
     for row in table(CFG):
         for i in range(CFG.n_layers) if row.in_layer else (None,):
