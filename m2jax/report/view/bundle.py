@@ -35,6 +35,7 @@ COMPARED = ("before", "after", "gain", "low", "high")
 MISSED = 60  # criteria of a run, those that cost most
 ASSETS = ("index.html", "style.css", "dialogue.css", "core.js", "rows.js", "list.js", "dialogue.js", "marks.js",
           "units.js", "runs.js", "curves.js", "rubric.js", "app.js")  # fmt: skip
+TITLE = b"<title>m2jax runs</title>"  # by it an index.html is known as this page's
 
 
 def names(shelves: list[Shelf]) -> Iterator[str]:
@@ -57,14 +58,16 @@ def write(shelves: list[Shelf], out: Path) -> Path:
     open. ValueError where the folder has something else.
     """
     first = out / ASSETS[0]
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not first.exists())):
+    ours = first.is_file() and TITLE in first.read_bytes()
+    if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is no page of launch/view.py; give --out a new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ASSETS:  # before the data, so that a page whose writing was broken off is known as one
+        (out / name).write_bytes(asset(name))
     shutil.rmtree(out / "data", ignore_errors=True)
-    (out / "data").mkdir(parents=True)
+    (out / "data").mkdir()
     for name in names(shelves):
         (out / "data" / f"{name}.js").write_text(script(shelves, name, live=False), "ascii")
-    for name in ASSETS:
-        (out / name).write_bytes(asset(name))
     return first
 
 
