@@ -54,7 +54,7 @@ def table(stages: Mapping[str, Figures]) -> str:
 
 def _cell(f: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
     said = f"{f['value']:.3f} ({f['low']:.3f} to {f['high']:.3f})"
-    if not before or len(before["each"]) != len(f["each"]):
+    if not before or not f["each"] or len(before["each"]) != len(f["each"]):
         return said
     gain, low, high = paired_gain(before["each"], f["each"])
     mark = "**" if low > 0 or high < 0 else ""

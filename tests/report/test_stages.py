@@ -30,6 +30,13 @@ def test_gains_are_paired_and_those_beyond_doubt_are_marked():
     assert turns.rstrip().endswith("|  |")
 
 
+def test_figures_without_values_by_record_stand_alone():
+    f = {"value": 0.5, "low": 0.25, "high": 0.75, "each": []}
+    assert stages.table({"a": {"F1": f}, "b": {"F1": f}}).endswith(
+        "| F1 | 0.500 (0.250 to 0.750) | 0.500 (0.250 to 0.750) |\n"
+    )
+
+
 def test_the_figure_has_a_panel_for_each_measure_and_a_point_for_each_stage():
     drawn = ElementTree.fromstring(stages.figure(STAGES))
     of = lambda tag: [e for e in drawn.iter() if e.tag.endswith("}" + tag)]  # noqa: E731
