@@ -13,8 +13,10 @@ from m2jax.report.view.library import Shelf, refresh
 
 HOST = "127.0.0.1"
 FOR_ITSELF = (  # no other page may use what is sent
-    ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"),
-)  # fmt: skip
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
