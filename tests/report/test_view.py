@@ -143,7 +143,19 @@ def test_a_supervised_run_has_figures_and_no_dialogues(tmp_path: Path):
         (tmp_path / f"eval_{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (shelf,) = library.open_shelves([tmp_path])
     (run,) = parts([shelf])["runs"]["runs"]
-    assert run["n"] == 0 and shelf.unread == [] and run["missed"] == [] and run["stage"] == "sft"
+    assert run["n"] == 0 and shelf.unread == [] and run["missed"] == []
+    assert run["summary"]["after"]["loss"] == 1.0 and run["summary"]["before"]["perplexity"] == pytest.approx(
+        7.389, 1e-3
+    )
+
+
+def test_a_run_that_goes_on_beyond_its_end_has_not_finished(tmp_path: Path):
+    done = []
+    for n in (0, 2, 3):
+        (tmp_path / "metrics.jsonl").write_text("".join(f'{{"step": {i}}}\n' for i in range(n)))
+        done.append(parts(library.open_shelves([tmp_path]))["runs"]["runs"][0]["done"])
+        (tmp_path / "summary.json").write_text('{"steps": 2, "seconds": 1.0}')
+    assert done == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -155,14 +167,19 @@ def test_what_is_no_dialogue_is_left_out(row: object):
 
 
 def test_damaged_fields_do_no_harm(tmp_path: Path):
-    line = {"who": "nurse", "text": 7, "criteria": [3, {"points": "x", "met": 1}], "units": {"gate": 3, "claims": [2]}}
-    row = {"id": ["a"], "score": "high", "sample": "x", "lines": [line | {"pieces": ["a"], "logp": []}], "about": 3}
+    line = {"who": "nurse", "text": 7, "criteria": [3, {"points": "x", "met": 1}]}
+    line |= {"units": {"gate": 3, "claims": [2], "asked": 3}}
+    row = {"id": ["a"], "score": "high", "tokens": 10**400, "about": 3}
+    row |= {"sample": "x", "lines": [line | {"pieces": ["a"], "logp": []}]}
     (tmp_path / "dialogues").mkdir()
     (tmp_path / "dialogues" / "step-00000000.jsonl").write_text(f"{json.dumps(row)}\nrubbish\n{'[' * 9000}\n")
     (shelf,) = library.open_shelves([tmp_path])
     ((body,), (only,)) = list(library.read_bodies(shelf.entries)), shelf.unread
     assert body["lines"][0]["criteria"][0]["met"] is None and "pieces" not in body["lines"][0] and body["score"] is None
     assert "2 lines" in only and words_of(body) and parts([shelf])
+    talk = tmp_path / "talk.json"
+    talk.write_text(json.dumps({"dialogue": [{"who": "doctor", "text": "Hello"}], "marks": 5, "turns": {}}))
+    assert library.open_shelves([talk])[0].entries
 
 
 def test_a_talk_of_the_terminal_can_be_read(tmp_path: Path):

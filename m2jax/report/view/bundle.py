@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -89,7 +88,7 @@ def _part(shelves: list[Shelf], name: str, live: bool) -> Any:
     kind, *numbers = name.split("-")
     if kind == "runs" and not numbers:
         runs = [_run(shelf, version) for shelf, version in zip(shelves, versions(shelves), strict=True)]
-        return {"live": live, "made": time.time(), "page": PAGE, "chunk": CHUNK, "columns": COLUMNS, "runs": runs}
+        return {"live": live, "page": PAGE, "chunk": CHUNK, "columns": COLUMNS, "runs": runs}
     places = [int(n) if n.isdigit() else -1 for n in numbers]
     if len(places) != (1 if kind == "metrics" else 2) or not 0 <= places[0] < len(shelves) or min(places) < 0:
         raise KeyError(name)
@@ -108,18 +107,17 @@ def _part(shelves: list[Shelf], name: str, live: bool) -> Any:
 
 def _run(shelf: Shelf, version: list[int]) -> Row:
     """What the page says of a run as a whole."""
-    run: Row = {"name": shelf.name, "path": str(shelf.path), "version": version, "n": len(shelf.entries)}
+    run: Row = {"name": shelf.name, "version": version, "n": len(shelf.entries)}
     if shelf.told is None:
         return run | {"talk": True, "notes": shelf.unread}
     told, config = shelf.told, shelf.told.config
     run["updated"] = max((written for written, _ in shelf.seen.values()), default=0) / 1e9
-    run["done"] = "seconds" in told.summary
+    ended = number(told.summary.get("steps"))
+    run["done"] = ended is not None and len(told.metrics) <= ended  # else the run goes on beyond an end that it had
     run["steps"] = len(told.metrics)
     run["planned"] = number(config.get("steps"))
     run["seconds"] = sum(number(row.get("seconds")) or 0.0 for row in told.metrics)
-    run |= {
-        name: str(told.summary.get(name) or config.get(name) or "") for name in ("model", "device", "stage", "preset")
-    }
+    run |= {name: str(told.summary.get(name) or config.get(name) or "") for name in ("model", "device")}
     run["summary"] = {name: told.summary[name] for name in ("before", "after", "gain")}
     run["consultations"] = _measures(told.summary.get("consultations"))
     run["notes"] = [*told.notes, *shelf.unread]

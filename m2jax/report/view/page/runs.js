@@ -155,10 +155,10 @@
   const MEASURES = [
     ["Held-out score before", (run) => of100(value(run.summary.before, "score"))],
     ["Held-out score after", (run) => of100(value(run.summary.after, "score"))],
-    ["Gain, paired by question", (run) => interval(run.summary.gain)],
+    ["Gain, paired by question", (run) => (isLoss(run) ? "–" : interval(run.summary.gain))],
     ["Perplexity before", (run) => short(value(run.summary.before, "perplexity"))],
     ["Perplexity after", (run) => short(value(run.summary.after, "perplexity"))],
-    ["Tokens of a reply after", (run) => short(value(run.summary.after, "tokens"))],
+    ["Tokens of a reply after", (run) => (isLoss(run) ? "–" : short(value(run.summary.after, "tokens")))],
     ["Distinct three-word runs after", (run) => short(value(run.summary.after, "distinct3"))],
     ["Log-probability under the start model", (run) => short(value(run.summary.after, "base_logp"))],
     ["Steps", (run) => String(run.steps)],
