@@ -168,12 +168,15 @@ def test_hostile_text_is_shown_as_text(page: Page, file: str):
 
 
 def test_curves_tell_their_values(page: Page, file: str):
-    page.open(f"{file}#/curves?curve=reward/score")
+    page.open(f"{file}#/curves?curve=reward/score&runs=large")
     page.until("document.querySelectorAll('figure').length === 1")
+    page.js("M2.go({ runs: '' })")
+    page.until("document.querySelector('.told').textContent.includes('evil: ')")
     assert page.js("document.querySelectorAll('figure path').length") >= 2
     page.js("document.querySelector('.plot').focus()")
     page.press("ArrowRight")
     page.press("ArrowRight")
+    assert page.js("document.activeElement.getAttribute('aria-valuenow')") == "1"
     page.until("document.querySelector('.told b')?.textContent === 'step 1'")
     said = page.js("document.querySelector('.told').textContent")
     assert "large" in said and "evil" in said
@@ -229,6 +232,40 @@ def test_text_stands_out_from_what_is_behind_it(page: Page, file: str, dark: boo
     page.js("localStorage.clear()")
 
 
+def test_the_focus_stays_where_elements_are_made_anew(page: Page, file: str):
+    page.open(f"{file}#/runs")
+    focused = "document.activeElement.closest('label, nav, .ways, figure')?.textContent || ''"
+    page.js("document.querySelector('details[data-group=\"settings large\"]').open = true")
+    page.js("document.querySelectorAll('.boxes input')[1].focus()")
+    page.js("document.activeElement.click()")
+    page.until("M2.state.at.runs === 'large' && document.querySelectorAll('.card').length === 1")
+    assert page.js(focused) == "evil" and page.js("document.querySelectorAll('details[open]').length") == 1
+    page.js("document.querySelector('nav a').focus()")
+    page.press("g")
+    page.press("d")
+    page.until("document.querySelectorAll('.ways button').length")
+    assert page.js("document.activeElement.textContent") == "Runs"
+    page.js("document.querySelectorAll('.ways button')[2].focus()")
+    chosen = page.js("M2.state.at.d")
+    page.js("document.activeElement.click()")
+    page.until(f"M2.state.at.d !== {chosen!r} && document.activeElement.textContent === '↓'")
+
+
+def test_a_criterion_with_quotes_leads_to_its_dialogues(page: Page, file: str):
+    page.open(f"{file}#/rubric?runs=evil")
+    page.until("document.querySelectorAll('.missed a').length")
+    assert '"' in page.js("document.querySelector('.missed a').textContent")
+    page.js("document.querySelector('.missed a').click()")
+    page.until(f"M2.state.view === 'dialogues' && {ROWS} > 0")
+
+
+def test_what_an_address_may_name(page: Page, file: str):
+    page.open(f"{file}#/toString")
+    page.until("document.querySelectorAll('.card').length === 2")
+    page.js("M2.rows[0].score = 0.58")  # 100 times that is less than 58
+    assert page.js("M2.find({ 'score-from': '58', 'score-to': '58' }).includes(M2.rows[0])")
+
+
 def test_a_run_that_goes_on_is_followed(page: Page, tmp_path: Path):
     made_runs.made_run(tmp_path / "run", 60)
     late = sorted((tmp_path / "run" / "dialogues").glob("step-*"))[-1]
@@ -268,7 +305,59 @@ def test_dialogues_of_a_step_that_is_done_again_are_read_anew(page: Page, tmp_pa
         page.until("document.querySelector('#sheet')?.textContent.includes('the first time')")
         dialogues.write(tmp_path, 0, [{"kind": "reply", "id": "c", "lines": [line | {"text": "the second time"}]}])
         page.until("document.querySelector('#sheet')?.textContent.includes('the second time')")
+        assert "the second time" in page.js("document.querySelector('.row').textContent")
     finally:
         serving.shutdown()
         serving.server_close()
+    page.errors.clear()
+
+
+def test_what_is_open_stays_while_a_run_goes_on(page: Page, tmp_path: Path):
+    made_runs.made_run(tmp_path / "run", 60)
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_text("utf-8")
+    (tmp_path / "run" / "metrics.jsonl").write_text(metrics.splitlines(keepends=True)[0], "utf-8")
+    serving = server.make_server(library.open_shelves([tmp_path / "run"]), 0)
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    try:
+        page.open(f"http://127.0.0.1:{serving.server_port}/#/curves")
+        page.until("document.querySelectorAll('figure').length")
+        page.js("[...document.querySelectorAll('#curves details')].forEach((one) => { one.open = true; })")
+        open_, steps = (page.js(f"document.querySelectorAll('{what}').length") for what in ("details[open]", "figure"))
+        page.js("document.querySelector('.plot').focus()")
+        (tmp_path / "run" / "metrics.jsonl").write_text(metrics, "utf-8")
+        page.until("document.querySelector('.plot').getAttribute('aria-valuemax') > 0")
+        assert page.js("document.querySelectorAll('details[open]').length") == open_ > 0 and steps > 2
+        assert page.js("document.activeElement.className") == "plot"
+        page.press("g")
+        page.press("r")
+        page.until("document.querySelector('.card')")
+        page.js("document.querySelector('.page > details').open = true")
+        (tmp_path / "run" / "metrics.jsonl").write_text(f'{metrics}{{"step": 99}}\n', "utf-8")  # beyond its end
+        page.until("document.querySelector('.status.going')")
+        assert page.js("document.querySelector('.page > details').open")
+        said = page.js("document.querySelector('.status').textContent")
+        page.until(f"document.querySelector('.status').textContent !== {said!r}")
+    finally:
+        serving.shutdown()
+        serving.server_close()
+    page.errors.clear()
+
+
+def test_a_server_that_begins_again_with_other_runs_shows_these(page: Page, tmp_path: Path):
+    for name in ("one", "two"):
+        line = {"who": "patient", "text": f"of run {name}"}
+        dialogues.write(tmp_path / name, 0, [{"kind": "reply", "id": "c", "lines": [line]}])
+    port = 0
+    for names in (("one", "two"), ("two",)):
+        serving = server.make_server(library.open_shelves([tmp_path / name for name in names]), port)
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        try:
+            if not port:
+                port = serving.server_port
+                page.open(f"http://127.0.0.1:{port}/#/dialogues?sort=order")
+            page.until(f"{ROWS} === {len(names)}")
+            assert f"of run {names[0]}" in page.js("document.querySelector('.row').textContent")
+        finally:
+            serving.shutdown()
+            serving.server_close()
     page.errors.clear()

@@ -20,6 +20,11 @@
         ),
       );
     },
+    /** How long ago a run wrote something. */
+    tick() {
+      const runs = M2.chosen().filter((run) => !run.talk);
+      document.querySelectorAll(".card .status").forEach((one, i) => one.replaceWith(status(runs[i])));
+    },
   };
 
   const isLoss = (run) => typeof (run.summary.after.perplexity ?? run.summary.before.perplexity) === "number";
@@ -54,7 +59,7 @@
       run.notes.length
         ? el(
             "details.notes",
-            { open: run.notes.length < 3 },
+            { open: run.notes.length < 3, "data-group": `notes ${run.name}` },
             el("summary", null, `What is missing or wrong (${run.notes.length})`),
             el(
               "ul",
@@ -220,7 +225,7 @@
   function settings(run) {
     return el(
       "details",
-      null,
+      { "data-group": `settings ${run.name}` },
       el("summary", null, `All settings of ${run.name}`),
       el(
         "table.config",
