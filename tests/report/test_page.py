@@ -210,19 +210,28 @@ def test_a_phone_is_wide_enough(page: Page, file: str, view: str):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_stands_out_from_what_is_behind_it(page: Page, file: str, dark: bool):
-    """WCAG's 4.5 to 1 for all text colours on all grounds, in either scheme; the switch turns it over."""
+    """WCAG's 4.5 to 1 for all text colours on all grounds, for marked words and for tokens as dark as they become, in
+    either scheme; the switch turns it over.
+    """
     page.size(1280, 800, dark=dark)
     page.open(f"{file}#/runs")
     ratios = page.js(
         """(() => {
           const at = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-          const light = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
+          const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255);
+          const light = (colour) => colour
             .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
             .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
           const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
           const grounds = ["--bg", "--card", "--hover", "--pick"];
-          return ["--ink", "--soft", "--after", "--good", "--bad"].flatMap((text) => grounds
-            .map((ground) => [text, ground, ratio(light(at(text)), light(at(ground)))]));
+          const found = ["--ink", "--soft", "--after", "--good", "--bad"].flatMap((text) => grounds
+            .map((ground) => [text, ground, rgb(at(text)), rgb(at(ground))]));
+          for (const tone of ["--likely", "--unlikely"]) for (const ground of ["--bg", "--card"]) {
+            const [top, below] = [rgb(at(tone)), rgb(at(ground))];
+            found.push([tone, ground, rgb(at("--ink")), top.map((c, i) => 0.6 * c + 0.4 * below[i])]);
+          }
+          found.push(["--ink", "--mark", rgb(at("--ink")), rgb(at("--mark"))]);
+          return found.map(([text, ground, a, b]) => [text, ground, ratio(light(a), light(b))]);
         })()"""
     )
     assert all(ratio >= 4.5 for _, _, ratio in ratios), min(ratios, key=lambda row: row[2])
