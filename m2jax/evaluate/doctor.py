@@ -68,7 +68,7 @@ def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int
     asked_as = made.items("heldout", n, SEED)
     right = results_of(engine.run([answered(item, chat) for item, chat in zip(items, asked_as, strict=True)]))
     chance = np.mean([1 / len(item.options) for item in items])
-    return [figure("multiple choice", right, note=f"chance {chance:.3f}", each=True)]
+    return [figure("multiple choice", right, note=f"chance {chance:.3f}", ids=range(n))]
 
 
 def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
@@ -83,9 +83,9 @@ def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) 
     ]
     tokens = [float(len(r.completion.tokens)) for r in given]
     return [
-        figure("rubric score", scores, each=True),
-        figure("first reply asks what is needed", needed, each=True),
-        figure("tokens of a first reply", tokens, each=True),
+        figure("rubric score", scores, ids=range(n)),
+        figure("first reply asks what is needed", needed, ids=range(n)),
+        figure("tokens of a first reply", tokens, ids=range(n)),
     ]
 
 
@@ -101,7 +101,7 @@ MEASURES = (  # in the order of `Outcome`
 def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: int) -> list[Figure]:
     """Consultations of at most `rounds` messages of the doctor, patients of every specialty as they come."""
     found = results_of(engine.run([consult(SEED + i, tokenizer, rounds) for i in range(n)]))
-    return [figure(name, [reached[i] for reached, _ in found], each=True) for i, name in enumerate(MEASURES)]
+    return [figure(name, [reached[i] for reached, _ in found], ids=range(n)) for i, name in enumerate(MEASURES)]
 
 
 def consult(
@@ -156,7 +156,7 @@ def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, rounds: in
         found = yield [Score(ROLE, tokens[:i], [tokens[i : i + PART]]) for i in parts]
         return float(np.exp(-np.mean(np.concatenate([logps for (logps,) in found]))))
 
-    return [figure("perplexity of general text", results_of(engine.run([read(i) for i in range(n)])), each=True)]
+    return [figure("perplexity of general text", results_of(engine.run([read(i) for i in range(n)])), ids=range(n))]
 
 
 PARTS: dict[str, Callable[[serving.Telling, Tokenizer, int, int], list[Figure]]] = {
