@@ -133,7 +133,7 @@ def number(value: object) -> float | None:
 def described(rows: Sequence[Row]) -> Row:
     """loss and perplexity over the tokens of evaluated texts; {} where none has a loss."""
     pairs = [(number(row.get("loss")), number(row.get("tokens"))) for row in rows]
-    pairs = [(loss, tokens) for loss, tokens in pairs if loss is not None and tokens]
+    pairs = [(loss, tokens) for loss, tokens in pairs if loss is not None and (tokens or 0) > 0]
     if not pairs:
         return {}
     loss = sum(loss * tokens for loss, tokens in pairs) / sum(tokens for _, tokens in pairs)
@@ -224,7 +224,9 @@ def _complete(summary: Row, before: list[Row], after: list[Row]) -> Row:
     done = dict(summary)
     for name, rows in sides.items():
         given = _numbers(summary.get(name))
-        done[name] = given if {"low", "high", "distinct3"} <= given.keys() else _describe(rows, scores[name]) | given
+        done[name] = (
+            given if {"score", "low", "high", "distinct3"} <= given.keys() else _describe(rows, scores[name]) | given
+        )
     both = [question for question in scores["before"] if question in scores["after"]]
     found = dict.fromkeys(("mean", "low", "high")) | _numbers(summary.get("gain"))
     if both and None in found.values():
@@ -237,7 +239,7 @@ def _complete(summary: Row, before: list[Row], after: list[Row]) -> Row:
 def _describe(rows: list[Row], scores: dict[str, list[float]]) -> Row:
     """score, low, high, base_logp, distinct3, tokens of a set of replies; loss and perplexity of texts; {} for none."""
     if not scores:
-        return described(learned(rows))
+        return _numbers(described(learned(rows)))
     score, low, high = bootstrap_ci(list(scores.values()))
     means = {}
     for key in ("base_logp", "tokens"):

@@ -308,6 +308,8 @@ def test_a_supervised_run_has_losses_and_no_replies(tmp_path: Path) -> None:
     side = {"loss": 2.0, "perplexity": 7.389, "tokens": 52_200}
     summary = {"before": side, "after": side, "gain": {"mean": 0.5, "low": 0.25, "high": 0.75}}
     workdir = save(tmp_path, {"config.json": {"stage": "midtrain"}, "eval_before.jsonl": rows})
+    odd = [{"loss": 9.0, "tokens": n} for n in (-100, 0, "many", 10**400)]
+    save(workdir, {"eval_before.jsonl": rows + odd})
     assert read_run(workdir).summary["before"] == {"loss": 2.0, "perplexity": pytest.approx(7.389, 1e-3)}
     page, _ = page_of(save(workdir, {"eval_after.jsonl": rows, "summary.json": summary}))
     assert "Held-out perplexity 7.39 → 7.39" in page.text and "fell by 0.5000" in page.text

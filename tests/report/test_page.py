@@ -7,6 +7,7 @@ and never more than 60 of them are elements. Times are of the faster tries: othe
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -190,6 +191,20 @@ def test_runs_stand_side_by_side_with_what_differs(page: Page, file: str):
     said = page.js("document.querySelector('table.config').textContent")
     assert "optimizer.lr" in said and "0.5" in said and "stage" not in said
     assert "Gain, paired by question" in page.js("document.querySelector('table.figures').textContent")
+
+
+def test_runs_of_losses_show_no_scores(page: Page, tmp_path: Path):
+    side = {"loss": 2.0, "perplexity": 7.389, "tokens": 52_200}
+    summary = {"steps": 1, "before": side, "after": side, "gain": {"mean": 0.5, "low": 0.25, "high": 0.75}}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text('{"stage": "sft"}')
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    page.open(bundle.write(library.open_shelves([tmp_path / "a", tmp_path / "b"]), tmp_path / "out").as_uri())
+    page.until("document.querySelector('table.figures')")
+    said = page.js("document.querySelector('main').textContent")
+    assert "Held-out perplexity 7.39 → 7.39" in said and "Perplexity after" in said
+    assert "Gain, paired" not in said and "Tokens of a reply" not in said and "points" not in said
 
 
 @pytest.mark.parametrize("view", ["runs", "curves", "rubric", "dialogues"])
