@@ -32,7 +32,7 @@ MAX_TOKENS, LONGEST = 96, 1024
 def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     run, name, out = Path(_RUN.value), _NAME.value, Path(_OUT.value)
-    cfg, adapter, config = load_trained(run)
+    cfg, adapter, config, _ = load_trained(run)
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"{name}.safetensors"
     write_adapter(cfg, adapter, file)

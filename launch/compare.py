@@ -19,10 +19,9 @@ def main(argv: list[str]) -> None:
     if len(files) < 2:
         sys.exit("error: give at least two files, each what `launch/eval.py --json` printed")
     try:
-        read = {name: stages.read(Path(name)) for name in files}
+        said = stages.table({name: stages.read(Path(name)) for name in files})
     except (ValueError, OSError, KeyError, TypeError) as error:
         sys.exit(f"error: {error}")
-    said = stages.table(read)
     print(said, end="")
     if _OUT.value:
         Path(_OUT.value).write_text(said)

@@ -30,6 +30,8 @@ _PUSH = flags.DEFINE_string("push", None, "Repository of the Hugging Face hub, O
 def main(argv: list[str]) -> None:
     if len(argv) > 1 or (_RUN.value is None) == (_MODEL.value is None):
         raise app.UsageError("give exactly one of --run and --model, and --out")
+    if _STEP.value is not None and _RUN.value is None:
+        raise app.UsageError("--step is of a run: give --run")
     logging.set_verbosity(logging.WARNING)
     out = Path(_OUT.value)
     try:

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     numbers = {"train": _TRAIN.value, "heldout": _HELDOUT.value}
     cases = [sample_case(seed, split) for split, n in numbers.items() for seed in range(n)]
-    _, adapter, config = load_trained(Path(_RUN.value))
+    _, adapter, config, _ = load_trained(Path(_RUN.value))
     engine, tokenizer = serve(config["model"], {"writer": adapter}, TEMPERATURE, MAX_TOKENS, LONGEST, slots=48)
 
     def reply(case: Case, number: int) -> Dialogue:

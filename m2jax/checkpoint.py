@@ -60,14 +60,15 @@ class Checkpoints:
         state = like.replace(trained=found.trained, step=found.rest["step"], opt_state=found.rest["opt_state"])
         return state, found.loop
 
-    def restore_trained(self, step: int | None, target: Any) -> Any:
-        """What was trained alone, of `step` or the newest, as `target` (abstract arrays with shardings)."""
+    def restore_trained(self, step: int | None, target: Any) -> tuple[Any, int]:
+        """(What was trained alone, its step) of `step` or the newest, as `target` (abstract arrays with shardings)."""
         steps = self._manager.all_steps()
         if not steps or (step is not None and step not in steps):
             wanted = "any step" if step is None else f"step {step}"
             raise ValueError(f"{self._workdir} has no checkpoint of {wanted}; it has {sorted(steps) or 'none'}")
+        step = max(steps) if step is None else step
         args = ocp.args.Composite(trained=ocp.args.StandardRestore(target))
-        return self._manager.restore(max(steps) if step is None else step, args=args).trained
+        return self._manager.restore(step, args=args).trained, step
 
     def wait(self) -> None:
         """Until what was saved is on disk."""
@@ -82,15 +83,21 @@ def load_params(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Pa
 
     An adapter is merged into the weights it was trained over. ValueError where the folder holds no run or no such step.
     """
-    cfg, trained, config = load_trained(run_dir, step)
-    if config["lora"]["rank"]:
-        path, stacked = names.resolve(config["model"]), config["layers"] == "scanned"
-        trained = lora.merge(lora.attach(load(path, stacked=stacked, dtype="float32")[1], trained))
-    return cfg, trained, config["model"]
+    cfg, trained, config, _ = load_trained(run_dir, step)
+    return cfg, merged(trained, config), config["model"]
 
 
-def load_trained(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Any, dict[str, Any]]:
-    """(model, what was trained: parameters or an adapter, the run's config) of a checkpoint, the newest by default.
+def merged(trained: Any, config: dict[str, Any]) -> Params:
+    """The parameters of what `load_trained` gave: an adapter merged into the weights it was trained over."""
+    if not config["lora"]["rank"]:
+        return trained
+    path, stacked = names.resolve(config["model"]), config["layers"] == "scanned"
+    return lora.merge(lora.attach(load(path, stacked=stacked, dtype="float32")[1], trained))
+
+
+def load_trained(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Any, dict[str, Any], int]:
+    """(model, what was trained: parameters or an adapter, the run's config, the step) of a checkpoint, the newest by
+    default.
 
     ValueError where the folder holds no run or no such step.
     """
@@ -109,6 +116,7 @@ def load_trained(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, A
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
     checkpoints = Checkpoints(run_dir)
     try:
-        return cfg, checkpoints.restore_trained(step, target), config
+        trained, step = checkpoints.restore_trained(step, target)
+        return cfg, trained, config, step
     finally:
         checkpoints.close()

@@ -26,16 +26,16 @@ def export_run(run: Path, step: int | None, out: Path, form: str, dtype: str) ->
 
     ValueError where there is no such run or step, `out` is taken, or the form cannot hold what was trained.
     """
+    cfg, trained, config, step = checkpoint.load_trained(run, step)
+    model = config["model"]
+    if form == "peft" and not config["lora"]["rank"]:
+        raise ValueError(f"{run} trained all parameters, so it has no adapter: use --form=merged")
+    said = card(out.name, form, model, names.licence(model), config, _read(run / "summary.json"), step)
     if form == "peft":
-        cfg, adapter, config = checkpoint.load_trained(run, step)
-        model = config["model"]
-        if not config["lora"]["rank"]:
-            raise ValueError(f"{run} trained all parameters, so it has no adapter: use --form=merged")
-        export_adapter(cfg, adapter, out, model.removeprefix("hf:"), jnp.dtype(dtype))
+        export_adapter(cfg, trained, out, model.removeprefix("hf:"), jnp.dtype(dtype))
     else:
-        cfg, params, model = checkpoint.load_params(run, step)
-        _write(cfg, params, model, out, form, dtype)
-    _write_card(out, form, model, _read(run / "config.json"), _read(run / "summary.json"))
+        _write(cfg, checkpoint.merged(trained, config), model, out, form, dtype)
+    (out / "README.md").write_text(said, encoding="utf-8")
 
 
 def export_model(model: str, out: Path, form: str, dtype: str) -> None:
@@ -43,22 +43,18 @@ def export_model(model: str, out: Path, form: str, dtype: str) -> None:
     if form == "peft":
         raise ValueError("--form=peft writes the adapter of a run: give --run")
     cfg, params = load(names.resolve(model), stacked=False, dtype=dtype)
+    said = card(out.name, form, model, names.licence(model), {}, {}, None)
     _write(cfg, params, model, out, form, dtype)
-    _write_card(out, form, model, {}, {})
+    (out / "README.md").write_text(said, encoding="utf-8")
 
 
 def _write(cfg: Any, params: Any, model: str, out: Path, form: str, dtype: str) -> None:
     source = names.resolve(model)  # a checkpoint holds no tokenizer: it is that of the model the run began from
     if form == "gguf":
-        export_gguf(cfg, params, out, source, dtype=dtype)
+        export_gguf(cfg, params, out, source, dtype=dtype, licence=names.licence(model))
     else:
-        tokenizer = load_tokenizer(source)
-        export(cfg, params, out, dtype=dtype, tokenizer=tokenizer, eos_ids=tokenizer.eos_ids)
-
-
-def _write_card(out: Path, form: str, model: str, config: dict[str, Any], summary: dict[str, Any]) -> None:
-    said = card(out.name.removesuffix(".partial"), form, model, names.licence(model), config, summary)
-    (out / "README.md").write_text(said, encoding="utf-8")
+        tokenizer, generation = load_tokenizer(source), _read(source / "generation_config.json")
+        export(cfg, params, out, dtype=dtype, tokenizer=tokenizer, eos_ids=tokenizer.eos_ids, generation=generation)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from m2jax.checkpoint import Checkpoints, load_params
 from m2jax.export import FORMS, export_model, export_run
+from m2jax.gguf_file import read_gguf
 from m2jax.models import lora
 from m2jax.train import optimizer
 from m2jax.train.step import init_state
@@ -29,11 +31,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     files = tiny_run.write_all(tmp_path_factory.mktemp("tiny"))
     (files[0] / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
+    (files[0] / "generation_config.json").write_text('{"temperature": 0.6}')
     config = tiny_run.config(*files, **{"lora.rank": 2}).to_dict()
     (folder / "config.json").write_text(json.dumps(config | {"command": "python launch/train.py --config=x"}))
     side = {"score": 0.25, "low": 0.125, "high": 0.375}
     gain = {"mean": 0.1, "low": 0.05, "high": 0.15}
-    summary = {"before": side, "after": side | {"score": 0.35}, "gain": gain}
+    summary = {"steps": 3, "before": side, "after": side | {"score": 0.35}, "gain": gain}
     (folder / "summary.json").write_text(json.dumps(summary))
     adapter = lora.init(tiny_run.CFG, jax.random.key(0), 2, 16.0, stacked=False)
     adapter = jax.tree.map(lambda x: x + 0.01, adapter)
@@ -48,8 +51,17 @@ def test_all_forms_hold_the_same_model_and_a_card(run: Path, tmp_path: Path) -> 
         export_run(run, None, tmp_path / form, form, "float32")
         card = (tmp_path / form / "README.md").read_text()
         assert card.startswith('---\nlicense: "mit"\n') and "| score | 0.25 [0.125, 0.375] | 0.35 [" in card
-        assert "+0.100 [+0.050, +0.150]" in card and "LoRA adapter of rank 2" in card and "launch/train.py" in card
+        assert (
+            "+0.100 [+0.050, +0.150]" in card
+            and "LoRA adapter of rank 2" in card
+            and "3 steps." in card
+            and "launch/train.py" in card
+        )
         assert "$" not in card.split("## How")[0]
+    sampled = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
+    assert sampled["temperature"] == 0.6 and "eos_token_id" in sampled
+    metadata, _ = read_gguf(tmp_path / "gguf" / "model.gguf")
+    assert metadata["general.name"] == "gguf" and metadata["general.license"] == "mit"
     cfg, trained, base = load_params(run)
     for path in (tmp_path / "merged", tmp_path / "gguf" / "model.gguf"):
         jax.tree.map(np.testing.assert_array_equal, load(path, stacked=False, dtype="float32")[1], trained)
@@ -58,6 +70,17 @@ def test_all_forms_hold_the_same_model_and_a_card(run: Path, tmp_path: Path) -> 
     jax.tree.map(np.testing.assert_array_equal, mine, trained)
     config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
     assert config["r"] == config["lora_alpha"] == 2 and config["base_model_name_or_path"] == base
+    assert config["target_modules"] == [
+        "down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj",
+    ]  # fmt: skip
+
+
+def test_a_card_that_cannot_be_made_leaves_no_folder(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").write_text("{half")
+    with pytest.raises(ValueError):
+        export_run(tmp_path / "run", None, tmp_path / "out", "peft", "float32")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_written_says_why(run: Path, tmp_path: Path) -> None:

@@ -84,19 +84,19 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
         return lambda i: consult(cases[i], say, config.rounds)
 
     rows = serving.kept(folder / "consultations.jsonl", who, len(cases), served, jobs, config.seed, tell)
-    yield from figures_of(rows)
+    yield from figures_of(rows, cases)
 
 
-def figures_of(rows: Sequence[Row]) -> list[Figure]:
-    """Of consultations as `consult` returns them."""
+def figures_of(rows: Sequence[Row], cases: Sequence[Osce]) -> list[Figure]:
+    """Of consultations as `consult` returns them, one of each case."""
     undecided = sum(row["diagnosis"] is not None and row["right"] is None for row in rows)
     note = f"{undecided} without a verdict count as wrong" if undecided else ""
     said = [[line["who"] for line in row["dialogue"]] for row in rows]
     return [
-        figure("AgentClinic accuracy", [float(row["right"] or False) for row in rows], note=note, each=True),
-        figure("a diagnosis was given", [float(row["diagnosis"] is not None) for row in rows], each=True),
-        figure("messages of the doctor", [float(who.count("doctor")) for who in said], each=True),
-        figure("tests requested", [float(who.count("measurement")) for who in said], each=True),
+        figure("AgentClinic accuracy", [float(row["right"] or False) for row in rows], note=note, ids=cases),
+        figure("a diagnosis was given", [float(row["diagnosis"] is not None) for row in rows], ids=cases),
+        figure("messages of the doctor", [float(who.count("doctor")) for who in said], ids=cases),
+        figure("tests requested", [float(who.count("measurement")) for who in said], ids=cases),
     ]
 
 

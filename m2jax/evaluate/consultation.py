@@ -91,11 +91,13 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
 def figures_of(rows: Sequence[Row]) -> list[Figure]:
     """Of consultations as `marked` returns them, each over those that have the part."""
     names = [*PARTS, "overall"]
-    parts = {name: [row["scores"][name] for row in rows if row["scores"][name] is not None] for name in names}
+    parts = {name: [row for row in rows if row["scores"][name] is not None] for name in names}
     messages = [float(sum(line["who"] == "doctor" for line in row["dialogue"])) for row in rows]
-    return [figure(name, values, each=True) for name, values in parts.items() if values] + [
-        figure("messages of the doctor", messages, each=True)
-    ]
+    return [
+        figure(name, [row["scores"][name] for row in own], ids=[row["record"] for row in own])
+        for name, own in parts.items()
+        if own
+    ] + [figure("messages of the doctor", messages, ids=[row["record"] for row in rows])]
 
 
 def marked(record: Any, dialogue: Dialogue, judge: OutsideJudge | None) -> requests.Dialogue:

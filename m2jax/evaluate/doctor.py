@@ -71,7 +71,7 @@ def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: Con
     asked_as = made.items("heldout", n, SEED)
     right = results_of(engine.run([answered(item, chat) for item, chat in zip(items, asked_as, strict=True)]))
     chance = np.mean([1 / len(item.options) for item in items])
-    return [figure("multiple choice", right, note=f"chance {chance:.3f}", each=True)]
+    return [figure("multiple choice", right, note=f"chance {chance:.3f}", ids=range(n))]
 
 
 def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
@@ -86,9 +86,9 @@ def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: Confi
     ]
     tokens = [float(len(r.completion.tokens)) for r in given]
     return [
-        figure("rubric score", scores, each=True),
-        figure("first reply asks what is needed", needed, each=True),
-        figure("tokens of a first reply", tokens, each=True),
+        figure("rubric score", scores, ids=range(n)),
+        figure("first reply asks what is needed", needed, ids=range(n)),
+        figure("tokens of a first reply", tokens, ids=range(n)),
     ]
 
 
@@ -105,7 +105,7 @@ def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, config:
     """Consultations of at most config.rounds messages of the doctor, patients of every specialty as they come."""
     room = config.longest - config.max_tokens
     found = results_of(engine.run([consult(SEED + i, tokenizer, config.rounds, longest=room) for i in range(n)]))
-    return [figure(name, [reached[i] for reached, _ in found], each=True) for i, name in enumerate(MEASURES)]
+    return [figure(name, [reached[i] for reached, _ in found], ids=range(n)) for i, name in enumerate(MEASURES)]
 
 
 def consult(
@@ -167,7 +167,7 @@ def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: Co
     for number, value in enumerate(found):
         by_text.setdefault(corpus.general_text(number, "heldout"), []).append(value)
     means = [float(np.mean(by_text[text])) for text in sorted(by_text)]
-    return [figure("perplexity of general text", means, note=f"{n} fillings", each=True)]
+    return [figure("perplexity of general text", means, note=f"{n} fillings", ids=sorted(by_text))]
 
 
 PARTS: dict[str, Callable[[serving.Telling, Tokenizer, int, ConfigDict], list[Figure]]] = {

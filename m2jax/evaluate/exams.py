@@ -191,23 +191,26 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
             for task, row in zip(asked, rows, strict=True)
         ]
         chance = np.mean([1 / len(task.rule.options) for task in asked])
-        yield figure(f"{config.task} by likelihood", right, note=f"chance {chance:.3f}", each=True)
+        yield figure(
+            f"{config.task} by likelihood", right, note=f"chance {chance:.3f}", ids=[task.id for task in asked]
+        )
     if "generation" in config.by:
         rows = kept("replies", len(tasks), lambda tokenizer: lambda i: _reply(tasks[i], tokenizer, config))
         yield from by_generation(config.task, tasks, [row["reply"] for row in rows])
-        yield figure("tokens of a reply", [float(row["tokens"]) for row in rows], each=True)
+        yield figure("tokens of a reply", [float(row["tokens"]) for row in rows], ids=[task.id for task in tasks])
 
 
 def by_generation(name: str, tasks: Sequence[Task], replies: Sequence[str]) -> list[Figure]:
     """What replies are worth: their rules' rewards; of instructions the four figures of IFEval (arXiv 2311.07911)."""
+    ids = [task.id for task in tasks]
     following = [(task.rule, answered(reply)) for task, reply in zip(tasks, replies, strict=True)]
     if not all(isinstance(rule, Instructions) for rule, _ in following):
         given = rewards([(task.rule, reply) for task, reply in zip(tasks, replies, strict=True)])
-        return [figure(f"{name} by generation", [float(r) for r in given], each=True)]
+        return [figure(f"{name} by generation", [float(r) for r in given], ids=ids)]
     figures = []
     for how, check in (("strict", strict), ("loose", loose)):
         found = [check(rule.instruction_ids, rule.kwargs, reply) for rule, reply in following]
-        figures.append(figure(f"{name} prompts, {how}", [float(all(f)) for f in found], each=True))
+        figures.append(figure(f"{name} prompts, {how}", [float(all(f)) for f in found], ids=ids))
         counts = np.array([(sum(f), len(f)) for f in found])
         value, low, high = pooled_ci(counts, lambda sums: sums[..., 0] / sums[..., 1])
         said = f"{counts[:, 1].sum()} instructions"

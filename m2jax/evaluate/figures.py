@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from collections.abc import Sequence
 
 from m2jax.evaluate.stats import Scores, bootstrap_ci
 
@@ -11,7 +13,7 @@ from m2jax.evaluate.stats import Scores, bootstrap_ci
 class Figure:
     """A mean over n records, with its 95% interval (bootstrap over records). wanted: the least that is asked of it,
     None where it is only reported. note: what else bears on it, for the reader. each: the values by record,
-    where two models are to be compared.
+    where two models are to be compared; of: of which records, a hash of their ids.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Figure:
     wanted: float | None = None
     note: str = ""
     each: tuple[float, ...] = ()
+    of: str = ""
 
     @property
     def reached(self) -> bool | None:
@@ -29,7 +32,10 @@ class Figure:
         return None if self.wanted is None else self.value >= self.wanted
 
 
-def figure(name: str, values: Scores, wanted: float | None = None, note: str = "", each: bool = False) -> Figure:
-    """The figure of one number, or of several, per record. each: keep them (one per record)."""
+def figure(
+    name: str, values: Scores, wanted: float | None = None, note: str = "", ids: Sequence[object] = ()
+) -> Figure:
+    """The figure of one number, or of several, per record. ids: of the records; with them the values are kept."""
     mean, low, high = bootstrap_ci(values)
-    return Figure(name, mean, low, high, len(values), wanted, note, tuple(values) if each else ())
+    each, of = (tuple(values), hashlib.sha256(repr([*ids]).encode()).hexdigest()[:16]) if ids else ((), "")
+    return Figure(name, mean, low, high, len(values), wanted, note, each, of)

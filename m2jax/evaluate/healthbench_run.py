@@ -15,12 +15,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from m2jax import adapters
 from m2jax.evaluate import serving
-from m2jax.evaluate.figures import Figure
+from m2jax.evaluate.figures import Figure, figure
 from m2jax.evaluate.healthbench import Example, Item, adjusted, by_group, clipped, load, load_meta, meta_figures, score
 from m2jax.outside.endpoint import Endpoint, Said
 from m2jax.rollout.kept import Row
@@ -134,7 +133,7 @@ def run(config: ConfigDict, tell: Tell) -> Iterator[Figure]:
     each = [adjusted(value, r["reply"]) for value, r in zip(groups["overall"], replies, strict=True)]
     yield clipped("HealthBench overall, adjusted for length", each)
     tokens = [float(r["tokens"]) for r in replies]
-    yield Figure("tokens of a reply", float(np.mean(tokens)), min(tokens), max(tokens), len(tokens), note="least, most")
+    yield figure("tokens of a reply", tokens, ids=[e.id for e in examples])
 
 
 def _replies(config: ConfigDict, who: Row, examples: Sequence[Example], tell: Tell) -> list[Row]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,25 @@ def _shuffled(name: str) -> bytes:
 def number(value: object) -> float | None:
     """`value` where it is a finite number, else None."""
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if real and math.isfinite(value) else None
+    try:
+        return float(value) if real and math.isfinite(value) else None
+    except OverflowError:  # an integer beyond all floats
+        return None
+
+
+def described(rows: Sequence[Row]) -> Row:
+    """loss and perplexity over the tokens of evaluated texts; {} where none has a loss."""
+    pairs = [(number(row.get("loss")), number(row.get("tokens"))) for row in rows]
+    pairs = [(loss, tokens) for loss, tokens in pairs if loss is not None and (tokens or 0) > 0]
+    if not pairs:
+        return {}
+    loss = sum(loss * tokens for loss, tokens in pairs) / sum(tokens for _, tokens in pairs)
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+
+
+def learned(rows: Sequence[Row]) -> list[Row]:
+    """Without the documents of mid-training that are there to hold the model where it began."""
+    return [row for row in rows if "kl" not in row or row.get("topic") not in ("general", "mathematics")]
 
 
 def _read_json(path: Path) -> Any:
@@ -162,7 +180,8 @@ def _clean_reply(row: Row) -> Row:
         for c in criteria
         if (points := number(c.get("points"))) is not None and isinstance(c.get("met"), bool)
     ]
-    return row | {"criteria": graded, "messages": messages, "reply": str(row.get("reply") or "")}
+    kept = {key: value for key, value in row.items() if key not in ("pieces", "logp")}
+    return kept | {"criteria": graded, "messages": messages, "reply": str(row.get("reply") or "")}
 
 
 def _clean_criterion(row: Row) -> Row:
@@ -204,22 +223,23 @@ def _complete(summary: Row, before: list[Row], after: list[Row]) -> Row:
     scores = {name: _scores_by_question(rows) for name, rows in sides.items()}
     done = dict(summary)
     for name, rows in sides.items():
-        given = summary.get(name)
-        done[name] = _describe(rows, scores[name]) | (_numbers(given) if isinstance(given, dict) else {})
+        given = _numbers(summary.get(name))
+        done[name] = (
+            given if {"score", "low", "high", "distinct3"} <= given.keys() else _describe(rows, scores[name]) | given
+        )
     both = [question for question in scores["before"] if question in scores["after"]]
-    found = dict.fromkeys(("mean", "low", "high"))
-    if both:
+    found = dict.fromkeys(("mean", "low", "high")) | _numbers(summary.get("gain"))
+    if both and None in found.values():
         gain = paired_gain(*([scores[name][question] for question in both] for name in sides))
-        found = dict(zip(found, gain, strict=True))
-    given = summary.get("gain")
-    done["gain"] = found | (_numbers(given) if isinstance(given, dict) else {})
+        found = dict(zip(("mean", "low", "high"), gain, strict=True)) | _numbers(summary.get("gain"))
+    done["gain"] = found
     return done
 
 
 def _describe(rows: list[Row], scores: dict[str, list[float]]) -> Row:
-    """score, low, high, base_logp, distinct3, tokens of a set of replies; {} for none."""
+    """score, low, high, base_logp, distinct3, tokens of a set of replies; loss and perplexity of texts; {} for none."""
     if not scores:
-        return {}
+        return _numbers(described(learned(rows)))
     score, low, high = bootstrap_ci(list(scores.values()))
     means = {}
     for key in ("base_logp", "tokens"):
@@ -229,5 +249,6 @@ def _describe(rows: list[Row], scores: dict[str, list[float]]) -> Row:
     return {"score": score, "low": low, "high": high, "distinct3": distinct} | means
 
 
-def _numbers(given: Row) -> Row:
-    return {key: number(value) for key, value in given.items() if number(value) is not None}
+def _numbers(given: object) -> Row:
+    found = given.items() if isinstance(given, dict) else ()
+    return {key: number(value) for key, value in found if number(value) is not None}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from importlib import resources
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -23,9 +24,10 @@ STAGES = {
 }
 
 
-def card(name: str, form: str, base: str, licence: str | None, config: Row, summary: Row) -> str:
+def card(name: str, form: str, base: str, licence: str | None, config: Row, summary: Row, step: int | None) -> str:
     """The card of an export called `name`. form: merged, peft or gguf. base: the model training began from, as a user
     names it; licence: its own, if it states one. config, summary: of the run, {} where there is none.
+    step: of the checkpoint.
     """
     template = Template(resources.files("m2jax.report").joinpath("card.md").read_text("utf-8"))
     hub = base.removeprefix("hf:") if base.startswith("hf:") else None
@@ -34,9 +36,9 @@ def card(name: str, form: str, base: str, licence: str | None, config: Row, summ
     return template.substitute(
         head="\n".join(f"{key}: {json.dumps(value)}" for key, value in head.items() if value),
         name=name,
-        origin=_origin(base, config),
+        origin=_origin(base, config, step),
         data=_data(config),
-        figures=_figures(summary),
+        figures=_figures(summary, step),
         loading=_loading(form, base),
         licence=f"its licence ({licence}) holds" if licence else "see there for its licence, which holds",
         base=base,
@@ -45,13 +47,13 @@ def card(name: str, form: str, base: str, licence: str | None, config: Row, summ
     )
 
 
-def _origin(base: str, config: Row) -> str:
+def _origin(base: str, config: Row, step: int | None) -> str:
     if not config:
         return f"`{base}`, written in another form; nothing was trained."
     rank = config.get("lora", {}).get("rank")
     what = f"a LoRA adapter of rank {rank}" if rank else "all parameters"
     kind = STAGES.get(config.get("stage", "rl"), config.get("stage"))
-    return f"`{base}`, of which {what} went through {kind} by m2jax, {config.get('steps') or 'some'} steps."
+    return f"`{base}`, of which {what} went through {kind} by m2jax, {step} steps."
 
 
 def _data(config: Row) -> str:
@@ -67,10 +69,12 @@ def _data(config: Row) -> str:
     return " ".join(said) + " What was held out of it was never trained on."
 
 
-def _figures(summary: Row) -> str:
-    """A table of every figure measured before and after, and of the paired gain."""
+def _figures(summary: Row, step: int | None) -> str:
+    """A table of every figure measured before and after, and of the paired gain; none where `step` was not measured."""
     if not summary.get("before") or not summary.get("after"):
         return "No figures: the run has not ended, or nothing was trained."
+    if summary.get("steps") != step:
+        return f"No figures: this is step {step}; the run was measured after {summary.get('steps')}."
     before, after = (dict(_flat(summary[side])) for side in ("before", "after"))
     lines = ["| figure (held out) | before | after |", "|---|---|---|"]
     for key in before:
@@ -110,7 +114,7 @@ def _loading(form: str, base: str) -> str:
         f"tokenizer = AutoTokenizer.from_pretrained({'folder' if form == 'merged' else repr(folder)})"
     )
     first = ""
-    if form == "peft" and not base.startswith("hf:"):
+    if form == "peft" and not base.startswith("hf:") and not Path(base).is_dir():
         first = (
             f"The adapter belongs over `{base}` as m2jax reads it. Write that once as a folder, "
             f"`python launch/export.py --model={base} --out={folder}-hf`, and name the folder below.\n\n"

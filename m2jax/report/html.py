@@ -83,7 +83,7 @@ def _body(run: Run) -> str:
     title, lede = losses.title_and_lede(run) if supervised else _title_and_lede(run)
     return (
         f'<header>{_headline(run, title, lede)}<nav aria-label="Sections">{links}</nav>{_notes(run.notes)}</header>\n'
-        f"<main>{_fluency(run.summary)}{''.join(parts)}</main>"
+        f"<main>{'' if supervised else _fluency(run.summary)}{''.join(parts)}</main>"
     )
 
 

@@ -4,26 +4,13 @@ topic. Of mid-training, whose rows have a `kl`, the headline is of the medical o
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
-from m2jax.report import SIDES, Row, Run, number
+from m2jax.report import SIDES, Run, described, learned
 from m2jax.report.markup import table, text
-
-
-def described(rows: Sequence[Row]) -> Row:
-    """loss and perplexity over the tokens of evaluated chats; {} where none has a loss."""
-    pairs = [(number(row.get("loss")), number(row.get("tokens"))) for row in rows]
-    pairs = [(loss, tokens) for loss, tokens in pairs if loss is not None and tokens]
-    if not pairs:
-        return {}
-    loss = sum(loss * tokens for loss, tokens in pairs) / sum(tokens for _, tokens in pairs)
-    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
 
 def title_and_lede(run: Run) -> tuple[str, str]:
     """The page's title and its first sentences, in HTML."""
-    told = [_learned(getattr(run, name)) for name, _ in SIDES]
+    told = [learned(getattr(run, name)) for name, _ in SIDES]
     sides = [described(rows) for rows in told]
     what = "medical document" if any("kl" in row for rows in told for row in rows) else "conversation"
     asked = f"On {len(told[1] or told[0])} {what}s kept out of training"
@@ -63,8 +50,3 @@ def by_topic(run: Run) -> str:
         rows.append(f'<tr><th scope="row">{text(topic or "all")}</th><td class="num">{count}</td>{said}</tr>')
     head = ["Kind", "Documents"] if constrained else ["Topic", "Conversations"]
     return table("losses", "", [*head, "Loss before", "Loss after", *(["KL after"] if constrained else [])], rows)
-
-
-def _learned(rows: Sequence[Row]) -> list[Row]:
-    """Without the documents of mid-training that are there to hold the model where it began."""
-    return [row for row in rows if "kl" not in row or row.get("topic") not in ("general", "mathematics")]

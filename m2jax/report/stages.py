@@ -22,7 +22,7 @@ def read(path: Path) -> dict[str, Any]:
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         try:
             row = json.loads(line)
-            found[row["name"]] = {key: row[key] for key in ("value", "low", "high", "each")}
+            found[row["name"]] = {key: row[key] for key in ("value", "low", "high", "each")} | {"of": row.get("of", "")}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}:{number}: no figure of launch/eval.py --json: {error!r}") from error
     return found
@@ -54,7 +54,8 @@ def table(stages: Mapping[str, Figures]) -> str:
 
 def _cell(f: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
     said = f"{f['value']:.3f} ({f['low']:.3f} to {f['high']:.3f})"
-    if not before or len(before["each"]) != len(f["each"]):
+    kept = [(len(one["each"]), one["of"]) for one in (before, f) if one and one["each"]]
+    if len(kept) < 2 or kept[0] != kept[1]:
         return said
     gain, low, high = paired_gain(before["each"], f["each"])
     mark = "**" if low > 0 or high < 0 else ""

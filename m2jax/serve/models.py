@@ -77,7 +77,7 @@ def serve(
     stacked, dtype = device.platform != "cpu", jnp.float32 if device.platform == "cpu" else jnp.bfloat16
     trained: Any = None
     if run is not None:
-        cfg, trained, config = checkpoint.load_trained(run)
+        cfg, trained, config, _ = checkpoint.load_trained(run)
         model = config["model"]
     path = names.resolve(model)
     tokenizer, cfg = load_tokenizer(path), read_config(path)

@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> None:
         raise SystemExit("usage: python -m m2jax.weights NAME\n" + (names.__doc__ or "").strip())
     try:
         path = names.resolve(arguments[0])
-    except (ValueError, ConnectionError, RuntimeError) as error:
+    except (ValueError, ConnectionError) as error:
         raise SystemExit(f"m2jax.weights: {error}") from None
     print(f"{path}\n{names.size(path):,} bytes of weights")
 

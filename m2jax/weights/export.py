@@ -12,8 +12,9 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import jax
@@ -52,19 +53,20 @@ def export(
     dtype: Any = jnp.float32,
     tokenizer: Saves | None = None,
     eos_ids: Sequence[int] = (),
+    generation: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Writes `params` (stacked or unrolled, any sharding) as `folder`, which must be new or empty.
 
     `dtype` is the file's: float32, bfloat16 or float16. Above 4 GB the tensors go into shards with an index.
-    `tokenizer` writes its own files; `eos_ids` go into generation_config.json and config.json. ValueError if
-    the folder is taken, a tensor is not finite (named), or the parameters are not all on this process's
-    devices.
+    `tokenizer` writes its own files; `eos_ids` go into generation_config.json, beside what `generation` says (how one
+    samples by default), and config.json. ValueError if the folder is taken, a tensor is not finite (named), or the
+    parameters are not all on this process's devices.
     """
     code = next((c for c, d in DTYPES.items() if d == jnp.dtype(dtype)), None)
     if code is None:
         raise ValueError(f"cannot write dtype {jnp.dtype(dtype).name}; use float32, bfloat16 or float16")
     with new_folder(folder) as partial:
-        _write_configs(cfg, partial, jnp.dtype(dtype).name, list(eos_ids))
+        _write_configs(cfg, partial, jnp.dtype(dtype).name, list(eos_ids), generation)
         if tokenizer is not None:
             tokenizer.save(partial)
         _write_tensors(cfg, params, partial, code)
@@ -82,11 +84,13 @@ def new_folder(folder: Path) -> Iterator[Path]:
     os.replace(partial, folder)
 
 
-def _write_configs(cfg: ModelConfig, folder: Path, dtype: str, eos_ids: list[int]) -> None:
+def _write_configs(
+    cfg: ModelConfig, folder: Path, dtype: str, eos_ids: list[int], generation: Mapping[str, Any]
+) -> None:
     config = to_hf(cfg) | {"torch_dtype": dtype}
     if eos_ids:
         config["eos_token_id"] = eos_ids if len(eos_ids) > 1 else eos_ids[0]
-        _write_json(folder / "generation_config.json", {"eos_token_id": config["eos_token_id"]})
+        _write_json(folder / "generation_config.json", {**generation, "eos_token_id": config["eos_token_id"]})
     _write_json(folder / "config.json", config)
 
 

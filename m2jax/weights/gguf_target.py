@@ -29,8 +29,17 @@ _KINDS = {  # a type's name -> ours, of the file, and of the file as a whole
 }
 
 
-def export_gguf(cfg: ModelConfig, params: Params, folder: Path, tokenizer: Path, *, dtype: str = "float32") -> None:
+def export_gguf(
+    cfg: ModelConfig,
+    params: Params,
+    folder: Path,
+    tokenizer: Path,
+    *,
+    dtype: str = "float32",
+    licence: str | None = None,
+) -> None:
     """Writes `folder`/model.gguf; the folder must be new or empty. dtype: float32, float16 or bfloat16, of matrices.
+    The file calls the model as the folder is called, and states its licence, where that is known.
 
     tokenizer: the GGUF file or folder whose tokenizer goes into the file. ValueError where that cannot be (see
     `text.to_gguf`), a tensor is not finite, or the folder is taken.
@@ -40,6 +49,9 @@ def export_gguf(cfg: ModelConfig, params: Params, folder: Path, tokenizer: Path,
     with new_folder(folder) as partial:
         writer = gguf.GGUFWriter(partial / FILE, cfg.family)
         writer.add_file_type(whole)
+        writer.add_name(folder.name)
+        if licence:
+            writer.add_license(licence)
         for key, value in metadata.items():
             _add(writer, key, value)
         extra = []

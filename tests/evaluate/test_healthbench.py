@@ -129,6 +129,7 @@ def test_a_local_grader_and_an_interruption(tmp_path: Path, model: str):
     told: list[str] = []
     figures = {f.name: f for f in healthbench_run.run(c, told.append)}
     assert figures["HealthBench overall"].n == figures["HealthBench theme:hedging"].n == 3
+    assert len(figures["tokens of a reply"].each) == 3 and not figures["tokens of a reply"].note
     assert "replies: 3 of 3 to do" in told and "verdicts: 3 of 3 to do" in told
     files = [Path(c.workdir) / name for name in ("replies.jsonl", "verdicts.jsonl")]
     whole = [file.read_text() for file in files]

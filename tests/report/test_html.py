@@ -299,6 +299,23 @@ def test_a_report_without_a_summary_counts_as_the_summary_does(tmp_path: Path) -
     assert 0 < summary["before"]["distinct3"] < 1
 
 
+def test_a_supervised_run_has_losses_and_no_replies(tmp_path: Path) -> None:
+    """Of a run that goes on too; of mid-training the medical documents alone make the headline."""
+    rows = [
+        {"id": f"d{i}", "topic": topic, "loss": loss, "kl": 0.0, "tokens": 100}
+        for i, (topic, loss) in enumerate((("notes", 2.0), ("general", 9.0)))
+    ]
+    side = {"loss": 2.0, "perplexity": 7.389, "tokens": 52_200}
+    summary = {"before": side, "after": side, "gain": {"mean": 0.5, "low": 0.25, "high": 0.75}}
+    workdir = save(tmp_path, {"config.json": {"stage": "midtrain"}, "eval_before.jsonl": rows})
+    odd = [{"loss": 9.0, "tokens": n} for n in (-100, 0, "many", 10**400)]
+    save(workdir, {"eval_before.jsonl": rows + odd})
+    assert read_run(workdir).summary["before"] == {"loss": 2.0, "perplexity": pytest.approx(7.389, 1e-3)}
+    page, _ = page_of(save(workdir, {"eval_after.jsonl": rows, "summary.json": summary}))
+    assert "Held-out perplexity 7.39 → 7.39" in page.text and "fell by 0.5000" in page.text
+    assert "Length of a reply" not in page.text
+
+
 def test_damaged_files_and_nan_are_reported(tmp_path: Path) -> None:
     data = run_data()
     data["metrics.jsonl"][7]["update/loss"] = "nan"

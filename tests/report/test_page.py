@@ -7,6 +7,7 @@ and never more than 60 of them are elements. Times are of the faster tries: othe
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -168,12 +169,15 @@ def test_hostile_text_is_shown_as_text(page: Page, file: str):
 
 
 def test_curves_tell_their_values(page: Page, file: str):
-    page.open(f"{file}#/curves?curve=reward/score")
+    page.open(f"{file}#/curves?curve=reward/score&runs=large")
     page.until("document.querySelectorAll('figure').length === 1")
+    page.js("M2.go({ runs: '' })")
+    page.until("document.querySelector('.told').textContent.includes('evil: ')")
     assert page.js("document.querySelectorAll('figure path').length") >= 2
     page.js("document.querySelector('.plot').focus()")
     page.press("ArrowRight")
     page.press("ArrowRight")
+    assert page.js("document.activeElement.getAttribute('aria-valuenow')") == "1"
     page.until("document.querySelector('.told b')?.textContent === 'step 1'")
     said = page.js("document.querySelector('.told').textContent")
     assert "large" in said and "evil" in said
@@ -187,6 +191,20 @@ def test_runs_stand_side_by_side_with_what_differs(page: Page, file: str):
     said = page.js("document.querySelector('table.config').textContent")
     assert "optimizer.lr" in said and "0.5" in said and "stage" not in said
     assert "Gain, paired by question" in page.js("document.querySelector('table.figures').textContent")
+
+
+def test_runs_of_losses_show_no_scores(page: Page, tmp_path: Path):
+    side = {"loss": 2.0, "perplexity": 7.389, "tokens": 52_200}
+    summary = {"steps": 1, "before": side, "after": side, "gain": {"mean": 0.5, "low": 0.25, "high": 0.75}}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text('{"stage": "sft"}')
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    page.open(bundle.write(library.open_shelves([tmp_path / "a", tmp_path / "b"]), tmp_path / "out").as_uri())
+    page.until("document.querySelector('table.figures')")
+    said = page.js("document.querySelector('main').textContent")
+    assert "Held-out perplexity 7.39 → 7.39" in said and "Perplexity after" in said
+    assert "Gain, paired" not in said and "Tokens of a reply" not in said and "points" not in said
 
 
 @pytest.mark.parametrize("view", ["runs", "curves", "rubric", "dialogues"])
@@ -207,19 +225,28 @@ def test_a_phone_is_wide_enough(page: Page, file: str, view: str):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_stands_out_from_what_is_behind_it(page: Page, file: str, dark: bool):
-    """WCAG's 4.5 to 1 for all text colours on all grounds, in either scheme; the switch turns it over."""
+    """WCAG's 4.5 to 1 for all text colours on all grounds, for marked words and for tokens as dark as they become, in
+    either scheme; the switch turns it over.
+    """
     page.size(1280, 800, dark=dark)
     page.open(f"{file}#/runs")
     ratios = page.js(
         """(() => {
           const at = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-          const light = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
+          const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255);
+          const light = (colour) => colour
             .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
             .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
           const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
           const grounds = ["--bg", "--card", "--hover", "--pick"];
-          return ["--ink", "--soft", "--after", "--good", "--bad"].flatMap((text) => grounds
-            .map((ground) => [text, ground, ratio(light(at(text)), light(at(ground)))]));
+          const found = ["--ink", "--soft", "--after", "--good", "--bad"].flatMap((text) => grounds
+            .map((ground) => [text, ground, rgb(at(text)), rgb(at(ground))]));
+          for (const tone of ["--likely", "--unlikely"]) for (const ground of ["--bg", "--card"]) {
+            const [top, below] = [rgb(at(tone)), rgb(at(ground))];
+            found.push([tone, ground, rgb(at("--ink")), top.map((c, i) => 0.6 * c + 0.4 * below[i])]);
+          }
+          found.push(["--ink", "--mark", rgb(at("--ink")), rgb(at("--mark"))]);
+          return found.map(([text, ground, a, b]) => [text, ground, ratio(light(a), light(b))]);
         })()"""
     )
     assert all(ratio >= 4.5 for _, _, ratio in ratios), min(ratios, key=lambda row: row[2])
@@ -227,6 +254,40 @@ def test_text_stands_out_from_what_is_behind_it(page: Page, file: str, dark: boo
     page.js("document.getElementById('theme').click()")
     page.until(f"getComputedStyle(document.body).backgroundColor !== {before!r}")
     page.js("localStorage.clear()")
+
+
+def test_the_focus_stays_where_elements_are_made_anew(page: Page, file: str):
+    page.open(f"{file}#/runs")
+    focused = "document.activeElement.closest('label, nav, .ways, figure')?.textContent || ''"
+    page.js("document.querySelector('details[data-group=\"settings large\"]').open = true")
+    page.js("document.querySelectorAll('.boxes input')[1].focus()")
+    page.js("document.activeElement.click()")
+    page.until("M2.state.at.runs === 'large' && document.querySelectorAll('.card').length === 1")
+    assert page.js(focused) == "evil" and page.js("document.querySelectorAll('details[open]').length") == 1
+    page.js("document.querySelector('nav a').focus()")
+    page.press("g")
+    page.press("d")
+    page.until("document.querySelectorAll('.ways button').length")
+    assert page.js("document.activeElement.textContent") == "Runs"
+    page.js("document.querySelectorAll('.ways button')[2].focus()")
+    chosen = page.js("M2.state.at.d")
+    page.js("document.activeElement.click()")
+    page.until(f"M2.state.at.d !== {chosen!r} && document.activeElement.textContent === '↓'")
+
+
+def test_a_criterion_with_quotes_leads_to_its_dialogues(page: Page, file: str):
+    page.open(f"{file}#/rubric?runs=evil")
+    page.until("document.querySelectorAll('.missed a').length")
+    assert '"' in page.js("document.querySelector('.missed a').textContent")
+    page.js("document.querySelector('.missed a').click()")
+    page.until(f"M2.state.view === 'dialogues' && {ROWS} > 0")
+
+
+def test_what_an_address_may_name(page: Page, file: str):
+    page.open(f"{file}#/toString")
+    page.until("document.querySelectorAll('.card').length === 2")
+    page.js("M2.rows[0].score = 0.58")  # 100 times that is less than 58
+    assert page.js("M2.find({ 'score-from': '58', 'score-to': '58' }).includes(M2.rows[0])")
 
 
 def test_a_run_that_goes_on_is_followed(page: Page, tmp_path: Path):
@@ -268,7 +329,59 @@ def test_dialogues_of_a_step_that_is_done_again_are_read_anew(page: Page, tmp_pa
         page.until("document.querySelector('#sheet')?.textContent.includes('the first time')")
         dialogues.write(tmp_path, 0, [{"kind": "reply", "id": "c", "lines": [line | {"text": "the second time"}]}])
         page.until("document.querySelector('#sheet')?.textContent.includes('the second time')")
+        assert "the second time" in page.js("document.querySelector('.row').textContent")
     finally:
         serving.shutdown()
         serving.server_close()
+    page.errors.clear()
+
+
+def test_what_is_open_stays_while_a_run_goes_on(page: Page, tmp_path: Path):
+    made_runs.made_run(tmp_path / "run", 60)
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_text("utf-8")
+    (tmp_path / "run" / "metrics.jsonl").write_text(metrics.splitlines(keepends=True)[0], "utf-8")
+    serving = server.make_server(library.open_shelves([tmp_path / "run"]), 0)
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    try:
+        page.open(f"http://127.0.0.1:{serving.server_port}/#/curves")
+        page.until("document.querySelectorAll('figure').length")
+        page.js("[...document.querySelectorAll('#curves details')].forEach((one) => { one.open = true; })")
+        open_, steps = (page.js(f"document.querySelectorAll('{what}').length") for what in ("details[open]", "figure"))
+        page.js("document.querySelector('.plot').focus()")
+        (tmp_path / "run" / "metrics.jsonl").write_text(metrics, "utf-8")
+        page.until("document.querySelector('.plot').getAttribute('aria-valuemax') > 0")
+        assert page.js("document.querySelectorAll('details[open]').length") == open_ > 0 and steps > 2
+        assert page.js("document.activeElement.className") == "plot"
+        page.press("g")
+        page.press("r")
+        page.until("document.querySelector('.card')")
+        page.js("document.querySelector('.page > details').open = true")
+        (tmp_path / "run" / "metrics.jsonl").write_text(f'{metrics}{{"step": 99}}\n', "utf-8")  # beyond its end
+        page.until("document.querySelector('.status.going')")
+        assert page.js("document.querySelector('.page > details').open")
+        said = page.js("document.querySelector('.status').textContent")
+        page.until(f"document.querySelector('.status').textContent !== {said!r}")
+    finally:
+        serving.shutdown()
+        serving.server_close()
+    page.errors.clear()
+
+
+def test_a_server_that_begins_again_with_other_runs_shows_these(page: Page, tmp_path: Path):
+    for name in ("one", "two"):
+        line = {"who": "patient", "text": f"of run {name}"}
+        dialogues.write(tmp_path / name, 0, [{"kind": "reply", "id": "c", "lines": [line]}])
+    port = 0
+    for names in (("one", "two"), ("two",)):
+        serving = server.make_server(library.open_shelves([tmp_path / name for name in names]), port)
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        try:
+            if not port:
+                port = serving.server_port
+                page.open(f"http://127.0.0.1:{port}/#/dialogues?sort=order")
+            page.until(f"{ROWS} === {len(names)}")
+            assert f"of run {names[0]}" in page.js("document.querySelector('.row').textContent")
+        finally:
+            serving.shutdown()
+            serving.server_close()
     page.errors.clear()

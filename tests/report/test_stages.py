@@ -9,7 +9,7 @@ from m2jax.report import stages
 
 def figure(*each: float) -> dict:
     mean = sum(each) / len(each)
-    return {"value": mean, "low": mean - 0.1, "high": mean + 0.1, "each": list(each)}
+    return {"value": mean, "low": mean - 0.1, "high": mean + 0.1, "each": list(each), "of": ""}
 
 
 STAGES = {
@@ -28,6 +28,15 @@ def test_gains_are_paired_and_those_beyond_doubt_are_marked():
     assert cells[3] == "0.667 (0.567 to 0.767)"  # other records: no gain can be paired
     assert "<br>-0.500 (-1.000 to +0.000)" in turns  # one of two records: may be chance
     assert turns.rstrip().endswith("|  |")
+    other = {"score": STAGES["sft"]["score"] | {"of": "others"}}
+    assert "<br>" not in stages.table({"start": STAGES["start"], "other": other})  # as many, but not the same
+
+
+def test_figures_without_values_by_record_stand_alone():
+    f = {"value": 0.5, "low": 0.25, "high": 0.75, "each": [], "of": ""}
+    assert stages.table({"a": {"F1": f}, "b": {"F1": f}}).endswith(
+        "| F1 | 0.500 (0.250 to 0.750) | 0.500 (0.250 to 0.750) |\n"
+    )
 
 
 def test_the_figure_has_a_panel_for_each_measure_and_a_point_for_each_stage():

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def test_every_dialogue_of_a_run_is_there_in_one_form(made: Path):
 def test_text_of_a_run_comes_back_as_it_was(made: Path):
     found = parts(library.open_shelves([made]))
     said = [body["lines"][0]["text"] for name, part in found.items() if name.startswith("bodies") for body in part]
-    assert all(text.endswith(EVIL) for text in said if "when" not in text)
+    assert all(text.endswith(EVIL) for text in said)
     assert found["runs"]["runs"][0]["model"].endswith(EVIL)
 
 
@@ -88,11 +89,26 @@ def test_files_without_a_server(made: Path, tmp_path: Path):
         if file.suffix in (".html", ".css", ".js"):
             assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|innerHTML|eval\(", file.read_text("utf-8")), file
     bundle.write(shelves, tmp_path / "page")  # again, in place of itself
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "precious").touch()
-    with pytest.raises(ValueError, match="no page of launch/view.py"):
-        bundle.write(shelves, tmp_path / "other")
-    assert (tmp_path / "other" / "precious").exists()
+    (tmp_path / "site" / "data").mkdir(parents=True)
+    (tmp_path / "site" / "data" / "precious.csv").touch()
+    for foreign in ("other.txt", "index.html"):  # a folder that has an index.html may still be another's
+        (tmp_path / "site" / foreign).write_text("<title>mine</title>")
+        with pytest.raises(ValueError, match="no page of launch/view.py"):
+            bundle.write(shelves, tmp_path / "site")
+        assert (tmp_path / "site" / "data" / "precious.csv").exists()
+
+
+def test_a_page_whose_writing_was_broken_off_is_written_again(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_: object, **__: object) -> str:
+        raise KeyboardInterrupt
+
+    shelves = library.open_shelves([made])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(bundle, "script", broken)
+        bundle.write(shelves, tmp_path)
+    assert (bundle.write(shelves, tmp_path).parent / "data" / "runs.js").exists()
 
 
 def test_a_run_grows_at_its_end_and_is_numbered_anew_where_a_step_is_done_again(tmp_path: Path):
@@ -100,17 +116,19 @@ def test_a_run_grows_at_its_end_and_is_numbered_anew_where_a_step_is_done_again(
     (tmp_path / "config.json").write_text('{"steps": 9}')
     dialogues.write(tmp_path, 0, rows)
     (shelf,) = shelves = library.open_shelves([tmp_path])
-    first = bundle.versions(shelves)
+    first, generation = bundle.versions(shelves), shelf.generation
     assert not library.refresh(shelf) and bundle.versions(shelves) == first
     dialogues.write(tmp_path, 1, rows[:1])
     (tmp_path / "metrics.jsonl").write_text('{"step": 0, "reward/score": 0.5}\n{"step": 1, "rew')
     assert library.refresh(shelf) and bundle.versions(shelves) != first
-    assert [entry.row[6] for entry in shelf.entries] == [0, 0, 1] and shelf.generation == 0
+    assert [entry.row[6] for entry in shelf.entries] == [0, 0, 1] and shelf.generation == generation
     assert bundle._part(shelves, "metrics-0", True) == {"reward/score": [[0.0], [0.5]]}
     dialogues.write(tmp_path, 1, rows)
-    assert library.refresh(shelf) and shelf.generation == 1 and len(shelf.entries) == 4
+    assert library.refresh(shelf) and shelf.generation == generation + 1 and len(shelf.entries) == 4
+    time.sleep(0.002)
+    assert library.open_shelves([tmp_path])[0].generation > generation + 1  # as of a server that is begun again
     (tmp_path / "dialogues" / "step-00000000.jsonl").unlink()
-    assert library.refresh(shelf) and shelf.generation == 2 and len(shelf.entries) == 2
+    assert library.refresh(shelf) and shelf.generation == generation + 2 and len(shelf.entries) == 2
 
 
 def test_a_file_that_goes_away_while_it_is_read_is_told_of(tmp_path: Path):
@@ -128,7 +146,19 @@ def test_a_supervised_run_has_figures_and_no_dialogues(tmp_path: Path):
         (tmp_path / f"eval_{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (shelf,) = library.open_shelves([tmp_path])
     (run,) = parts([shelf])["runs"]["runs"]
-    assert run["n"] == 0 and shelf.unread == [] and run["missed"] == [] and run["stage"] == "sft"
+    assert run["n"] == 0 and shelf.unread == [] and run["missed"] == []
+    assert run["summary"]["after"]["loss"] == 1.0 and run["summary"]["before"]["perplexity"] == pytest.approx(
+        7.389, 1e-3
+    )
+
+
+def test_a_run_that_goes_on_beyond_its_end_has_not_finished(tmp_path: Path):
+    done = []
+    for n in (0, 2, 3):
+        (tmp_path / "metrics.jsonl").write_text("".join(f'{{"step": {i}}}\n' for i in range(n)))
+        done.append(parts(library.open_shelves([tmp_path]))["runs"]["runs"][0]["done"])
+        (tmp_path / "summary.json").write_text('{"steps": 2, "seconds": 1.0}')
+    assert done == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -140,14 +170,19 @@ def test_what_is_no_dialogue_is_left_out(row: object):
 
 
 def test_damaged_fields_do_no_harm(tmp_path: Path):
-    line = {"who": "nurse", "text": 7, "criteria": [3, {"points": "x", "met": 1}], "units": {"gate": 3, "claims": [2]}}
-    row = {"id": ["a"], "score": "high", "sample": "x", "lines": [line | {"pieces": ["a"], "logp": []}], "about": 3}
+    line = {"who": "nurse", "text": 7, "criteria": [3, {"points": "x", "met": 1}]}
+    line |= {"units": {"gate": 3, "claims": [2], "asked": 3}}
+    row = {"id": ["a"], "score": "high", "tokens": 10**400, "about": 3}
+    row |= {"sample": "x", "lines": [line | {"pieces": ["a"], "logp": []}]}
     (tmp_path / "dialogues").mkdir()
     (tmp_path / "dialogues" / "step-00000000.jsonl").write_text(f"{json.dumps(row)}\nrubbish\n{'[' * 9000}\n")
     (shelf,) = library.open_shelves([tmp_path])
     ((body,), (only,)) = list(library.read_bodies(shelf.entries)), shelf.unread
     assert body["lines"][0]["criteria"][0]["met"] is None and "pieces" not in body["lines"][0] and body["score"] is None
     assert "2 lines" in only and words_of(body) and parts([shelf])
+    talk = tmp_path / "talk.json"
+    talk.write_text(json.dumps({"dialogue": [{"who": "doctor", "text": "Hello"}], "marks": 5, "turns": {}}))
+    assert library.open_shelves([talk])[0].entries
 
 
 def test_a_talk_of_the_terminal_can_be_read(tmp_path: Path):
@@ -232,11 +267,12 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     thread.join()
 
 
-def ask(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
+def ask(port: int, path: str, **headers: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", path, headers={"Host": f"{host}:{port}"})
+    connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     text = answer.read().decode()
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
     connection.close()
     return answer.status, text
 
@@ -259,6 +295,18 @@ def test_nothing_else_is_served(served: tuple[Path, int]):
         "/bundle.py", "/data/runs",
     ):  # fmt: skip
         assert ask(port, path)[0] == 404, path
-    assert ask(port, "/", host="elsewhere.example")[0] == 403  # a name that somebody made lead here
+    assert ask(port, "/", Host=f"elsewhere.example:{port}")[0] == 403  # a name that somebody made lead here
+    assert ask(port, "/", Host="localhost")[0] == 200  # as of port 80
+
+
+def test_a_page_elsewhere_gets_no_dialogues(served: tuple[Path, int]):
+    _, port = served
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        assert ask(port, "/data/bodies-0-0.js", Sec_Fetch_Site=site)[0] == status
+    assert ask(port, "/", Sec_Fetch_Site="cross-site")[0] == 200  # a link to the page may be followed
+
+
+def test_a_port_that_is_taken(served: tuple[Path, int]):
+    _, port = served
     with pytest.raises(ValueError, match=f"port {port} cannot be used"):
         server.make_server([], port)

@@ -29,7 +29,7 @@ def test_a_run_plays_the_role_it_was_trained_for(
     else:
         trained = jax.tree.map(lambda w: w + 1, load(folder, stacked=stacked, dtype="float32")[1])
     config = {"model": str(folder), "layers": layers, "lora": {"rank": rank}, "data": {"made": made}}
-    monkeypatch.setattr(checkpoint, "load_trained", lambda run: (tiny_run.CFG, trained, config))
+    monkeypatch.setattr(checkpoint, "load_trained", lambda run: (tiny_run.CFG, trained, config, 1))
     served = models.serve("another", Path("runs/x"), slots=1, longest=64)
     assert [*served.models] == ["tiny", "doctor", "patient", "judge"]
     assert served.models[plays] == "tiny: what runs/x trained"

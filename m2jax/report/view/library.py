@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ class Shelf:
     unread: list[str] = dataclasses.field(default_factory=list)
     stamps: dict[Path, Stamp] = dataclasses.field(default_factory=dict)
     seen: dict[str, Stamp] = dataclasses.field(default_factory=dict)
-    generation: int = 0
+    generation: int = dataclasses.field(
+        default_factory=lambda: time.time_ns() // 1_000_000
+    )  # another server's is another
 
 
 def open_shelves(paths: list[Path]) -> list[Shelf]:

@@ -12,6 +12,11 @@ from m2jax.report.view import bundle
 from m2jax.report.view.library import Shelf, refresh
 
 HOST = "127.0.0.1"
+FOR_ITSELF = (  # no other page may use what is sent
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
@@ -21,12 +26,15 @@ def make_server(shelves: list[Shelf], port: int) -> ThreadingHTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            host = (self.headers.get("Host") or "").rpartition(":")[0]
+            host, path = (self.headers.get("Host") or "").partition(":")[0], urlsplit(self.path).path
             if host not in ("127.0.0.1", "localhost"):  # a page elsewhere whose name was made to lead here
                 return self._send(403, b"This server answers to 127.0.0.1 and localhost.\n", "text/plain")
+            asking = self.headers.get("Sec-Fetch-Site", "none")
+            if path.startswith("/data/") and asking not in ("same-origin", "none"):  # a page elsewhere, as its script
+                return self._send(403, b"This server answers to its own page.\n", "text/plain")
             try:
                 with lock:
-                    body, kind = _answer(shelves, urlsplit(self.path).path)
+                    body, kind = _answer(shelves, path)
             except KeyError:
                 return self._send(404, b"Not found.\n", "text/plain")
             return self._send(200, body, kind)
@@ -35,7 +43,7 @@ def make_server(shelves: list[Shelf], port: int) -> ThreadingHTTPServer:
             self.send_response(status)
             for name, value in (("Content-Type", f"{kind}; charset=utf-8"), ("Content-Length", str(len(body)))):
                 self.send_header(name, value)
-            for name, value in (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")):
+            for name, value in FOR_ITSELF:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

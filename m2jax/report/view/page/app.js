@@ -13,6 +13,7 @@
     ["?", "this list"],
   ];
   const EVERY = 3000; // milliseconds between two questions whether a run has grown
+  const VIEWS = ["runs", "curves", "rubric", "dialogues"];
   const main = document.getElementById("main");
   let mounted = null;
 
@@ -38,6 +39,10 @@
       if (changed([...ofSheet, "q"])) M2.open();
       this.had = { ...at };
     },
+    renew(anew) {
+      M2.refind({ renewed: true });
+      if (anew) M2.open(); // it may say something else now
+    },
   };
 
   /** Shows what the address asks for. */
@@ -47,6 +52,7 @@
     if (M2.state.view === "dialogues") M2.lastRead = { ...M2.state.at };
     nav();
     if (mounted === view && view.update) view.update();
+    else if (mounted === view) again(view);
     else {
       main.dataset.view = M2.state.view;
       main.replaceChildren();
@@ -54,6 +60,19 @@
       view.mount(main);
     }
   };
+
+  /** Mounts the view anew; the focus, what is open and how far it is scrolled stay. */
+  function again(view) {
+    const top = scrollY;
+    const all = () => [...main.querySelectorAll("details")].map((one) => [one.dataset.group, one]);
+    const had = new Map(all().map(([name, { open }]) => [name, open]));
+    M2.keepFocus(main, () => {
+      main.replaceChildren();
+      view.mount(main);
+      for (const [name, one] of all()) one.open = had.get(name) ?? one.open;
+    });
+    scrollTo(0, top);
+  }
 
   M2.failed = (error) =>
     main.prepend(
@@ -66,18 +85,12 @@
 
   function nav() {
     const keep = M2.state.at.runs ? { runs: M2.state.at.runs } : {};
-    document.getElementById("views").replaceChildren(
-      ...["runs", "curves", "rubric", "dialogues"].map((name) =>
-        el(
-          "a",
-          {
-            href: M2.link(name, name === "dialogues" ? M2.lastRead || {} : keep),
-            "aria-current": M2.state.view === name ? "page" : null,
-          },
-          M2.views[name].title,
-        ),
-      ),
-    );
+    const links = document.getElementById("views");
+    if (!links.children.length) links.append(...VIEWS.map((name) => el("a", null, M2.views[name].title)));
+    VIEWS.forEach((name, i) => {
+      links.children[i].href = M2.link(name, name === "dialogues" ? M2.lastRead || {} : keep);
+      links.children[i].setAttribute("aria-current", M2.state.view === name ? "page" : "false");
+    });
   }
 
   /* ---- Keyboard */
@@ -209,9 +222,9 @@
   async function grown() {
     try {
       const found = await (await fetch("versions")).json();
-      const changed = M2.runs.filter((run) => String(found[run.r]) !== String(run.version));
       live(true);
-      if (changed.length) await renew(changed);
+      if (String(found) !== String(M2.runs.map((run) => run.version))) await renew();
+      else M2.views[M2.state.view].tick?.();
     } catch {
       live(false);
     }
@@ -219,11 +232,17 @@
   }
 
   /** Reads the runs that have changed from anew: their figures, and the parts that hold the newest dialogues. */
-  async function renew(changed) {
-    const before = new Map(M2.runs.map((run) => [run.r, run]));
+  async function renew() {
+    const before = M2.runs;
+    const names = (runs) => runs.map((run) => run.name).join();
     take(await M2.load("runs", Date.now()));
-    for (const { r } of changed) {
-      const [old, now] = [before.get(r), M2.runs[r]];
+    if (names(before) !== names(M2.runs)) {
+      location.reload(); // the server has begun again, with other runs
+      return;
+    }
+    const changed = before.filter((run) => String(run.version) !== String(M2.runs[run.r].version));
+    for (const old of changed) {
+      const [r, now] = [old.r, M2.runs[old.r]];
       for (const part of Object.keys(M2.parts)) {
         const [kind, run, place] = part.split("-").map((x, i) => (i ? Number(x) : x));
         const size = kind === "bodies" ? M2.size.chunk : M2.size.page;
@@ -233,15 +252,8 @@
     }
     await M2.readRows();
     const view = M2.views[M2.state.view];
-    if (M2.state.view === "dialogues") {
-      M2.refind();
-      if (changed.some(({ r }) => before.get(r).version[0] !== M2.runs[r].version[0])) M2.open(); // it may say something else now
-    } else {
-      const top = scrollY;
-      main.replaceChildren();
-      await view.mount(main);
-      scrollTo(0, top);
-    }
+    if (view.renew) await view.renew(changed.some(({ r, version }) => version[0] !== M2.runs[r].version[0]));
+    else again(view);
   }
 
   function live(on) {

@@ -106,7 +106,7 @@ M2.body = async (row) => {
 
 M2.read = () => {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  return { view: path in M2.views ? path : "runs", at: Object.fromEntries(new URLSearchParams(query)) };
+  return { view: Object.hasOwn(M2.views, path) ? path : "runs", at: Object.fromEntries(new URLSearchParams(query)) };
 };
 
 M2.link = (view, at) => {
@@ -140,10 +140,23 @@ M2.select = (label, value, choices, change, given = {}) =>
     el("span", null, label),
     el(
       "select",
-      { onchange: (e) => change(e.target.value) },
+      { "aria-label": label, onchange: (e) => change(e.target.value) },
       choices.map(([key, said]) => el("option", { value: key, selected: String(key) === String(value ?? "") }, said)),
     ),
   );
+
+const named = (one) =>
+  `${one.tagName} ${one.id || one.getAttribute("aria-label") || (one.closest("label") || one).textContent}`;
+
+/** Does what makes the elements in `root` anew; the focus goes to the one that is called as that which had it. */
+M2.keepFocus = (root, act) => {
+  const had = document.activeElement;
+  const name = root !== had && root.contains(had) && named(had);
+  act();
+  if (!name) return;
+  const all = [...root.querySelectorAll("a, button, input, select, summary, [tabindex]")];
+  all.find((one) => named(one) === name)?.focus({ preventScroll: true });
+};
 
 M2.heads = (texts) =>
   el(

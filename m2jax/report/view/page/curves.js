@@ -17,9 +17,8 @@
 
   M2.views.curves = {
     title: "Curves",
-    async mount(root) {
+    mount(root) {
       const { at } = M2.state;
-      const runs = M2.chosen().filter((run) => !run.talk);
       const holder = el("div", { id: "curves" }, M2.empty("Reading the curves …"));
       const find = el("input", {
         type: "search",
@@ -55,20 +54,29 @@
           holder,
         ),
       );
-      try {
-        await Promise.all(runs.map((run) => M2.load(`metrics-${run.r}`)));
-      } catch (error) {
-        M2.failed(error);
-        return;
-      }
-      draw();
+      load();
     },
     update: draw,
+    renew: load,
   };
 
+  /** Draws with the metrics of all runs there, so that one that is chosen later is drawn at once. */
+  async function load() {
+    try {
+      await Promise.all(M2.runs.filter((run) => !run.talk).map((run) => M2.load(`metrics-${run.r}`)));
+    } catch (error) {
+      M2.failed(error);
+      return;
+    }
+    draw();
+  }
+
   function draw() {
-    const holder = document.getElementById("curves");
-    if (!holder) return; // another view came while the metrics were on their way
+    const holder = document.getElementById("curves"); // gone where another view came while the metrics were on their way
+    if (holder) M2.keepFocus(holder, () => drawInto(holder));
+  }
+
+  function drawInto(holder) {
     const { at } = M2.state;
     const runs = M2.chosen().filter((run) => !run.talk && M2.parts[`metrics-${run.r}`]);
     const keys = [...new Set(runs.flatMap((run) => Object.keys(M2.parts[`metrics-${run.r}`])))];
@@ -152,13 +160,21 @@
     );
     const plot = el(
       "div.plot",
-      { tabindex: "0", role: "img", "aria-label": `${key}, steps ${box.first} to ${box.last}. ${said.join("; ")}` },
+      {
+        tabindex: "0",
+        role: "slider",
+        "aria-label": key,
+        "aria-valuemin": box.first,
+        "aria-valuemax": box.last,
+        "aria-valuenow": box.last,
+        "aria-valuetext": `steps ${box.first} to ${box.last}: ${said.join("; ")}`,
+      },
       chart,
       el("i.cursor", { hidden: true }),
     );
     const told = el(
       "div.told",
-      { "aria-live": "polite" },
+      null,
       said.map((text) => el("span", null, text)),
     );
     follow(plot, told, lines, box, said);
@@ -195,6 +211,8 @@
           );
         }),
       );
+      plot.setAttribute("aria-valuenow", at);
+      plot.setAttribute("aria-valuetext", [...told.children].map((one) => one.textContent).join("; "));
     };
     const leave = () => {
       at = null;

@@ -31,7 +31,7 @@
       return;
     }
     if (mine !== M2.opening || M2.state.view !== "dialogues") return;
-    sheet.replaceChildren(...page(row, rows, bodies));
+    M2.keepFocus(sheet, () => sheet.replaceChildren(...page(row, rows, bodies)));
     sheet.scrollTop = 0;
   };
 

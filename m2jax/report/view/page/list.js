@@ -56,8 +56,8 @@
     );
   };
 
-  /** Filters the rows anew and shows them. */
-  M2.refind = async () => {
+  /** Filters the rows anew and shows the chosen one; renewed: they may say something else, and the list stays where it is. */
+  M2.refind = async ({ renewed = false } = {}) => {
     const { at } = M2.state;
     if (M2.terms(at.q).length && !M2.haveWords()) {
       document.getElementById("count").textContent = "Reading all texts …";
@@ -76,7 +76,9 @@
     document.getElementById("space").style.height = `${n * M2.list.height}px`;
     fields();
     chips();
-    M2.reveal();
+    if (renewed) document.getElementById("space").replaceChildren();
+    if (renewed) M2.draw();
+    else M2.reveal();
     const beside = matchMedia("(min-width: 56.01rem)").matches; // there is room for a dialogue: the first, to begin with
     if (n && !M2.state.at.d && beside) M2.go({ d: M2.list.rows[0].key }, { replace: true });
   };

@@ -25,7 +25,7 @@
     ended: ["Ended by", (row) => row.ended],
   };
   M2.RANGES = {
-    score: ["Score", (row) => (row.score === null ? null : 100 * row.score)],
+    score: ["Score", (row) => (row.score === null ? null : +(100 * row.score).toFixed(1))], // as it is shown,
     step: ["Step", (row) => row.step],
   };
 

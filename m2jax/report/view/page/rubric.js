@@ -58,6 +58,15 @@
     );
   }
 
+  /** The search for a text: what stands between its own quotes, each part in quotes. */
+  const quoted = (text) =>
+    text
+      .toLowerCase()
+      .split('"')
+      .filter((part) => part.trim())
+      .map((part) => `"${part}"`)
+      .join(" ");
+
   function missed(run) {
     if (!run.missed.length) return el("p", null, "No held-out reply lost a point.");
     const after = run.missed.some((row) => row.after[1]);
@@ -86,7 +95,7 @@
                   {
                     href: M2.link("dialogues", {
                       run: run.name,
-                      q: `"${row.text.replaceAll('"', " ").toLowerCase()}"`,
+                      q: quoted(row.text),
                     }),
                   },
                   row.text,

@@ -20,6 +20,11 @@
         ),
       );
     },
+    /** How long ago a run wrote something. */
+    tick() {
+      const runs = M2.chosen().filter((run) => !run.talk);
+      document.querySelectorAll(".card .status").forEach((one, i) => one.replaceWith(status(runs[i])));
+    },
   };
 
   const isLoss = (run) => typeof (run.summary.after.perplexity ?? run.summary.before.perplexity) === "number";
@@ -54,7 +59,7 @@
       run.notes.length
         ? el(
             "details.notes",
-            { open: run.notes.length < 3 },
+            { open: run.notes.length < 3, "data-group": `notes ${run.name}` },
             el("summary", null, `What is missing or wrong (${run.notes.length})`),
             el(
               "ul",
@@ -155,10 +160,10 @@
   const MEASURES = [
     ["Held-out score before", (run) => of100(value(run.summary.before, "score"))],
     ["Held-out score after", (run) => of100(value(run.summary.after, "score"))],
-    ["Gain, paired by question", (run) => interval(run.summary.gain)],
+    ["Gain, paired by question", (run) => (isLoss(run) ? "–" : interval(run.summary.gain))],
     ["Perplexity before", (run) => short(value(run.summary.before, "perplexity"))],
     ["Perplexity after", (run) => short(value(run.summary.after, "perplexity"))],
-    ["Tokens of a reply after", (run) => short(value(run.summary.after, "tokens"))],
+    ["Tokens of a reply after", (run) => (isLoss(run) ? "–" : short(value(run.summary.after, "tokens")))],
     ["Distinct three-word runs after", (run) => short(value(run.summary.after, "distinct3"))],
     ["Log-probability under the start model", (run) => short(value(run.summary.after, "base_logp"))],
     ["Steps", (run) => String(run.steps)],
@@ -220,7 +225,7 @@
   function settings(run) {
     return el(
       "details",
-      null,
+      { "data-group": `settings ${run.name}` },
       el("summary", null, `All settings of ${run.name}`),
       el(
         "table.config",
