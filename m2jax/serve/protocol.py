@@ -162,7 +162,7 @@ def _schema(body: dict[str, Any], served: Served) -> str | None:
         raise wrong("response_format.type", kind, "text, json_object or json_schema")
     try:
         text = json.dumps(schema)
-        served.grammars.start(text, served.longest)
+        served.grammars.check(text, served.longest)
     except ValueError as error:
         raise Refused(f"response_format: {error}", "response_format", code="invalid_json_schema") from error
     return text
