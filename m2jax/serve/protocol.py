@@ -13,7 +13,7 @@ import secrets
 from typing import Any
 
 from m2jax.sampler.grammar import reserve
-from m2jax.sampler.sampling import LIKELIEST, Sampling
+from m2jax.sampler.sampling import LEAST_TEMPERATURE, LEAST_TOP_P, LIKELIEST, Sampling
 from m2jax.serve.fields import Refused, flag, integer, mapping, number, only, shown, strings, text, wrong
 from m2jax.serve.models import Served
 from m2jax.text.chat import Message, render
@@ -95,12 +95,12 @@ def read(body: Any, chat: bool, served: Served, most: int) -> Ask:
 
 
 def _sampling(body: dict[str, Any], served: Served, model: str) -> Sampling:
-    """The role's, with the request's temperature and top_p."""
-    top_p = number(body, "top_p", 1.0, 0, 1)
+    """The role's, with the request's temperature and top_p; what is too small to sample with is as good as greedy."""
+    top_p, temperature = number(body, "top_p", 1.0, 0, 1), number(body, "temperature", 1.0, 0, 2)
     if not top_p:
         raise wrong("top_p", 0, "a number above 0, to 1")
-    own = served.engine.roles[model].sampling
-    return dataclasses.replace(own, temperature=number(body, "temperature", 1.0, 0, 2), top_p=top_p)
+    own, greedy = served.engine.roles[model].sampling, temperature < LEAST_TEMPERATURE
+    return dataclasses.replace(own, temperature=0.0 if greedy else temperature, top_p=max(top_p, LEAST_TOP_P))
 
 
 def _max_tokens(

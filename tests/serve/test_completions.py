@@ -95,6 +95,12 @@ def test_echoed_log_probabilities_are_those_of_the_model(served: Served, site: S
     assert only["usage"]["completion_tokens"] == 0 and only["choices"][0]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize("how", [{"temperature": 2e-38}, {"top_p": 1e-50}], ids=str)
+def test_what_is_too_small_to_sample_with_is_greedy(site: Site, how: dict):
+    greedy, small = (site.ask("completions", **TEXT, **x, max_tokens=8) for x in ({"temperature": 0}, how))
+    assert small[1]["choices"] == greedy[1]["choices"]
+
+
 def test_json_follows_its_schema(site: Site):
     schema = {
         "type": "object",
