@@ -18,7 +18,7 @@ from m2jax.serve.fields import Refused, flag, integer, mapping, number, only, sh
 from m2jax.serve.models import Served
 from m2jax.text.chat import Message, render
 
-STOPS = 16  # stop strings of a request
+STOPS, LONGEST_STOP = 16, 256  # stop strings of a request, and their characters
 _LEGACY_ALTERNATIVES = 5
 _BOTH = frozenset(
     {"model", "max_tokens", "temperature", "top_p", "n", "seed", "stop", "stream", "stream_options", "user"}
@@ -85,7 +85,7 @@ def read(body: Any, chat: bool, served: Served, most: int) -> Ask:
         max_tokens=_max_tokens(body, chat, prompts, served.longest, schema, echo),
         sampling=_sampling(body, served, model),
         seed=integer(body, "seed", secrets.randbits(48), -(1 << 63), (1 << 63) - 1),
-        stop=strings(body, "stop", STOPS),
+        stop=strings(body, "stop", STOPS, LONGEST_STOP),
         schema=schema,
         echo=echo,
         alternatives=_alternatives(body, chat),

@@ -37,7 +37,9 @@ def cut(tokenizer: Tokenizer, tokens: Sequence[int], stops: Sequence[str], ended
         return Cut(text[: min(text.find(stop) for stop in stops if stop in text)], used, True)
     if not ended:
         text = text.rstrip(UNKNOWN)
-        held = max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
+        held = max(
+            (n for stop in stops for n in range(1, min(len(stop), len(text) + 1)) if text.endswith(stop[:n])), default=0
+        )
         text = text[: len(text) - held]
     return Cut(text, len(tokens), False)
 
