@@ -31,6 +31,7 @@ from m2jax.weights.load import load, read_config
 SHIPPED = {"patient": "affective", "judge": "grader"}  # the adapter of a role
 TRAINED = {"grader": "judge", "affective": "patient", "factual": "patient"}  # by `data.made` of a run
 PAGE, CHUNKS = 32, (64, 128, 256)
+TALK = 192  # tokens of a line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _roles(
     cfg: Any, tokenizer: Tokenizer, model: str, run: Path | None, trained: Any, config: dict[str, Any], stacked: bool
 ) -> tuple[dict[str, Role], dict[str, Any], dict[str, str]]:
     """The engine's roles, what is to be handed over beside the base, and the models with what each is."""
-    sampling = Sampling(0.7, max_tokens=192, stop=tuple(tokenizer.eos_ids))  # of talks; others say how they sample
+    sampling = Sampling(0.7, max_tokens=TALK, stop=tuple(tokenizer.eos_ids))  # of talks; others say how they sample
     own = Path(model).name.removesuffix(".gguf") or model
     roles, models, weights = {}, {}, {}
     for name in ("doctor", "patient", "judge"):
