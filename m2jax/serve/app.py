@@ -27,7 +27,7 @@ from m2jax.serve.guard import Limits, check_caller, read_json
 from m2jax.serve.metrics import Metrics
 from m2jax.serve.models import Served
 from m2jax.serve.protocol import Ask, key_of, read
-from m2jax.serve.speak import Batch, Said, prompts_scored, spoken
+from m2jax.serve.speak import Batch, Said, check_engine, prompts_scored, spoken
 from m2jax.serve.worker import Worker
 
 GRACE = 10  # seconds in which the last of a stream has to be read
@@ -267,9 +267,9 @@ async def _guarded(server: Server, handler: Handler, path: str, open_to_all: boo
 
 
 def _check_open(server: Server) -> None:
-    if server.draining or server.worker.error:
-        message = "the server is stopping" if server.draining else "the engine has failed"
-        raise Refused(message, status=503, kind="server_error", code="unavailable", retry=5)
+    check_engine(server.worker)
+    if server.draining:
+        raise Refused("the server is stopping", status=503, kind="server_error", code="unavailable", retry=5)
 
 
 async def _until_gone(request: Request) -> None:

@@ -10,7 +10,8 @@ import threading
 import httpx2
 import pytest
 
-from m2jax.serve import app, load
+from m2jax.sampler.requests import Dialogue, Generate
+from m2jax.serve import app, load, speak
 from m2jax.serve.guard import Limits, check_bind
 from m2jax.serve.models import Served
 from m2jax.serve.worker import Worker
@@ -242,11 +243,40 @@ def test_when_the_engine_fails_everybody_is_told_and_the_server_ends(served: Ser
     with running(served) as site:
         monkeypatch.setattr(served.engine, "step", broken)
         status, body = site.ask("completions", **TEXT)
-        assert (status, body["error"]["code"]) == (500, "engine_failed")
+        assert (status, body["error"]["code"]) == (503, "engine_failed")
         assert wait_for(lambda: site.process.should_exit) and isinstance(site.process.server.worker.error, MemoryError)
     monkeypatch.undo()
     for number in list(served.engine._running):  # the engine goes on for the other tests
         served.engine.cancel(number)
+
+
+def test_a_request_that_fails_alone_is_logged_and_the_engine_goes_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(request: Generate) -> Dialogue:
+        yield request
+        raise KeyError("nothing of the engine's")
+
+    monkeypatch.setattr(speak, "one", broken)
+    status, body = site.ask("completions", **TEXT, max_tokens=2)
+    assert (status, body["error"]["code"]) == (500, "failed") and "nothing of the engine's" in caplog.text
+    monkeypatch.undo()
+    assert site.ask("completions", **TEXT, max_tokens=2)[0] == 200 and site.client.get("/health").is_success
+
+
+def test_a_slow_reader_finds_the_latest_alone():
+    async def read() -> list:
+        worker = Worker(None, 0)
+        batch = speak.Batch(worker, 60)
+        for i in range(2):
+            batch.submit(i, None, 0, True)
+        jobs = [worker._inbox.get()[1] for _ in range(2)]
+        for length in range(100):
+            jobs[0].tell(length, False)
+            jobs[1].tell(length, length == 99)
+        return [await batch.next(), await batch.next()]
+
+    assert asyncio.run(read()) == [(0, 99, False), (1, 99, True)]
 
 
 def test_hostile_clients_change_nothing_for_honest_ones(served: Served):
