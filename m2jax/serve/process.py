@@ -44,6 +44,7 @@ class Process(uvicorn.Server):
         """The first signal begins the drain, the second ends it."""
         if self.server.draining:
             self.stop_now()
+            self.server.worker.leave()
         self.server.draining = True
 
     def stop_now(self) -> None:

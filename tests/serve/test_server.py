@@ -42,6 +42,22 @@ def asked(site: Site, **body) -> tuple[threading.Thread, list]:
     return thread, answers
 
 
+def cut_off(site: Site) -> tuple[threading.Thread, list]:
+    """A request in a thread of its own, and how its connection ended."""
+    ends: list = []
+
+    def ask() -> None:
+        try:
+            site.ask("completions", **TEXT)
+        except (httpx2.TransportError, json.JSONDecodeError) as error:  # the latter of an answer without a body
+            ends.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert wait_for(lambda: site.process.server.accepted)
+    return thread, ends
+
+
 IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://example.org"}}]}
 NO_SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "x"}}}
 BAD = [
@@ -224,15 +240,24 @@ def test_a_server_that_is_told_to_stop_ends_what_it_has_begun(served: Served, mo
 def test_a_drain_has_an_end(served: Served, monkeypatch: pytest.MonkeyPatch):
     held = Held(served, monkeypatch)
     with running(served, Limits(drain=0.1)) as site:
-        gone = httpx2.TransportError, json.JSONDecodeError  # the connection ends, or an answer without a body
-        thread = threading.Thread(target=lambda: pytest.raises(gone, site.ask, "completions", **TEXT))
-        thread.start()
-        assert wait_for(lambda: site.process.server.accepted)
+        thread, ends = cut_off(site)
         site.process.handle_exit(signal.SIGTERM, None)
         assert wait_for(lambda: site.process.should_exit)
         thread.join(120)
-        assert not thread.is_alive()
+        assert not thread.is_alive() and len(ends) == 1
         held.go.set()
+
+
+def test_a_second_signal_does_not_wait_for_the_round_in_flight(served: Served, monkeypatch: pytest.MonkeyPatch):
+    held = Held(served, monkeypatch)
+    with running(served) as site:
+        thread, ends = cut_off(site)
+        site.process.handle_exit(signal.SIGTERM, None)
+        site.process.handle_exit(signal.SIGTERM, None)
+    thread.join(120)
+    assert len(ends) == 1  # the server ended, with its round in flight
+    held.go.set()
+    site.process.server.worker._thread.join()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
