@@ -37,11 +37,14 @@ Handler = Callable[["Server", Request], Awaitable[Response]]
 
 @dataclasses.dataclass(eq=False)
 class Server:
-    """What the paths share. accepted: choices that are being made. draining: nothing new is taken."""
+    """What the paths share. host: what it listens on. accepted: choices that are being made. draining: nothing new is
+    taken.
+    """
 
     served: Served
     worker: Worker
     limits: Limits
+    host: str
     token: str | None = None
     accepted: int = 0
     draining: bool = False
@@ -256,7 +259,7 @@ async def _guarded(server: Server, handler: Handler, path: str, open_to_all: boo
     began = time.perf_counter()
     try:
         if not open_to_all:
-            check_caller(request, server.token)
+            check_caller(request, server.token, server.host)
         response = await handler(server, request)
     except Refused as error:
         response = refusal(error)

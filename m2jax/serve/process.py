@@ -31,7 +31,7 @@ class Process(uvicorn.Server):
         self, served: Served, host: str, port: int, limits: Limits, token: str | None = None, seed: int = 0
     ) -> None:
         check_bind(host, token)
-        self.server = Server(served, Worker(served.engine, seed, self.stop_now), limits, token)
+        self.server = Server(served, Worker(served.engine, seed, self.stop_now), limits, host, token)
         self._until: float | None = None
         super().__init__(
             uvicorn.Config(

@@ -49,6 +49,13 @@ def test_a_server_answers_and_a_signal_lets_it_end_what_it_has_begun(tmp_path: P
     assert code == 0, said + output
 
 
+def test_a_port_that_is_taken_is_named_before_anything_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, output = tiny_run.finish(start(f"--port={port}", "--model=no-such-model", M2JAX_TOKEN=""))
+    assert code == 1 and f"error: cannot listen on 127.0.0.1:{port}" in output and "loading" not in output
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

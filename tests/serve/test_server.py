@@ -146,13 +146,19 @@ def test_without_the_token_nobody_is_served(served: Served):
 
 def test_a_server_without_a_token_is_for_this_machine(site: Site):
     for host in ("evil.example", "evil.example:80", "[", "127.0.0.1.evil.example"):
-        assert site.client.get("/v1/models", headers={"Host": host}).status_code == 403
+        refused = site.client.get("/v1/models", headers={"Host": host})
+        assert refused.status_code == 403 and host.partition(":")[0] in refused.json()["error"]["message"]
     assert site.client.get("/v1/models", headers={"Host": "[::1]:8000"}).status_code == 200
     check_bind("127.0.0.1", None)
     check_bind("0.0.0.0", "s" * 20)
     for host, token in (("0.0.0.0", None), ("::", None), ("example.org", None), ("127.0.0.1", "short")):
         with pytest.raises(ValueError, match="token"):
             check_bind(host, token)
+
+
+def test_a_server_answers_as_the_address_that_it_was_given(served: Served):
+    with running(served, host="127.0.0.2") as site:
+        assert "127.0.0.2" in str(site.client.base_url) and site.client.get("/v1/models").status_code == 200
 
 
 def test_beyond_the_queue_a_request_is_told_to_come_again(served: Served, monkeypatch: pytest.MonkeyPatch):
@@ -185,7 +191,7 @@ def test_a_client_that_leaves_frees_its_slots_and_pages(served: Served, site: Si
 def test_a_client_that_does_not_read_holds_nothing_for_ever(served: Served, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(app, "GRACE", 0.2)
     worker = Worker(served.engine, 0)
-    server = app.Server(served, worker, Limits(seconds=1))
+    server = app.Server(served, worker, Limits(seconds=1), "127.0.0.1")
     body = json.dumps(TEXT | {"stream": True}).encode()
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     scope = {"type": "http", "asgi": {"spec_version": "2.3"}, "method": "POST", "path": "/v1/completions"}
