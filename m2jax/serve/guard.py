@@ -23,8 +23,8 @@ LOCAL = ("localhost", "127.0.0.1", "[::1]")
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """queue: choices that may wait beyond those that have a slot. choices: of one request, all prompts together. body:
-    bytes. seconds: of a whole answer. patience: seconds in which a body has to come. drain: seconds that answers in
-    flight are given when the server is told to stop.
+    bytes. seconds: of a whole answer. patience: seconds in which headers have to come, and then a body. drain: seconds
+    that answers in flight are given when the server is told to stop.
     """
 
     queue: int = 64

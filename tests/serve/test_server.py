@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import threading
 
 import httpx2
@@ -216,6 +217,20 @@ def test_a_client_that_does_not_read_holds_nothing_for_ever(served: Served, monk
     asyncio.run(asyncio.wait_for(ask(), 120))
     assert said[0]["type"] == "http.response.start" and not server.accepted
     worker.stop()
+
+
+def test_headers_that_do_not_come_end_the_connection(served: Served, monkeypatch: pytest.MonkeyPatch):
+    whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    held = Held(served, monkeypatch)
+    with running(served, Limits(patience=0.3)) as site:
+        thread, answers = asked(site, max_tokens=2)
+        for before in (b"", whole):
+            with socket.create_connection((site.client.base_url.host, site.client.base_url.port), 60) as half:
+                half.sendall(before + whole[:20])
+                assert b"".join(iter(lambda s=half: s.recv(4096), b"")).startswith(b"HTTP/1.1 200" if before else b"")
+        held.go.set()
+        thread.join(120)
+        assert answers[0][0] == 200  # one that took longer than that
 
 
 def test_an_answer_that_takes_too_long_is_ended(served: Served, monkeypatch: pytest.MonkeyPatch):
