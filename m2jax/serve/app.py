@@ -84,13 +84,13 @@ def make_app(server: Server) -> Starlette:
         route("/health", health, "GET", open_to_all=True),
         route("/", show_page, "GET", open_to_all=True),
     ]
-    handlers = {HTTPException: _http_error, Exception: _crash}
+    handlers = {HTTPException: functools.partial(_http_error, server), Exception: _crash}
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
 
 async def complete(server: Server, request: Request, *, chat: bool) -> Response:
     """POST /v1/chat/completions and /v1/completions."""
-    _check_open(server)
+    _check_room(server, 1)  # before there is any work with it
     began = time.perf_counter()
     body = await read_json(request, server.limits)
     ask = await run_in_threadpool(read, body, chat, server.served, min(server.limits.choices, server.capacity))
@@ -103,7 +103,7 @@ async def complete(server: Server, request: Request, *, chat: bool) -> Response:
 
 async def talk(server: Server, request: Request) -> Response:
     """POST /talk: one turn of a person's talk (`talks`)."""
-    _check_open(server)
+    _check_room(server, 1)
     now = await run_in_threadpool(talks.read, await read_json(request, server.limits))
     held = _Held(server, 1)
     return await _whole(held, request, _turn(held, now))
@@ -115,11 +115,7 @@ class _Held:
     """
 
     def __init__(self, server: Server, choices: int) -> None:
-        _check_open(server)
-        capacity = server.capacity
-        if server.accepted + choices > capacity:
-            message = f"{server.accepted} choices are being made, and at most {capacity} may be; try again"
-            raise Refused(message, status=429, kind="rate_limit_error", code="rate_limit_exceeded", retry=1)
+        _check_room(server, choices)
         self.server, self.choices, self.batch = server, choices, Batch(server.worker, server.limits.seconds)
         self.open = True
         server.accepted += choices
@@ -256,23 +252,29 @@ async def show_page(server: Server, request: Request) -> Response:
 
 
 async def _guarded(server: Server, handler: Handler, path: str, open_to_all: bool, request: Request) -> Response:
-    began = time.perf_counter()
+    began, status = time.perf_counter(), 500  # of an error that nobody expects
     try:
         if not open_to_all:
             check_caller(request, server.token, server.host)
         response = await handler(server, request)
+        status = response.status_code
     except Refused as error:
-        response = refusal(error)
-    server.metrics.requests.labels(path, str(response.status_code)).inc()
+        response, status = refusal(error), error.status
+    finally:
+        server.metrics.requests.labels(path, str(status)).inc()
     if not isinstance(response, _Stream):
         server.metrics.seconds.labels(path).observe(time.perf_counter() - began)
     return response
 
 
-def _check_open(server: Server) -> None:
+def _check_room(server: Server, choices: int) -> None:
+    """`Refused` where so many more cannot be taken now."""
     check_engine(server.worker)
     if server.draining:
         raise Refused("the server is stopping", status=503, kind="server_error", code="unavailable", retry=5)
+    if server.accepted + choices > server.capacity:
+        message = f"{server.accepted} choices are being made, and at most {server.capacity} may be; try again"
+        raise Refused(message, status=429, kind="rate_limit_error", code="rate_limit_exceeded", retry=1)
 
 
 async def _until_gone(request: Request) -> None:
@@ -281,18 +283,22 @@ async def _until_gone(request: Request) -> None:
 
 
 def refusal(error: Refused) -> Response:
-    """An error as a response. What is left of a body is not read: the connection ends."""
+    """An error as a response. Where a body is not read to its end, or a handler broke off, the connection ends."""
     headers = {} if error.retry is None else {"Retry-After": str(error.retry)}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status in (408, 413, 499):
+    if error.status in (408, 413, 499, 500):
         headers["Connection"] = "close"
     return Response(shape.dumps(error.body()), error.status, headers, "application/json")
 
 
-async def _http_error(request: Request, error: HTTPException) -> Response:
+async def _http_error(server: Server, request: Request, error: HTTPException) -> Response:
+    """Of a path or a method that there is not."""
+    server.metrics.requests.labels("", str(error.status_code)).inc()
     wrong = Refused(f"{request.method} {request.url.path[:80]!a}: {error.detail}", status=error.status_code)
-    return refusal(wrong)
+    response = refusal(wrong)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _crash(request: Request, error: Exception) -> Response:

@@ -72,10 +72,7 @@ def read(body: Any, chat: bool, served: Served, most: int) -> Ask:
         message = f"there is no model {shown(model)}; there are {known}"
         raise Refused(message, "model", status=404, code="model_not_found")
     n, stream, echo = integer(body, "n", 1, 1, most), flag(body, "stream"), not chat and flag(body, "echo")
-    prompts = (_messages(body, served),) if chat else _prompts(body, served)
-    if len(prompts) * n > most:
-        message = f"{len(prompts)} prompts with n = {n}: at most {most} choices in all"
-        raise Refused(message, "n" if n > 1 else "prompt", code="invalid_value")
+    prompts = (_messages(body, served),) if chat else _prompts(body, served, n, most)
     schema = _schema(body, served) if chat else None
     return Ask(
         chat=chat,
@@ -197,12 +194,15 @@ def _message(given: Any, name: str) -> Message:
     return Message("system" if role == "developer" else role, text(content, f"{name}.content"))
 
 
-def _prompts(body: dict[str, Any], served: Served) -> tuple[tuple[int, ...], ...]:
-    """A text, tokens, or a list of either. A text is encoded as it is: nothing is put before it, and nothing in it
-    becomes a control token.
+def _prompts(body: dict[str, Any], served: Served, n: int, most: int) -> tuple[tuple[int, ...], ...]:
+    """A text, tokens, or a list of either, of n choices each. A text is encoded as it is: nothing is put before it, and
+    nothing in it becomes a control token.
     """
     given = body.get("prompt")
     many = given if isinstance(given, list) and given and isinstance(given[0], str | list) else [given]
+    if len(many) * n > most:
+        message = f"{len(many)} prompts with n = {n}: at most {most} choices in all"
+        raise Refused(message, "n" if n > 1 else "prompt", code="invalid_value")
     prompts = []
     for one in many:
         if isinstance(one, str):

@@ -128,10 +128,23 @@ def test_what_is_wrong_is_named(site: Site, path: str, wrong: dict, param: str, 
 def test_a_body_that_is_no_request(site: Site, content: bytes, kind: str, status: int):
     response = site.client.post("/v1/completions", content=content, headers={"Content-Type": kind})
     assert response.status_code == status and response.json()["error"]["type"] == "invalid_request_error"
-    assert (
-        site.client.get("/v1/nothing").json()["error"]["message"]
-        and site.client.get("/v1/completions").status_code == 405
-    )
+
+
+def test_a_path_or_method_that_there_is_not(site: Site):
+    assert site.client.get("/v1/nothing").json()["error"]["message"]
+    wrong = site.client.get("/v1/completions")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    figures = load.parse_metrics(site.client.get("/metrics").text)
+    assert figures['m2jax_requests_total{path="",status="404"}'] >= 1
+    assert figures['m2jax_requests_total{path="",status="405"}'] >= 1
+
+
+def test_an_error_that_nobody_expects_is_counted(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(app, "read", None)
+    status, body = site.ask("completions", **TEXT)
+    assert status == 500 and body["error"]["type"] == "server_error"
+    figures = load.parse_metrics(site.client.get("/metrics").text)
+    assert figures['m2jax_requests_total{path="/v1/completions",status="500"}'] >= 1
 
 
 def test_without_the_token_nobody_is_served(served: Served):
@@ -166,11 +179,15 @@ def test_beyond_the_queue_a_request_is_told_to_come_again(served: Served, monkey
     held = Held(served, monkeypatch)
     with running(served, Limits(queue=2)) as site:
         thread, answers = asked(site, n=5, max_tokens=4)
+        full = asked(site, max_tokens=4)[0]
+        bodiless = site.client.post("/v1/completions", content=b"x", headers={"Content-Type": "application/json"})
+        assert bodiless.status_code == 429  # before it is read
         response = site.client.post("/v1/completions", json=TEXT | {"n": 2})
         assert response.status_code == 429 and int(response.headers["Retry-After"]) > 0
         assert response.json()["error"]["code"] == "rate_limit_exceeded"
         held.go.set()
         thread.join(120)
+        full.join(120)
         assert answers[0][0] == 200 and len(answers[0][1]["choices"]) == 5
         assert site.ask("completions", **TEXT, n=6, max_tokens=2)[0] == 200 and site.idle()
 
