@@ -85,11 +85,8 @@ def test_echoed_log_probabilities_are_those_of_the_model(served: Served, site: S
             "choices"
         ]
         best = max(told["top_logprobs"][at], key=told["top_logprobs"][at].get)
-        assert next_["logprobs"]["tokens"] in ([best], [])
-        if next_["logprobs"]["tokens"]:
-            np.testing.assert_allclose(
-                next_["logprobs"]["token_logprobs"][0], told["top_logprobs"][at][best], atol=1e-4
-            )
+        assert next_["logprobs"]["tokens"] == [best]
+        np.testing.assert_allclose(next_["logprobs"]["token_logprobs"][0], told["top_logprobs"][at][best], atol=1e-4)
     _, only = site.ask("completions", **body | {"max_tokens": 0})
     assert only["choices"][0]["logprobs"]["token_logprobs"] == told["token_logprobs"][:200]
     assert only["usage"]["completion_tokens"] == 0 and only["choices"][0]["finish_reason"] == "length"

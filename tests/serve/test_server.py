@@ -192,18 +192,37 @@ def test_beyond_the_queue_a_request_is_told_to_come_again(served: Served, monkey
         assert site.ask("completions", **TEXT, n=6, max_tokens=2)[0] == 200 and site.idle()
 
 
+def spied(served: Served, patch: pytest.MonkeyPatch) -> list[int]:
+    """The dialogues that the engine is told to cancel."""
+    numbers: list[int] = []
+    cancel = served.engine.cancel
+    patch.setattr(served.engine, "cancel", lambda number: (numbers.append(number), cancel(number)))
+    return numbers
+
+
 def test_a_client_that_leaves_frees_its_slots_and_pages(served: Served, site: Site, monkeypatch: pytest.MonkeyPatch):
+    cancelled = spied(served, monkeypatch)
     with site.client.stream(
         "POST", "/v1/completions", json=TEXT | {"stream": True, "max_tokens": 200, "n": 4}
     ) as reply:
         next(reply.iter_lines())
-    assert site.idle()
+    assert site.idle() and cancelled
+    cancelled.clear()
     held = Held(served, monkeypatch)
     with pytest.raises(httpx2.ReadTimeout):
         site.client.post("/v1/completions", json=TEXT | {"max_tokens": 200, "n": 6}, timeout=0.5)
     assert wait_for(lambda: not site.process.server.accepted)
     held.go.set()
-    assert site.idle()
+    assert site.idle() and len(cancelled) == 6
+
+
+def test_what_a_stop_string_has_ended_is_made_no_longer(served: Served, site: Site, monkeypatch: pytest.MonkeyPatch):
+    cancelled = spied(served, monkeypatch)
+    _, free = site.ask("completions", **TEXT, seed=3, max_tokens=40)
+    assert free["usage"]["completion_tokens"] == 40 and not cancelled
+    _, answer = site.ask("completions", **TEXT, seed=3, max_tokens=1000, stop=free["choices"][0]["text"][3:5])
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert wait_for(lambda: len(cancelled) == 1) and site.idle()
 
 
 def test_a_client_that_does_not_read_holds_nothing_for_ever(served: Served, monkeypatch: pytest.MonkeyPatch):
