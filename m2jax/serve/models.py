@@ -71,9 +71,11 @@ def serve(
     On a CPU in float32 with unrolled layers, elsewhere in bfloat16 with scanned ones.
     """
     device = jax.devices()[0]
-    if jax.process_count() > 1 or math.prod(mesh) > len(jax.devices()):
+    if jax.process_count() > 1:
+        raise ValueError(f"{jax.process_count()} processes cannot serve together: start one, on its own")
+    if math.prod(mesh) > len(jax.devices()):
         raise ValueError(
-            f"mesh {mesh} (data, fsdp, model) is of {math.prod(mesh)} devices; one process serves, on its own"
+            f"mesh {mesh} (data, fsdp, model) is of {math.prod(mesh)} devices, and there are {len(jax.devices())}"
         )
     stacked, dtype = device.platform != "cpu", jnp.float32 if device.platform == "cpu" else jnp.bfloat16
     trained: Any = None

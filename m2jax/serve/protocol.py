@@ -28,8 +28,8 @@ _TEXT = _BOTH | {"prompt", "echo", "logprobs"}
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,), "presence_penalty": (0,), "logit_bias": ({},), "store": (False,),
     "tools": ([],), "tool_choice": ("none", "auto"), "modalities": (["text"],), "service_tier": ("auto", "default"),
-    "best_of": (1,), "suffix": ("",),
 }  # fmt: skip
+_NEUTRAL_TEXT = _NEUTRAL | {"best_of": (1,), "suffix": ("",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ def key_of(seed: int, choice: int) -> int:
 def read(body: Any, chat: bool, served: Served, most: int) -> Ask:
     """The request of a JSON body. most: choices, of all prompts together. `Refused` names what is wrong."""
     body = mapping(body, "the body")
-    only(body, _CHAT if chat else _TEXT, _NEUTRAL)
+    only(body, *((_CHAT, _NEUTRAL) if chat else (_TEXT, _NEUTRAL_TEXT)))
     model = text(body.get("model"), "model")
     if model not in served.models:
         known = ", ".join(served.models)
@@ -105,6 +105,8 @@ def _max_tokens(
 ) -> tuple[int, ...]:
     """Of each prompt; left out, of a chat what there is room for, of a completion 16."""
     name = "max_completion_tokens" if chat and body.get("max_completion_tokens") is not None else "max_tokens"
+    if name != "max_tokens" and body.get("max_tokens") not in (None, body[name]):
+        raise Refused("max_tokens and max_completion_tokens differ: give one", "max_tokens", code="invalid_value")
     asked = integer(body, name, None if chat else 16, 0 if echo else 1, longest)
     where, room = "messages" if chat else "prompt", [longest + 1 - len(prompt) for prompt in prompts]
     for prompt, left in zip(prompts, room, strict=True):
@@ -183,7 +185,8 @@ def _message(given: Any, name: str) -> Message:
     if role not in ("system", "developer", "user", "assistant"):
         raise wrong(f"{name}.role", role, "system, developer, user or assistant")
     if unknown := {k for k, v in message.items() if v is not None} - {"role", "content", "name"}:
-        raise Refused(f"{name}.{min(unknown)} is not supported", f"{name}.{min(unknown)}", code="unsupported_parameter")
+        field = f"{name}.{min(unknown)[:80]}"
+        raise Refused(f"{field} is not supported", field, code="unsupported_parameter")
     content = message.get("content")
     if isinstance(content, list):
         parts = [mapping(part, f"{name}.content[{i}]") for i, part in enumerate(content)]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import re
 from importlib import resources
@@ -96,6 +97,7 @@ def turn(served: Served, talk: Talk) -> requests.Dialogue:
     return answer | {"ended": made.gate.reason if made.gate.stop else ""} | over
 
 
+@functools.cache
 def page() -> tuple[str, str]:
     """(HTML, its content security policy: nothing but itself, and this server)"""
     html = resources.files(__package__).joinpath("page.html").read_text("utf-8")
