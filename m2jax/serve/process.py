@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -68,10 +69,10 @@ class Process(uvicorn.Server):
         )  # fmt: skip
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal begins the drain, the second ends it."""
+        """The first signal begins the drain, the second ends the process: a round in flight may take long."""
         if self.server.draining:
-            self.stop_now()
-            self.server.worker.leave()
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
         self.server.draining = True
 
     def stop_now(self) -> None:

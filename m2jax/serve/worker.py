@@ -43,7 +43,6 @@ class Worker:
         self.error: Exception | None = None
         self._inbox: queue.SimpleQueue[tuple[str, Job | None]] = queue.SimpleQueue()
         self._jobs: dict[int, Job] = {}
-        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -58,13 +57,9 @@ class Worker:
         self._inbox.put(("cancel", job))
 
     def stop(self) -> None:
-        """Cancels what is running and ends the thread, after the round in flight, for which `leave` does not wait."""
+        """Cancels what is running and ends the thread, after the round in flight."""
         self._inbox.put(("stop", None))
-        self._ended.wait()
-
-    def leave(self) -> None:
-        """From any thread: whoever is in `stop`, or calls it later, goes on at once. The process has to end then."""
-        self._ended.set()
+        self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -78,8 +73,6 @@ class Worker:
                 job.tell(failed, True)
             self.dead()
             raise
-        finally:
-            self._ended.set()
 
     def _round(self) -> None:
         for number, result in self.engine.step().items():

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from m2jax.sampler.requests import Dialogue, Generate
-from m2jax.serve import app, load, speak
+from m2jax.serve import app, load, process, speak
 from m2jax.serve.guard import Limits, check_bind
 from m2jax.serve.models import Served
 from m2jax.serve.worker import Worker
@@ -308,16 +308,14 @@ def test_a_drain_has_an_end(served: Served, monkeypatch: pytest.MonkeyPatch):
         held.go.set()
 
 
-def test_a_second_signal_does_not_wait_for_the_round_in_flight(served: Served, monkeypatch: pytest.MonkeyPatch):
-    held = Held(served, monkeypatch)
-    with running(served) as site:
-        thread, ends = cut_off(site)
-        site.process.handle_exit(signal.SIGTERM, None)
-        site.process.handle_exit(signal.SIGTERM, None)
-    thread.join(120)
-    assert len(ends) == 1  # the server ended, with its round in flight
-    held.go.set()
-    site.process.server.worker._thread.join()
+def test_a_second_signal_ends_the_process(served: Served, monkeypatch: pytest.MonkeyPatch):
+    made, done = process.Process(served, "127.0.0.1", 0, Limits()), []
+    monkeypatch.setattr(process.signal, "signal", lambda *to: done.append(to))
+    monkeypatch.setattr(process.signal, "raise_signal", done.append)
+    made.handle_exit(signal.SIGTERM, None)
+    assert made.server.draining and not done
+    made.handle_exit(signal.SIGINT, None)
+    assert done == [(signal.SIGINT, signal.SIG_DFL), signal.SIGINT]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
