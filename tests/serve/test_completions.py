@@ -116,6 +116,14 @@ def test_json_follows_its_schema(site: Site):
     )
 
 
+def test_a_schema_that_is_too_complex_to_follow_ends_its_request_alone(site: Site):
+    ways = [{"type": "object", "properties": {f"k{i}": {}}, "required": [f"k{i}"]} for i in range(3000)]
+    how = {"type": "json_schema", "json_schema": {"name": "wide", "schema": {"anyOf": ways}}}
+    status, body = site.ask("chat/completions", **CHAT, response_format=how, max_tokens=60)
+    assert status == 400 and "too complex" in body["error"]["message"]
+    assert site.ask("chat/completions", **CHAT, max_tokens=2)[0] == 200
+
+
 def test_other_values_of_a_request_compile_nothing(site: Site):
     body = CHAT | {"max_tokens": 8}
     site.ask("chat/completions", **body)
