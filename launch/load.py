@@ -10,6 +10,7 @@ import json
 import os
 import sys
 
+import httpx2
 from absl import app, flags, logging
 
 from m2jax.serve import load
@@ -28,14 +29,15 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # no line a request
     try:
         load.check_url(_URL.value)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-    sys.exit(asyncio.run(tried()))
+        code = asyncio.run(tried())
+    except (ValueError, OSError, RuntimeError, httpx2.HTTPError) as error:  # no server, or none any more
+        sys.exit(f"error: {_URL.value}: {error}")
+    sys.exit(code)
 
 
 async def tried() -> int:
     """1 where something was wrong."""
-    token = os.environ.get(_TOKEN_ENV.value, "")
+    token = os.environ.get(_TOKEN_ENV.value, "").strip()
     bodies = [
         {
             "model": "doctor",

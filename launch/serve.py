@@ -44,11 +44,12 @@ def main(argv: list[str]) -> None:
 
 def serve() -> bool:
     from m2jax.serve import models
-    from m2jax.serve.guard import Limits, check_bind
+    from m2jax.serve.guard import Limits, bind, check_bind, spelt
     from m2jax.serve.process import Process
 
     token = os.environ.get(_TOKEN_ENV.value, "").strip() or None
     check_bind(_HOST.value, token)
+    sockets = bind(_HOST.value, _PORT.value)  # now, since what follows takes minutes
     if not all(size.isdigit() for size in _MESH.value):
         raise ValueError(f"--mesh={','.join(_MESH.value)} is no shape; give three sizes, such as 1,1,4")
     run = Path(_RUN.value) if _RUN.value else None
@@ -61,10 +62,12 @@ def serve() -> bool:
     print(f"\ncompiled in {time.perf_counter() - began:.0f} s", flush=True)
     for name, what in served.models.items():
         print(f"  {name:<24} {what}")
-    print(f"http://{_HOST.value}:{_PORT.value}/v1{'' if token else '  (no token: this machine alone)'}", flush=True)
+    print(
+        f"http://{spelt(_HOST.value)}:{_PORT.value}/v1{'' if token else '  (no token: this machine alone)'}", flush=True
+    )
     limits = Limits(_QUEUE.value, body=_MAX_BODY.value, seconds=_SECONDS.value, drain=_DRAIN.value)
     process = Process(served, _HOST.value, _PORT.value, limits, token)
-    process.run()
+    process.run(sockets)
     return process.server.worker.error is None
 
 

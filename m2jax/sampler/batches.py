@@ -71,10 +71,12 @@ def draws_of(
     )
 
 
-def answer_of(row: Row, version: int) -> Answer:
-    """What a row has made so far. version: of the weights that made it."""
+def answer_of(row: Row, version: int) -> Answer | ValueError:
+    """What a row has made so far; where its grammar gave up, the error. version: of the weights that made it."""
     if isinstance(row.request, Score):
         return list(row.scores)
+    if row.constraint and row.constraint.error:
+        return row.constraint.error
     tokens = np.asarray(row.tokens[len(row.request.prompt) :], np.int32)
     full, sampling = np.concatenate(row.logps, axis=1)
     stopped = row.complete or int(tokens[-1]) in row.sampling.stop

@@ -59,13 +59,19 @@ class Grammars:
     def start(self, schema: str | dict[str, Any], max_tokens: int) -> Constraint:
         """The constraint of one new completion of at most `max_tokens`, eos included.
 
-        ValueError for a schema that llguidance rejects, with its reason, and for fewer tokens than `reserve(schema)`.
+        ValueError as of `check`.
         """
-        text = schema if isinstance(schema, str) else json.dumps(schema)
-        matcher, spare = self._compiled(text)
+        matcher, spare = self.check(schema, max_tokens)
+        return Constraint(self, matcher.deep_copy(), max_tokens, spare)
+
+    def check(self, schema: str | dict[str, Any], max_tokens: int) -> tuple[llguidance.LLMatcher, int]:
+        """The compiled schema and its `reserve`; ValueError for a schema that llguidance rejects, with its reason, and
+        for fewer tokens than the reserve.
+        """
+        matcher, spare = self._compiled(schema if isinstance(schema, str) else json.dumps(schema))
         if max_tokens < spare:
             raise ValueError(f"max_tokens {max_tokens} may cut the JSON short: this schema needs at least {spare}")
-        return Constraint(self, matcher.deep_copy(), max_tokens, spare)
+        return matcher, spare
 
     def _compile(self, text: str) -> llguidance.LLMatcher:
         try:
@@ -79,10 +85,13 @@ class Grammars:
 
 
 class Constraint:
-    """Where one completion stands in its grammar. Made by `Grammars.start`; `take` every token that was drawn."""
+    """Where one completion stands in its grammar. Made by `Grammars.start`; `take` every token that was drawn. error:
+    set once llguidance has given up, which it does where a step takes too much; the completion cannot go on then.
+    """
 
     def __init__(self, grammars: Grammars, matcher: llguidance.LLMatcher, left: int, spare: int) -> None:
         self._grammars, self._matcher, self._left, self._spare = grammars, matcher, left, spare
+        self.error: ValueError | None = None
 
     @property
     def done(self) -> bool:
@@ -90,9 +99,10 @@ class Constraint:
         return self._matcher.is_stopped()
 
     def allowed(self) -> np.ndarray:
-        """The tokens that may come next, bool [vocab_size]; at least one."""
+        """The tokens that may come next, bool [vocab_size]; at least one, and any after an error."""
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        self._check()
+        if self._failed():
+            return np.ones(self._grammars.vocab_size, bool)
         mask = np.unpackbits(bits, bitorder="little")[: self._grammars.vocab_size].view(bool)
         if self._left <= self._spare and not self.done:
             for hurried in (self._grammars.quote, self._grammars.single):
@@ -102,6 +112,8 @@ class Constraint:
 
     def take(self, token: int) -> None:
         """Advances by one token; ValueError, and no change, where the grammar excludes it."""
+        if self._failed():
+            return
         if self.done:
             fits = token in self._grammars.eos_ids
         else:
@@ -109,12 +121,14 @@ class Constraint:
         if not fits:
             raise ValueError(f"token {token} does not continue the JSON: draw from the tokens that are allowed")
         self._matcher.consume_token(token)
-        self._check()
+        self._failed()
         self._left -= 1
 
-    def _check(self) -> None:
-        if self._matcher.is_error():
-            raise RuntimeError(f"llguidance gave up: {self._matcher.get_error()}")
+    def _failed(self) -> bool:
+        if self._matcher.is_error() and self.error is None:
+            reason = self._matcher.get_error().partition("\n")[0]
+            self.error = ValueError(f"the schema is too complex to follow: {reason}; make it simpler")
+        return self.error is not None
 
 
 def reserve(schema: str | dict[str, Any]) -> int:

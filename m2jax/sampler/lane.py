@@ -103,7 +103,7 @@ class Lane:
             if request.schema is not None:
                 if self.grammars is None:
                     raise ValueError("the engine was made without grammars; a Generate with a schema needs them")
-                self.grammars.start(request.schema, new)
+                self.grammars.check(request.schema, new)
             return
         if request.alternatives and request.choices:
             raise ValueError("a Score gives the log-probabilities of choices, or alternatives: ask twice for both")
@@ -144,9 +144,9 @@ class Lane:
         """What the requests in the lane have been answered so far."""
         return [(row.ticket, self._answer(row)) for row in self.scheduler.in_flight() if row.logps or row.scores]
 
-    def round(self) -> list[tuple[Ticket, Answer]]:
-        """One round of device work; returns what it finished."""
-        done: list[tuple[Ticket, Answer]] = []
+    def round(self) -> list[tuple[Ticket, Answer | ValueError]]:
+        """One round of device work; returns what it finished, a ValueError where a grammar gave up."""
+        done: list[tuple[Ticket, Answer | ValueError]] = []
         rows = self.scheduler.rows
         self._admit()
         # full batches decode fastest, so prompts come first; but at most a largest chunk for each slot
@@ -353,7 +353,7 @@ class Lane:
         pages = self.sizes.pasts[-1] // self.sizes.page
         return put_batch(self.mesh, batches.rows_of(places, B, pages, self._own_ranks))
 
-    def _answer(self, row: Row) -> Answer:
+    def _answer(self, row: Row) -> Answer | ValueError:
         return batches.answer_of(row, self.scheduler.version(row.role.adapter))
 
     def _note(self, program: str, began: float, **counts: int) -> None:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 LIKELIEST = 20  # alternatives of a token, where they are asked for
+LEAST_TEMPERATURE, LEAST_TOP_P = 1e-4, 1e-6  # what is smaller is nothing in float32, or makes logits infinite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Sampling:
     stop: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not math.isfinite(self.temperature):
-            raise ValueError(f"temperature {self.temperature} must be 0 (greedy) or a positive number")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p {self.top_p} must lie in (0, 1]")
+        if self.temperature and not LEAST_TEMPERATURE <= self.temperature < math.inf:
+            raise ValueError(f"temperature {self.temperature} must be 0 (greedy) or from {LEAST_TEMPERATURE} up")
+        if not LEAST_TOP_P <= self.top_p <= 1:
+            raise ValueError(f"top_p {self.top_p} must lie in [{LEAST_TOP_P}, 1]")
         if self.top_k < 0 or self.max_tokens < 1:
             raise ValueError(f"top_k {self.top_k} must be >= 0 and max_tokens {self.max_tokens} >= 1")
 

@@ -203,6 +203,9 @@ class Scheduler:
         pages.take([*match.pages, *source])
         need = row.target + isinstance(row.request, Generate)  # what it reads first has its place too
         wanted = -(-need // self.sizes.page) - len(match.pages)
+        if source and not rows_on[shard] and wanted > pages.available:  # the page to copy from is one too many
+            pages.release(source)
+            source, match = [], dataclasses.replace(match, partial=None, length=len(match.pages) * self.sizes.page)
         reserve = rows_on[shard]  # a page for each row that is at work: whoever enters should not push one out
         fresh = pages.allocate(wanted) if wanted + reserve <= pages.available or not rows_on[shard] else None
         if fresh is None:

@@ -27,7 +27,7 @@ from m2jax.serve.guard import Limits, check_caller, read_json
 from m2jax.serve.metrics import Metrics
 from m2jax.serve.models import Served
 from m2jax.serve.protocol import Ask, key_of, read
-from m2jax.serve.speak import Batch, Said, prompts_scored, spoken
+from m2jax.serve.speak import Batch, Said, check_engine, prompts_scored, spoken
 from m2jax.serve.worker import Worker
 
 GRACE = 10  # seconds in which the last of a stream has to be read
@@ -37,11 +37,14 @@ Handler = Callable[["Server", Request], Awaitable[Response]]
 
 @dataclasses.dataclass(eq=False)
 class Server:
-    """What the paths share. accepted: choices that are being made. draining: nothing new is taken."""
+    """What the paths share. host: what it listens on. accepted: choices that are being made. draining: nothing new is
+    taken.
+    """
 
     served: Served
     worker: Worker
     limits: Limits
+    host: str
     token: str | None = None
     accepted: int = 0
     draining: bool = False
@@ -81,13 +84,13 @@ def make_app(server: Server) -> Starlette:
         route("/health", health, "GET", open_to_all=True),
         route("/", show_page, "GET", open_to_all=True),
     ]
-    handlers = {HTTPException: _http_error, Exception: _crash}
+    handlers = {HTTPException: functools.partial(_http_error, server), Exception: _crash}
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
 
 async def complete(server: Server, request: Request, *, chat: bool) -> Response:
     """POST /v1/chat/completions and /v1/completions."""
-    _check_open(server)
+    _check_room(server, 1)  # before there is any work with it
     began = time.perf_counter()
     body = await read_json(request, server.limits)
     ask = await run_in_threadpool(read, body, chat, server.served, min(server.limits.choices, server.capacity))
@@ -100,7 +103,7 @@ async def complete(server: Server, request: Request, *, chat: bool) -> Response:
 
 async def talk(server: Server, request: Request) -> Response:
     """POST /talk: one turn of a person's talk (`talks`)."""
-    _check_open(server)
+    _check_room(server, 1)
     now = await run_in_threadpool(talks.read, await read_json(request, server.limits))
     held = _Held(server, 1)
     return await _whole(held, request, _turn(held, now))
@@ -112,11 +115,7 @@ class _Held:
     """
 
     def __init__(self, server: Server, choices: int) -> None:
-        _check_open(server)
-        capacity = server.capacity
-        if server.accepted + choices > capacity:
-            message = f"{server.accepted} choices are being made, and at most {capacity} may be; try again"
-            raise Refused(message, status=429, kind="rate_limit_error", code="rate_limit_exceeded", retry=1)
+        _check_room(server, choices)
         self.server, self.choices, self.batch = server, choices, Batch(server.worker, server.limits.seconds)
         self.open = True
         server.accepted += choices
@@ -253,23 +252,29 @@ async def show_page(server: Server, request: Request) -> Response:
 
 
 async def _guarded(server: Server, handler: Handler, path: str, open_to_all: bool, request: Request) -> Response:
-    began = time.perf_counter()
+    began, status = time.perf_counter(), 500  # of an error that nobody expects
     try:
         if not open_to_all:
-            check_caller(request, server.token)
+            check_caller(request, server.token, server.host)
         response = await handler(server, request)
+        status = response.status_code
     except Refused as error:
-        response = refusal(error)
-    server.metrics.requests.labels(path, str(response.status_code)).inc()
+        response, status = refusal(error), error.status
+    finally:
+        server.metrics.requests.labels(path, str(status)).inc()
     if not isinstance(response, _Stream):
         server.metrics.seconds.labels(path).observe(time.perf_counter() - began)
     return response
 
 
-def _check_open(server: Server) -> None:
-    if server.draining or server.worker.error:
-        message = "the server is stopping" if server.draining else "the engine has failed"
-        raise Refused(message, status=503, kind="server_error", code="unavailable", retry=5)
+def _check_room(server: Server, choices: int) -> None:
+    """`Refused` where so many more cannot be taken now."""
+    check_engine(server.worker)
+    if server.draining:
+        raise Refused("the server is stopping", status=503, kind="server_error", code="unavailable", retry=5)
+    if server.accepted + choices > server.capacity:
+        message = f"{server.accepted} choices are being made, and at most {server.capacity} may be; try again"
+        raise Refused(message, status=429, kind="rate_limit_error", code="rate_limit_exceeded", retry=1)
 
 
 async def _until_gone(request: Request) -> None:
@@ -278,18 +283,22 @@ async def _until_gone(request: Request) -> None:
 
 
 def refusal(error: Refused) -> Response:
-    """An error as a response. What is left of a body is not read: the connection ends."""
+    """An error as a response. Where a body is not read to its end, or a handler broke off, the connection ends."""
     headers = {} if error.retry is None else {"Retry-After": str(error.retry)}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status in (408, 413, 499):
+    if error.status in (408, 413, 499, 500):
         headers["Connection"] = "close"
     return Response(shape.dumps(error.body()), error.status, headers, "application/json")
 
 
-async def _http_error(request: Request, error: HTTPException) -> Response:
+async def _http_error(server: Server, request: Request, error: HTTPException) -> Response:
+    """Of a path or a method that there is not."""
+    server.metrics.requests.labels("", str(error.status_code)).inc()
     wrong = Refused(f"{request.method} {request.url.path[:80]!a}: {error.detail}", status=error.status_code)
-    return refusal(wrong)
+    response = refusal(wrong)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _crash(request: Request, error: Exception) -> Response:

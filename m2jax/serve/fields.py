@@ -4,7 +4,6 @@ left out.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,9 +49,7 @@ def number(body: Mapping[str, Any], name: str, default: float, low: float, high:
     value = body.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise wrong(name, value, f"a number from {low:g} to {high:g}")
-    if not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise wrong(name, value, f"a number from {low:g} to {high:g}")
     return float(value)
 
@@ -70,7 +67,7 @@ def integer(body: Mapping[str, Any], name: str, default: int | None, low: int, h
 def flag(body: Mapping[str, Any], name: str) -> bool:
     """true or false (left out)."""
     value = body.get(name)
-    if value not in (None, True, False) or isinstance(value, int) and not isinstance(value, bool):
+    if not isinstance(value, bool | None):
         raise wrong(name, value, "true or false")
     return bool(value)
 
@@ -89,12 +86,13 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
     return value
 
 
-def strings(body: Mapping[str, Any], name: str, most: int) -> tuple[str, ...]:
-    """A string that is not empty, or up to `most` of them; () where left out."""
+def strings(body: Mapping[str, Any], name: str, most: int, longest: int) -> tuple[str, ...]:
+    """A string of 1 to `longest` characters without U+FFFD, or up to `most` of them; () where left out."""
     value = body.get(name)
     given = [] if value is None else [value] if isinstance(value, str) else value
-    if not isinstance(given, list) or len(given) > most or not all(isinstance(s, str) and s for s in given):
-        raise wrong(name, value, f"a string that is not empty, or up to {most} of them")
+    fit = isinstance(given, list) and len(given) <= most
+    if not fit or not all(isinstance(s, str) and 0 < len(s) <= longest and "\ufffd" not in s for s in given):
+        raise wrong(name, value, f"a string of 1 to {longest} characters without U+FFFD, or up to {most} of them")
     return tuple(given)
 
 

@@ -1,4 +1,6 @@
-"""Who may ask, and how much: the bearer token, the names under which a server without one answers, bodies and times."""
+"""Who may ask, and how much: the address, the bearer token, the names under which a server without one answers, bodies
+and times.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,12 @@ import hmac
 import ipaddress
 import json
 import re
+import socket
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from m2jax.serve.fields import Refused
+from m2jax.serve.fields import Refused, shown
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
@@ -20,8 +23,8 @@ LOCAL = ("localhost", "127.0.0.1", "[::1]")
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """queue: choices that may wait beyond those that have a slot. choices: of one request, all prompts together. body:
-    bytes. seconds: of a whole answer. patience: seconds in which a body has to come. drain: seconds that answers in
-    flight are given when the server is told to stop.
+    bytes. seconds: of a whole answer. patience: seconds in which headers have to come, and then a body. drain: seconds
+    that answers in flight are given when the server is told to stop.
     """
 
     queue: int = 64
@@ -43,6 +46,26 @@ def check_bind(host: str, token: str | None) -> None:
         )
 
 
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Sockets on the host's addresses, which answer nobody yet; ValueError where one cannot be had."""
+    bound = []
+    try:
+        found = dict.fromkeys(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        for family, kind, protocol, _, address in found:
+            bound.append(socket.socket(family, kind, protocol))
+            bound[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound[-1].bind(address)
+    except OSError as error:
+        where = f"{spelt(host)}:{port}"
+        raise ValueError(f"cannot listen on {where} ({error.strerror}): give another --host or --port") from error
+    return bound
+
+
+def spelt(host: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach the address."""
     try:
@@ -51,14 +74,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_caller(request: Request, token: str | None) -> None:
-    """`Refused` without the token. A server that has none answers only those who call it by a local name, so that no
-    web page reaches it by a name of its own.
+def check_caller(request: Request, token: str | None, host: str) -> None:
+    """`Refused` without the token. A server that has none answers only those who call it by a local name, or by the
+    host that it listens on, so that no web page reaches it by a name of its own.
     """
     if token is None:
         name = re.sub(r":\d*$", "", request.headers.get("host", ""))
-        if name.lower() not in LOCAL:
-            raise Refused("call this server as localhost", status=403, code="wrong_host")
+        if name.lower() not in (*LOCAL, spelt(host).lower()):
+            message = f"this server has no token, and answers as localhost alone, not as {shown(name)}"
+            raise Refused(message, status=403, code="wrong_host")
         return
     kind, _, given = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):

@@ -55,9 +55,10 @@ async def load(
     check_url(url)
     if not 0 < seconds <= SECONDS:
         raise ValueError(f"a load of {seconds:g} seconds: give 1 to {SECONDS}")
-    seen, until = Seen(), time.monotonic() + seconds
+    seen = Seen()
     async with client(url, clients, token) as http:
         known = [(await _answer(http, body))[0] for body in requests]
+        until = time.monotonic() + seconds
         tasks = [_honest(http, requests, known, i, until, seen) for i in range(clients)]
         tasks += [_hostile(url, token, requests[0], i, until, seen) for i in range(hostile)]
         await asyncio.gather(*tasks)
@@ -141,11 +142,11 @@ async def _answer(http: httpx2.AsyncClient, body: Json) -> tuple[str, float, int
 
 async def _hostile(url: str, token: str, body: Json, i: int, until: float, seen: Seen) -> None:
     """One trouble after another, over sockets of its own."""
-    draw, host, port = random.Random(i), *(getattr(urllib.parse.urlsplit(url), x) for x in ("hostname", "port"))
+    draw, at = random.Random(i), urllib.parse.urlsplit(url)
     while time.monotonic() < until:
         trouble = TROUBLES[i % len(TROUBLES)]
         i += 1
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(at.hostname, at.port or 80)
         try:
             writer.write(_trouble(trouble, draw, body, token))
             await writer.drain()

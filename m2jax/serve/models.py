@@ -31,6 +31,7 @@ from m2jax.weights.load import load, read_config
 SHIPPED = {"patient": "affective", "judge": "grader"}  # the adapter of a role
 TRAINED = {"grader": "judge", "affective": "patient", "factual": "patient"}  # by `data.made` of a run
 PAGE, CHUNKS = 32, (64, 128, 256)
+TALK = 192  # tokens of a line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +71,11 @@ def serve(
     On a CPU in float32 with unrolled layers, elsewhere in bfloat16 with scanned ones.
     """
     device = jax.devices()[0]
-    if jax.process_count() > 1 or math.prod(mesh) > len(jax.devices()):
+    if jax.process_count() > 1:
+        raise ValueError(f"{jax.process_count()} processes cannot serve together: start one, on its own")
+    if math.prod(mesh) > len(jax.devices()):
         raise ValueError(
-            f"mesh {mesh} (data, fsdp, model) is of {math.prod(mesh)} devices; one process serves, on its own"
+            f"mesh {mesh} (data, fsdp, model) is of {math.prod(mesh)} devices, and there are {len(jax.devices())}"
         )
     stacked, dtype = device.platform != "cpu", jnp.float32 if device.platform == "cpu" else jnp.bfloat16
     trained: Any = None
@@ -99,7 +102,7 @@ def _roles(
     cfg: Any, tokenizer: Tokenizer, model: str, run: Path | None, trained: Any, config: dict[str, Any], stacked: bool
 ) -> tuple[dict[str, Role], dict[str, Any], dict[str, str]]:
     """The engine's roles, what is to be handed over beside the base, and the models with what each is."""
-    sampling = Sampling(0.7, max_tokens=192, stop=tuple(tokenizer.eos_ids))  # of talks; others say how they sample
+    sampling = Sampling(0.7, max_tokens=TALK, stop=tuple(tokenizer.eos_ids))  # of talks; others say how they sample
     own = Path(model).name.removesuffix(".gguf") or model
     roles, models, weights = {}, {}, {}
     for name in ("doctor", "patient", "judge"):

@@ -13,12 +13,12 @@ import secrets
 from typing import Any
 
 from m2jax.sampler.grammar import reserve
-from m2jax.sampler.sampling import LIKELIEST, Sampling
+from m2jax.sampler.sampling import LEAST_TEMPERATURE, LEAST_TOP_P, LIKELIEST, Sampling
 from m2jax.serve.fields import Refused, flag, integer, mapping, number, only, shown, strings, text, wrong
 from m2jax.serve.models import Served
 from m2jax.text.chat import Message, render
 
-STOPS = 16  # stop strings of a request
+STOPS, LONGEST_STOP = 16, 256  # stop strings of a request, and their characters
 _LEGACY_ALTERNATIVES = 5
 _BOTH = frozenset(
     {"model", "max_tokens", "temperature", "top_p", "n", "seed", "stop", "stream", "stream_options", "user"}
@@ -28,8 +28,8 @@ _TEXT = _BOTH | {"prompt", "echo", "logprobs"}
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,), "presence_penalty": (0,), "logit_bias": ({},), "store": (False,),
     "tools": ([],), "tool_choice": ("none", "auto"), "modalities": (["text"],), "service_tier": ("auto", "default"),
-    "best_of": (1,), "suffix": ("",),
 }  # fmt: skip
+_NEUTRAL_TEXT = _NEUTRAL | {"best_of": (1,), "suffix": ("",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,17 +65,14 @@ def key_of(seed: int, choice: int) -> int:
 def read(body: Any, chat: bool, served: Served, most: int) -> Ask:
     """The request of a JSON body. most: choices, of all prompts together. `Refused` names what is wrong."""
     body = mapping(body, "the body")
-    only(body, _CHAT if chat else _TEXT, _NEUTRAL)
+    only(body, *((_CHAT, _NEUTRAL) if chat else (_TEXT, _NEUTRAL_TEXT)))
     model = text(body.get("model"), "model")
     if model not in served.models:
         known = ", ".join(served.models)
         message = f"there is no model {shown(model)}; there are {known}"
         raise Refused(message, "model", status=404, code="model_not_found")
     n, stream, echo = integer(body, "n", 1, 1, most), flag(body, "stream"), not chat and flag(body, "echo")
-    prompts = (_messages(body, served),) if chat else _prompts(body, served)
-    if len(prompts) * n > most:
-        message = f"{len(prompts)} prompts with n = {n}: at most {most} choices in all"
-        raise Refused(message, "n" if n > 1 else "prompt", code="invalid_value")
+    prompts = (_messages(body, served),) if chat else _prompts(body, served, n, most)
     schema = _schema(body, served) if chat else None
     return Ask(
         chat=chat,
@@ -85,7 +82,7 @@ def read(body: Any, chat: bool, served: Served, most: int) -> Ask:
         max_tokens=_max_tokens(body, chat, prompts, served.longest, schema, echo),
         sampling=_sampling(body, served, model),
         seed=integer(body, "seed", secrets.randbits(48), -(1 << 63), (1 << 63) - 1),
-        stop=strings(body, "stop", STOPS),
+        stop=strings(body, "stop", STOPS, LONGEST_STOP),
         schema=schema,
         echo=echo,
         alternatives=_alternatives(body, chat),
@@ -95,12 +92,12 @@ def read(body: Any, chat: bool, served: Served, most: int) -> Ask:
 
 
 def _sampling(body: dict[str, Any], served: Served, model: str) -> Sampling:
-    """The role's, with the request's temperature and top_p."""
-    top_p = number(body, "top_p", 1.0, 0, 1)
+    """The role's, with the request's temperature and top_p; what is too small to sample with is as good as greedy."""
+    top_p, temperature = number(body, "top_p", 1.0, 0, 1), number(body, "temperature", 1.0, 0, 2)
     if not top_p:
         raise wrong("top_p", 0, "a number above 0, to 1")
-    own = served.engine.roles[model].sampling
-    return dataclasses.replace(own, temperature=number(body, "temperature", 1.0, 0, 2), top_p=top_p)
+    own, greedy = served.engine.roles[model].sampling, temperature < LEAST_TEMPERATURE
+    return dataclasses.replace(own, temperature=0.0 if greedy else temperature, top_p=max(top_p, LEAST_TOP_P))
 
 
 def _max_tokens(
@@ -108,6 +105,8 @@ def _max_tokens(
 ) -> tuple[int, ...]:
     """Of each prompt; left out, of a chat what there is room for, of a completion 16."""
     name = "max_completion_tokens" if chat and body.get("max_completion_tokens") is not None else "max_tokens"
+    if name != "max_tokens" and body.get("max_tokens") not in (None, body[name]):
+        raise Refused("max_tokens and max_completion_tokens differ: give one", "max_tokens", code="invalid_value")
     asked = integer(body, name, None if chat else 16, 0 if echo else 1, longest)
     where, room = "messages" if chat else "prompt", [longest + 1 - len(prompt) for prompt in prompts]
     for prompt, left in zip(prompts, room, strict=True):
@@ -162,7 +161,7 @@ def _schema(body: dict[str, Any], served: Served) -> str | None:
         raise wrong("response_format.type", kind, "text, json_object or json_schema")
     try:
         text = json.dumps(schema)
-        served.grammars.start(text, served.longest)
+        served.grammars.check(text, served.longest)
     except ValueError as error:
         raise Refused(f"response_format: {error}", "response_format", code="invalid_json_schema") from error
     return text
@@ -186,7 +185,8 @@ def _message(given: Any, name: str) -> Message:
     if role not in ("system", "developer", "user", "assistant"):
         raise wrong(f"{name}.role", role, "system, developer, user or assistant")
     if unknown := {k for k, v in message.items() if v is not None} - {"role", "content", "name"}:
-        raise Refused(f"{name}.{min(unknown)} is not supported", f"{name}.{min(unknown)}", code="unsupported_parameter")
+        field = f"{name}.{min(unknown)[:80]}"
+        raise Refused(f"{field} is not supported", field, code="unsupported_parameter")
     content = message.get("content")
     if isinstance(content, list):
         parts = [mapping(part, f"{name}.content[{i}]") for i, part in enumerate(content)]
@@ -197,12 +197,15 @@ def _message(given: Any, name: str) -> Message:
     return Message("system" if role == "developer" else role, text(content, f"{name}.content"))
 
 
-def _prompts(body: dict[str, Any], served: Served) -> tuple[tuple[int, ...], ...]:
-    """A text, tokens, or a list of either. A text is encoded as it is: nothing is put before it, and nothing in it
-    becomes a control token.
+def _prompts(body: dict[str, Any], served: Served, n: int, most: int) -> tuple[tuple[int, ...], ...]:
+    """A text, tokens, or a list of either, of n choices each. A text is encoded as it is: nothing is put before it, and
+    nothing in it becomes a control token.
     """
     given = body.get("prompt")
     many = given if isinstance(given, list) and given and isinstance(given[0], str | list) else [given]
+    if len(many) * n > most:
+        message = f"{len(many)} prompts with n = {n}: at most {most} choices in all"
+        raise Refused(message, "n" if n > 1 else "prompt", code="invalid_value")
     prompts = []
     for one in many:
         if isinstance(one, str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -33,25 +34,28 @@ class Said:
 
 
 class Batch:
-    """The jobs of one request, on the event loop, for at most `seconds`. `close` ends those that still run; it may be
-    called at any time.
+    """The jobs of one request, on the event loop, for at most `seconds`. Of each the latest answer is kept, however
+    slowly they are taken. `close` ends those that still run; it may be called at any time.
     """
 
     def __init__(self, worker: Worker, seconds: float) -> None:
         self._worker, self._loop, self._seconds = worker, asyncio.get_running_loop(), seconds
         self._until = self._loop.time() + seconds
-        self._answers: asyncio.Queue[tuple[int, Any, bool]] = asyncio.Queue()
+        self._answers: dict[int, tuple[Any, bool]] = {}
+        self._any = asyncio.Event()
         self._running: dict[int, Job] = {}
-        self._closed = False
 
     def submit(self, i: int, dialogue: Dialogue, key: int, watched: bool) -> None:
         """Starts a job, whose answers come with its number i."""
-        if self._worker.error is not None:
-            raise Refused("the engine has failed", status=503, kind="server_error", code="engine_failed")
+        check_engine(self._worker)
+
+        def keep(answer: Any, ended: bool) -> None:
+            self._answers[i] = answer, ended
+            self._any.set()
 
         def tell(answer: Any, ended: bool) -> None:
             if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._answers.put_nowait, (i, answer, ended))
+                self._loop.call_soon_threadsafe(keep, answer, ended)
 
         self._running[i] = Job(dialogue, key, watched, tell)
         self._worker.submit(self._running[i])
@@ -60,20 +64,29 @@ class Batch:
         """(number, answer, whether it is the last) of a job that still runs; None where none does."""
         while self._running:
             try:
-                i, answer, ended = await asyncio.wait_for(self._answers.get(), self._until - self._loop.time())
+                await asyncio.wait_for(self._any.wait(), self._until - self._loop.time())
             except TimeoutError as error:
                 message = f"the answer took more than {self._seconds:g} s"
                 raise Refused(message, status=504, kind="server_error", code="timeout") from error
+            i = next(iter(self._answers))
+            answer, ended = self._answers.pop(i)
+            if not self._answers:
+                self._any.clear()
             if i not in self._running:
                 continue
             if ended:
                 del self._running[i]
             if isinstance(answer, Failed):
-                if isinstance(answer.error, ValueError):
-                    raise Refused(str(answer.error))
-                raise Refused("the engine has failed", status=500, kind="server_error", code="engine_failed")
+                raise self._refusal(answer)
             return i, answer, ended
         return None
+
+    def _refusal(self, failed: Failed) -> Refused:
+        if isinstance(failed.error, ValueError):
+            return Refused(str(failed.error), code="invalid_value")
+        check_engine(self._worker)
+        logging.error("a request has failed\n%s", failed.traceback)
+        return Refused("the request has failed", status=500, kind="server_error", code="failed")
 
     def drop(self, i: int) -> None:
         """Ends a job of which no more is wanted."""
@@ -83,6 +96,12 @@ class Batch:
     def close(self) -> None:
         for i in list(self._running):
             self.drop(i)
+
+
+def check_engine(worker: Worker) -> None:
+    """`Refused` where the engine has failed."""
+    if worker.error is not None:
+        raise Refused("the engine has failed", status=503, kind="server_error", code="engine_failed", retry=5)
 
 
 async def prompts_scored(served: Served, batch: Batch, ask: Ask) -> list[Alternatives | None]:

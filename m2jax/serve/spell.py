@@ -29,17 +29,25 @@ def cut(tokenizer: Tokenizer, tokens: Sequence[int], stops: Sequence[str], ended
     """What may be shown of `tokens`: up to the stop string that is complete first; while more is to come (not
     `ended`), without what may turn out to be the beginning of one, or of a character.
     """
-    text = tokenizer.decode(tokens)
+    text = _text(tokenizer, tokens)
     if any(stop in text for stop in stops):
         ends = range(len(tokens) + 1)
-        used = bisect.bisect_left(ends, True, key=lambda n: any(s in tokenizer.decode(tokens[:n]) for s in stops))
-        text = tokenizer.decode(tokens[:used])
+        used = bisect.bisect_left(ends, True, key=lambda n: any(s in _text(tokenizer, tokens[:n]) for s in stops))
+        text = _text(tokenizer, tokens[:used])
         return Cut(text[: min(text.find(stop) for stop in stops if stop in text)], used, True)
     if not ended:
         text = text.rstrip(UNKNOWN)
-        held = max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
+        held = max(
+            (n for stop in stops for n in range(1, min(len(stop), len(text) + 1)) if text.endswith(stop[:n])), default=0
+        )
         text = text[: len(text) - held]
     return Cut(text, len(tokens), False)
+
+
+def _text(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    """Of tokens that follow others: some vocabularies leave a first one's space out."""
+    before = tokenizer.encode("a")
+    return tokenizer.decode([*before, *tokens])[len(tokenizer.decode(before)) :]
 
 
 def pieces_of(tokenizer: Tokenizer, vocab_size: int) -> list[bytes]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import re
 from importlib import resources
@@ -24,13 +25,14 @@ from m2jax.patient.simulate import Turn, Units, patient_turn
 from m2jax.patient.terminal import ENDINGS, LONGEST
 from m2jax.sampler import requests
 from m2jax.serve.fields import flag, integer, mapping, text, wrong
-from m2jax.serve.models import Served
+from m2jax.serve.models import TALK, Served
 from m2jax.text.chat import Message
 from m2jax.verifier.ask import ask
 from m2jax.verifier.grader import Judge
 
 ROUNDS = 20
 SEEDS = 1_000_000
+LONGEST_MADE = 20 * TALK  # characters of a line of the model's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,7 @@ def read(body: Any) -> Talk:
     seed, said = integer(body, "seed", 0, 0, SEEDS), body.get("dialogue")
     if not isinstance(said, list) or len(said) > 2 * ROUNDS + 2:
         raise wrong("dialogue", said, f"a list of at most {2 * ROUNDS + 2} lines")
-    lines = tuple(_line(line, f"dialogue[{i}]") for i, line in enumerate(said))
+    lines = tuple(_line(line, f"dialogue[{i}]", body["role"]) for i, line in enumerate(said))
     for i, line in enumerate(lines):
         if line.who != ("patient", "doctor")[i % 2]:
             raise wrong(f"dialogue[{i}].who", line.who, "patient and doctor in turn, the patient first")
@@ -62,11 +64,13 @@ def read(body: Any) -> Talk:
     return talk
 
 
-def _line(given: Any, name: str) -> Line:
+def _line(given: Any, name: str, role: str) -> Line:
+    """role: whom the model plays."""
     line = mapping(given, name)
+    longest = LONGEST_MADE if line.get("who") == role else LONGEST
     said = " ".join(re.sub(r"[^\S ]|[\x00-\x1f\x7f]", " ", text(line.get("text"), f"{name}.text")).split())
-    if not said or len(said) > LONGEST:
-        raise wrong(f"{name}.text", said, f"1 to {LONGEST} characters")
+    if not said or len(said) > longest:
+        raise wrong(f"{name}.text", said, f"1 to {longest} characters")
     if line.get("who") not in ("patient", "doctor"):
         raise wrong(f"{name}.who", line.get("who"), "patient or doctor")
     return Line(line["who"], said)
@@ -93,6 +97,7 @@ def turn(served: Served, talk: Talk) -> requests.Dialogue:
     return answer | {"ended": made.gate.reason if made.gate.stop else ""} | over
 
 
+@functools.cache
 def page() -> tuple[str, str]:
     """(HTML, its content security policy: nothing but itself, and this server)"""
     html = resources.files(__package__).joinpath("page.html").read_text("utf-8")

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from os.path import commonprefix
 from typing import Any
 
@@ -145,13 +145,17 @@ def _frame(tokenizer: Tokenizer, messages: Sequence[Message], template: str, kwa
     contents = [message.content for message in messages if isinstance(message.content, str)]
     used = set("".join([template, json.dumps(kwargs, ensure_ascii=False, default=str), *contents]))
     fresh = (chr(code) for plane in (0xF, 0x10) for code in range(plane << 16, (plane << 16) + 0xFFFE))
-    fresh = (c for c in fresh if c not in used)
-    controls = tuple(tokenizer.controls)
+    controls, n = tuple(tokenizer.controls), len(messages)
     begins = sorted({text[0] for text in controls})
+    taken = list(islice((c for c in fresh if c not in used), 2 * n + len(begins)))
+    if len(taken) < 2 * n + len(begins):
+        raise ValueError(
+            "the conversation holds so many of the private-use characters from U+F0000 on that none is left"
+        )
     return _Frame(
-        opens="".join(next(fresh) for _ in messages),
-        closes="".join(next(fresh) for _ in messages),
-        stand_ins={c: next(fresh) for c in begins},
+        opens="".join(taken[:n]),
+        closes="".join(taken[n : 2 * n]),
+        stand_ins=dict(zip(begins, taken[2 * n :], strict=True)),
         begins=_any_of(tuple(begins)),
         sought=_any_of(sought(template, controls)),
         controls=_any_of(controls),

@@ -16,9 +16,9 @@ from tests.conftest import REPOSITORY
 from tests.train import tiny_run
 
 
-def start(*flags: str, **env: str) -> subprocess.Popen[str]:
+def start(*flags: str, script: str = "serve", **env: str) -> subprocess.Popen[str]:
     env = os.environ | {"PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": ""} | env
-    argv = [sys.executable, "launch/serve.py", *flags]
+    argv = [sys.executable, f"launch/{script}.py", *flags]
     return subprocess.Popen(argv, cwd=REPOSITORY, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -47,6 +47,21 @@ def test_a_server_answers_and_a_signal_lets_it_end_what_it_has_begun(tmp_path: P
     assert lines[-1] == "data: [DONE]"
     code, output = tiny_run.finish(process)
     assert code == 0, said + output
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, output = tiny_run.finish(start(f"--port={port}", "--model=no-such-model", M2JAX_TOKEN=""))
+    assert code == 1 and f"error: cannot listen on 127.0.0.1:{port}" in output and "loading" not in output
+
+
+def test_a_load_without_a_server_says_so_in_one_line() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        code, output = tiny_run.finish(start(f"--url={url}", script="load", M2JAX_TOKEN=""))
+    assert code == 1 and output.startswith(f"error: {url}: "), output
 
 
 @pytest.mark.parametrize(

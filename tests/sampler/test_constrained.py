@@ -70,3 +70,16 @@ def test_a_schema_that_cannot_be_kept_ends_its_dialogue(engine: Engine):
     short, broken, fine = run(engine, bad, [0, 1, 2])
     assert "max_tokens 10" in str(short.error) and isinstance(broken.error, ValueError)
     assert len(fine.tokens) == 2
+
+
+def test_a_grammar_that_gives_up_ends_its_dialogue_alone(engine: Engine):
+    """It compiles, but there are too many ways to go on."""
+    ways = [{"type": "object", "properties": {f"k{i}": {}}, "required": [f"k{i}"]} for i in range(3000)]
+    verdict, free = Generate("judge", [5, 6], 40, json.dumps(VERDICT)), Generate("doctor", [5])
+    wide = Generate("judge", [5, 6], 40, json.dumps({"anyOf": ways}))
+    broken, *others = run(engine, [wide, verdict, free], [0, 1, 2])
+    assert isinstance(broken.error, ValueError) and "too complex" in str(broken.error)
+    assert len(str(broken.error)) < 300
+    alone = run(engine, [verdict, free], [1, 2])
+    assert [r.tokens.tolist() for r in others] == [r.tokens.tolist() for r in alone]
+    assert all(pages.available == pages.n_pages - 1 for pages in engine.lanes["base"].scheduler.pages)

@@ -227,6 +227,17 @@ def test_a_schema_that_cannot_be_served_names_the_reason(
         tiny_grammars["bpe"].start(schema, 99)
 
 
+def test_what_is_too_complex_sets_an_error_and_raises_none(
+    tokenizers: dict[str, Tokenizer], tiny_grammars: dict[str, grammar.Grammars]
+) -> None:
+    ways = [{"type": "object", "properties": {f"k{i}": {}}, "required": [f"k{i}"]} for i in range(3000)]
+    constraint = tiny_grammars["bpe"].start({"anyOf": ways}, 99)
+    feed(constraint, tokenizers["bpe"], '{"')
+    assert constraint.done and "too complex" in str(constraint.error)
+    assert constraint.allowed().all()
+    constraint.take(0)  # whatever was drawn from it
+
+
 def test_too_few_tokens_or_logits_are_refused(
     tokenizers: dict[str, Tokenizer], tiny_grammars: dict[str, grammar.Grammars]
 ) -> None:

@@ -102,7 +102,17 @@ def test_a_grammar_leaves_only_what_it_allows():
 
 
 @pytest.mark.parametrize(
-    "bad", [dict(temperature=-1), dict(top_p=0), dict(top_p=1.1), dict(top_k=-1), dict(max_tokens=0)]
+    "bad",
+    [
+        dict(temperature=-1),
+        dict(temperature=float("nan")),
+        dict(temperature=2e-38),
+        dict(top_p=0),
+        dict(top_p=1e-50),
+        dict(top_p=1.1),
+        dict(top_k=-1),
+        dict(max_tokens=0),
+    ],
 )
 def test_nonsense_is_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):

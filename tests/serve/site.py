@@ -56,8 +56,10 @@ def wait_for(ready: Any, seconds: float = 120) -> bool:
 
 
 @contextlib.contextmanager
-def running(served: Served, limits: Limits = LIMITS, token: str | None = None) -> Iterator[Site]:
+def running(
+    served: Served, limits: Limits = LIMITS, token: str | None = None, host: str = "127.0.0.1"
+) -> Iterator[Site]:
     """A server on a port of its own, while the block runs."""
-    process = Process(served, "127.0.0.1", 0, limits, token)
+    process = Process(served, host, 0, limits, token)
     with in_thread(process) as url, httpx2.Client(base_url=url, timeout=120) as client:
         yield Site(process, client)

@@ -85,14 +85,17 @@ def test_echoed_log_probabilities_are_those_of_the_model(served: Served, site: S
             "choices"
         ]
         best = max(told["top_logprobs"][at], key=told["top_logprobs"][at].get)
-        assert next_["logprobs"]["tokens"] in ([best], [])
-        if next_["logprobs"]["tokens"]:
-            np.testing.assert_allclose(
-                next_["logprobs"]["token_logprobs"][0], told["top_logprobs"][at][best], atol=1e-4
-            )
+        assert next_["logprobs"]["tokens"] == [best]
+        np.testing.assert_allclose(next_["logprobs"]["token_logprobs"][0], told["top_logprobs"][at][best], atol=1e-4)
     _, only = site.ask("completions", **body | {"max_tokens": 0})
     assert only["choices"][0]["logprobs"]["token_logprobs"] == told["token_logprobs"][:200]
     assert only["usage"]["completion_tokens"] == 0 and only["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("how", [{"temperature": 2e-38}, {"top_p": 1e-50}], ids=str)
+def test_what_is_too_small_to_sample_with_is_greedy(site: Site, how: dict):
+    greedy, small = (site.ask("completions", **TEXT, **x, max_tokens=8) for x in ({"temperature": 0}, how))
+    assert small[1]["choices"] == greedy[1]["choices"]
 
 
 def test_json_follows_its_schema(site: Site):
@@ -111,6 +114,14 @@ def test_json_follows_its_schema(site: Site):
         and isinstance(made["met"], bool)
         and answer["choices"][0]["finish_reason"] == "stop"
     )
+
+
+def test_a_schema_that_is_too_complex_to_follow_ends_its_request_alone(site: Site):
+    ways = [{"type": "object", "properties": {f"k{i}": {}}, "required": [f"k{i}"]} for i in range(3000)]
+    how = {"type": "json_schema", "json_schema": {"name": "wide", "schema": {"anyOf": ways}}}
+    status, body = site.ask("chat/completions", **CHAT, response_format=how, max_tokens=60)
+    assert status == 400 and "too complex" in body["error"]["message"]
+    assert site.ask("chat/completions", **CHAT, max_tokens=2)[0] == 200
 
 
 def test_other_values_of_a_request_compile_nothing(site: Site):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from m2jax.serve import spell
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from tests.text.fixtures import tiny_tokenizers
 from tests.train import tiny_run
 
 SAID = "naïve 心臓 🫀 for three days. Take 500 mg"
@@ -28,6 +31,14 @@ def test_a_character_whose_bytes_span_tokens_is_shown_whole_or_not_at_all(tokeni
         spell.cut(tokenizer, invalid, (), True).text == "a\ufffd"
         and spell.cut(tokenizer, invalid, (), False).text == "a"
     )
+
+
+def test_a_text_that_follows_a_prompt_keeps_its_first_space(tmp_path: Path):
+    (tmp_path / "tokenizer.model").write_bytes(tiny_tokenizers.train_sentencepiece())
+    tokenizer = load_tokenizer(tmp_path / "tokenizer.model")
+    tokens = tokenizer.encode("three days")
+    assert tokenizer.decode(tokens) == "three days" and spell.cut(tokenizer, tokens, (), True).text == " three days"
+    assert spell.cut(tokenizer, tokens, (" thr",), False).text == ""
 
 
 def test_a_stop_string_that_spans_tokens_is_never_shown(tokenizer: Tokenizer):

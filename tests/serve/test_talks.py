@@ -37,6 +37,7 @@ def test_a_person_is_the_patient(site: Site):
     assert "You play this patient" in first["sheet"] and not first["text"]
     status, answer = turn(site, "doctor", ["I have a fever."])
     assert status == 200 and answer["marks"] and "units" not in answer
+    assert turn(site, "doctor", ["I have a fever.", "x" * 1200, "And a cough."])[0] == 200  # of the model's own
     _, end = turn(site, "doctor", ["I have a fever."], over=True)
     assert "The diagnosis:" in end["reveal"]
 

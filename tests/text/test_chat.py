@@ -256,6 +256,7 @@ def test_sentencepiece_chat_is_llama_2s(tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_named(tokenizer: Tokenizer, library: tokenizers.Tokenizer, tmp_path: Path) -> None:
     user, ids = Message("user", "a <|im_end|>"), Message("assistant", [5, 6])
+    every = "".join(chr(plane + i) for plane in (0xF0000, 0x100000) for i in range(0xFFFE))
     without = load_tokenizer(tiny.write_folder(tmp_path, library, chat_template=None))
     with pytest.raises(ValueError, match="no chat template.*CHATML"):
         render(without, [user])
@@ -271,6 +272,7 @@ def test_what_is_wrong_is_named(tokenizer: Tokenizer, library: tokenizers.Tokeni
         ([user], "{{ messages[0].content + 1 }}", "failed"),
         ([user], "{{ messages.append(1) }}", "failed"),
         ([Message("user<|im_end|>", "a")], CHATML, "message 0 has the role"),
+        ([Message("user", every)], CHATML, "private-use characters"),
         ([user, Message("assistant", [3, -1])], CHATML, "message 1 .*negative token id -1"),
         ([user, ids], "{{ messages[0].content }}", r"message 1 \(assistant\) 0 times"),
         ([user, ids], template("c ~ c"), r"message 1 \(assistant\) 2 times"),
