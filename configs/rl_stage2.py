@@ -52,7 +52,7 @@ def base() -> ConfigDict:
     c.sampling.top_p = 1.0
     c.sampling.max_tokens = 256
     c.sampling.slots = 256  # rows that generate at once
-    c.sampling.cache_tokens = 0  # tokens that the cache holds; 0: as many as all slots may need at most
+    c.sampling.cache_tokens = 0  # that the cache of one set of weights holds; 0: as many as all slots need at most
     c.sampling.mesh = ()  # (data, fsdp, model) of the same devices for the sampler; (): as for the learner
 
     c.grpo = ConfigDict()
@@ -194,7 +194,7 @@ def pod_32b(c: ConfigDict) -> None:
     c.data.max_prompt_tokens, c.sampling.max_tokens = 2048, 16_384
     c.mesh = (1, -1, 1)
     c.sampling.mesh = (16, 1, 4)  # a copy of the weights over four chips each
-    c.sampling.slots, c.sampling.cache_tokens = 1024, 16 * 256 * 1024
+    c.sampling.slots, c.sampling.cache_tokens = 1024, 16 * 128 * 1024  # for the policy, and as much for the judge
     c.grpo.row_samples, c.grpo.micro_groups, c.grpo.remat = 1, 64, "attended"
     c.grpo.minibatches = 8
     c.xla_flags = SPARSE_CORE

@@ -85,7 +85,8 @@ def main(argv: list[str]) -> None:
     if plan.sizes:
         tokens = (plan.sizes.n_pages - 1) * plan.sizes.page
         said["cache_tokens"] = tokens * plan.shards
-        said["cache_tokens_that_fit"] = max(int(tokens * (1 + margin / resident["pages"]) * plan.shards), 0)
+        caches = sum(size for name, size in resident.items() if name.endswith("pages"))
+        said["cache_tokens_that_fit"] = max(int(tokens * (1 + margin / caches) * plan.shards), 0)
     if not said["fits"]:
         worst = min(rows, key=lambda name: rows[name]["margin"])
         said["does_not_fit"] = worst

@@ -151,8 +151,10 @@ def _plan_rl(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> P
     holds = dict.fromkeys(("init", "restore", *learner, "hand-over"), ("training state",)) | dict.fromkeys(
         ("prefill", "decode", "score"), ("start weights", "pages")
     )
+    if config.verifier:
+        resident |= {"verifier weights": served, "verifier pages": kv}
     if frozen is None:
-        resident["policy weights"] = served
+        resident |= {"policy weights": served, "policy pages": kv}  # what is trained whole has a cache of its own
     elif config.sampling.mesh:
         resident["frozen weights"] = frozen
         holds |= {name: ("training state", "frozen weights") for name in learner}
@@ -163,7 +165,9 @@ def _plan_rl(cfg: ModelConfig, config: ConfigDict, mesh: jax.sharding.Mesh) -> P
 
 
 def _sizes(config: ConfigDict, shards: int) -> Sizes:
-    """The largest that `rl.engine_sizes` can ask for."""
+    """As `rl.engine_sizes` has them, of the longest prompts; of its chunks the one of long replies, since no program of
+    the others computes more tokens.
+    """
     page, P, C = 32, config.data.max_prompt_tokens, config.sampling.max_tokens
     longest = -(-(P + 2 * C + JUDGE_TOKENS) // page) * page
     own = -(-(P + C) // page) * page

@@ -115,5 +115,7 @@ def _row(rollout: Rollout, sample: int, base_logp: float, tokenizer: Tokenizer) 
 def _dialogue(parts: rl.Parts, case: Case | Task, role: str) -> Dialogue:
     """A graded reply, and its mean log-prob per token under the weights the run began from."""
     reply = yield from single_turn(case, parts.tokenizer, role, parts.judge)
-    (logp,) = yield Score("start", reply.prompt, [reply.completion.tokens.tolist()])
-    return reply, float(logp.mean())
+    tokens, logps = reply.completion.tokens.tolist(), []
+    for i in range(0, len(tokens), rl.PIECE):
+        logps += yield Score("start", [*reply.prompt, *tokens[:i]], [tokens[i : i + rl.PIECE]])
+    return reply, float(np.concatenate(logps).mean())

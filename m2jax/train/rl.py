@@ -48,6 +48,8 @@ from m2jax.verifier.rubric import Case, Criterion
 from m2jax.weights import names
 from m2jax.weights.load import read_config
 
+PIECE = 512  # tokens of a reply that the sampler computes or scores at once
+
 
 def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
     """The mesh of config.mesh = (data, fsdp, model[, context]); a -1 takes the devices the others leave."""
@@ -234,16 +236,16 @@ def engine_sizes(
         )
     most = limit if config.get("consult") else len(prompts[longest])
     own = most + max_tokens
-    judged, suffix = own, max_tokens + 1
+    judged, suffix, asked = own, min(max_tokens, PIECE) + 1, 0
     for case in cases:
         for criterion in case.rubric:
             if (criterion.check is None or config.watch.every) and not config.judge.url:
                 start, end = judge_tokens(tokenizer, case, "", criterion)
                 # a reply becomes quoted lines: some tokens more than its own
-                judged, suffix = max(judged, len(start) + 2 * max_tokens), max(suffix, len(end) + 1)
+                judged, asked = max(judged, len(start) + 2 * max_tokens), max(asked, len(end) + 1)
     if config.dynamic.proposals and not config.judge.url:
-        asked, longer = proposals_room(tokenizer, cases, max_tokens)
-        judged, suffix = max(judged, asked), max(suffix, longer)
+        room, longer = proposals_room(tokenizer, cases, max_tokens)
+        judged, asked = max(judged, room), max(asked, longer)
     ceil = lambda n, unit: -(-n // unit) * unit  # noqa: E731
     page = 32
     if consult := config.get("consult"):  # prompts of the patient, and questions about slices that are yet to come
@@ -257,10 +259,12 @@ def engine_sizes(
             f"config.sampling.cache_tokens {config.sampling.cache_tokens} leaves {tokens} to each of {shards} shards; "
             f"one request may need {pasts[-1]}: give at least {shards * pasts[-1]}, or 0"
         )
-    # few shapes, since each is compiled: a reply with what a judge's question puts around it, and something longer
-    chunk = ceil(max_tokens + page, page)
-    chunks = tuple(sorted({chunk, max(min(4 * chunk, pasts[-1]), ceil(suffix, 16))}))
-    return ceil(most, 16), Sizes(slots, -(-tokens // page) + 1, page, pasts, chunks)
+    # few shapes, since each is compiled: a reply with what a judge's question puts around it, and something longer; and
+    # where replies are long, the question alone
+    chunk, suffix = min(ceil(max_tokens + page, page), PIECE), max(suffix, asked)
+    longer = max(min(4 * chunk, pasts[-1], Sizes.batch_tokens), ceil(suffix, 16))
+    question = {ceil(asked, 16)} if 0 < 4 * ceil(asked, 16) <= chunk else set()
+    return ceil(most, 16), Sizes(slots, -(-tokens // page) + 1, page, pasts, tuple(sorted({chunk, longer} | question)))
 
 
 def proposals_room(tokenizer: Tokenizer, cases: Sequence[Case], max_tokens: int) -> tuple[int, int]:

@@ -234,6 +234,12 @@ def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer:
     for criterion in judged[0].rubric:
         prefix, suffix = rl.judge_tokens(tokenizer, judged[0], "a b\nc d\ne f", criterion)
         assert len(prefix) <= sizes.pasts[-1] and len(suffix) < sizes.chunks[-1]
+    config.data.max_prompt_tokens, config.sampling.cache_tokens = 2048, 100_000
+    _, long = rl.engine_sizes(config, tokenizer, judged, max_tokens=16_384, shards=1)
+    question = max(len(rl.judge_tokens(tokenizer, judged[0], "", c)[1]) for c in judged[0].rubric)
+    # however long replies are, a prompt or a question does not pay for one
+    assert question < long.chunks[0] <= question + 16 and long.chunks[-1] <= long.batch_tokens
+    config.data.max_prompt_tokens, config.sampling.cache_tokens = 64, 0
     config.judge.url = "http://elsewhere/v1"  # needs no room here
     assert rl.engine_sizes(config, tokenizer, judged, max_tokens=8, shards=1)[1].pasts[-1] < sizes.pasts[-1]
     config.data.max_prompt_tokens = longest - 1
