@@ -7,7 +7,8 @@ before a reply is sent; this judges what was sent). It knows the whole record, w
 A sentence is held against the fact it shares most with. It tells the fact where it holds half of the fact's words,
 weighed by how rare they are in the clinic's texts, or one that no other fact of any record has.
 
-- leak: it tells a fact that was neither volunteered nor asked for so far, and no fact that was;
+- leak: it tells a fact that was neither volunteered nor asked for so far, and no fact that was; or beside one that was
+  half of such a fact, in words that none that was has;
 - contradiction: it tells a fact with the opposite sign, or with another number;
 - invention: it holds a medical word, or a number with a unit, that is in no fact of the record and that the doctor did
   not say.
@@ -79,13 +80,17 @@ def witness(record: Record, asked: Iterable[str], doctor: Iterable[str], reply: 
         _stem(word) for f in record.facts for c in f.cues for word in c.split()
     }
     figures_known = frozenset().union(*(_figures(text) for text in (*(f.text for f in record.facts), *doctor)))
+    free = frozenset().union(*(facts[name] for name in may if name in facts))
     leaks, wrong, made = [], [], []
     for sentence in _statements(reply):
         words = _stems(sentence)
         told = sorted(((_share(facts[f.id], words), f) for f in record.facts), key=lambda pair: -pair[0])
         told = [f for share, f in told if share >= HALF]
-        if told and not any(f.id in may for f in told):
-            leaks.append(told[0].id)
+        kept = [f for f in told if f.id not in may]
+        if len(kept) < len(told):
+            kept = [f for f in kept if _share(facts[f.id], words - free) >= HALF]
+        if kept:
+            leaks.append(kept[0].id)
         best = next((f for f in told if f.id in may), told[0] if told else None)
         strange = [w for w in sorted(words) if w in medical() and w not in known and w not in heard]
         figures = _figures(sentence) - figures_known

@@ -1,14 +1,20 @@
-"""What a consultation came to, by rules alone: what the doctor found out, named and left the patient with."""
+"""What a consultation came to, by rules alone: what the doctor found out, named and left the patient with. What is
+written for the grader earns nothing here either (`verifier.guards`): no list of all that could be asked or named.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from m2jax.clinic.sample import condition_of
 from m2jax.patient.disclosed import asked
 from m2jax.records.record import Record
 from m2jax.verifier.checks import met, parse_check
+from m2jax.verifier.guards import for_checks
 from m2jax.verifier.phrases import words
+
+_ASKED = re.compile(r"[^.?!\n]*\?")  # a question names nothing
 
 
 class Outcome(NamedTuple):
@@ -26,14 +32,15 @@ class Outcome(NamedTuple):
 def outcome(record: Record, said: tuple[str, ...]) -> Outcome:
     """What a doctor's messages, at least one, amount to with a patient of the clinic."""
     condition, key = condition_of(record), open_facts(record)
-    elicited = key & {name for message in said for name in asked(message, record).facts}
+    counted = [for_checks(message) for message in said]
+    elicited = key & {name for message in counted for name in asked(message, record).facts}
     names = parse_check(words((condition.name, *condition.names)))
     net = parse_check(words(condition.safety_net.words, "either"))
     return Outcome(
         len(elicited) / len(key) if key else 1.0,
         len(elicited) / len(said),
-        float(any(met(names, message) for message in said)),
-        float(any(met(net, message) for message in said)),
+        float(any(met(names, _ASKED.sub(" ", message)) for message in counted)),
+        float(any(met(net, message) for message in counted)),
         float(len(said)),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from configs import eval_doctor
+from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import condition_of
 from m2jax.evaluate import doctor
 from m2jax.patient.disclosed import asked
@@ -60,6 +61,11 @@ def test_what_a_doctor_asks_names_and_advises_is_counted(seed: int):
     assert nothing[1:] == (0, 0, 0, 1) and nothing.share == (0 if key else 1)
     denied = outcome(record, (f"You do not have {condition.name}.",))
     assert denied.diagnosis == 0
+    assert outcome(record, (f"Have you ever had {condition.name}?",)).diagnosis == 0
+    cues = " ".join(f"Any {cue}?" for f in record.facts for cue in f.cues)
+    everything = f"It could be {', '.join(c.name for c in conditions())}. {cues}"
+    hacked = outcome(record, (everything, f"Any {', '.join(cue for f in record.facts for cue in f.cues)}?"))
+    assert hacked.diagnosis == 0 and (hacked.share <= 0.5 or len(key) < 3)
 
 
 def test_most_patients_have_something_to_be_asked_for():

@@ -40,3 +40,17 @@ def test_every_fact_told_as_it_stands_is_true_and_a_leak_unless_it_was_asked_for
                 total += 1
                 wrong += not free.leaks or bool(asked.leaks) or not asked.true
     assert total > 300 and wrong / total < 0.03
+
+
+def test_a_kept_fact_in_the_same_sentence_as_one_that_was_asked_for_is_a_leak():
+    seen = total = 0
+    for seed in range(20):
+        record = sample_record(seed, "heldout")
+        volunteered = [f for f in record.facts if f.kind == "symptom" and f.disclosure == "volunteers"]
+        for kept in (f for f in record.facts if f.kind in ("symptom", "drug") and f.disclosure in ("asked", "private")):
+            for free in volunteered[:1]:
+                said = f"{free.text.rstrip('.')} and {kept.text[0].lower()}{kept.text[1:]}"
+                total += 1
+                seen += bool(witness(record, (), [], said).leaks)
+                assert not witness(record, (kept.id,), [], said).leaks
+    assert total >= 50 and seen / total > 0.8, (seen, total)
