@@ -1,15 +1,18 @@
-"""How well verdicts agree with the truth: agreement, Cohen's kappa and F1 of yes/no pairs, with bootstrap intervals
-that resample records (the verdicts on one reply, or of one question, are no independent looks at the grader).
+"""How well verdicts agree with the truth: agreement, Cohen's kappa and F1 of yes/no pairs, and how sure a judge should
+be, with bootstrap intervals that resample records (the verdicts on one reply, or of one question, are no independent
+looks at the grader).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from m2jax.evaluate.figures import Figure
+from m2jax.evaluate.figures import Figure, figure
 from m2jax.evaluate.stats import pooled_ci
+from m2jax.verifier.calibration import calibrate, fit_temperature
 
 Pairs = Sequence[tuple[bool, bool]]  # (verdict, truth) of one record
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -55,3 +58,24 @@ def agreement_figures(
         )
         for word, statistic, wanted in statistics
     ]
+
+
+def calibration_figures(name: str, records: Sequence[Sequence[tuple[float, bool]]]) -> list[Figure]:
+    """The log-loss, in nats a verdict, of (probability, truth) by record: as it is, and at the temperature fitted on
+    the other half of the records (`verifier.calibration`); none where there are less than two records.
+    """
+    halves = [[pair for one in records[side::2] for pair in one] for side in (0, 1)]
+    if not all(halves):
+        return []
+    fitted = [fit_temperature(*zip(*half, strict=True)) for half in halves]
+    plain, calibrated = [], []
+    for number, one in enumerate(records):
+        if one:
+            plain.append([_loss(p, truth) for p, truth in one])
+            calibrated.append([_loss(calibrate(p, fitted[1 - number % 2]), truth) for p, truth in one])
+    said = f"temperatures {fitted[0]:.2f} and {fitted[1]:.2f}"
+    return [figure(f"{name}: log-loss", plain), figure(f"{name}: log-loss, calibrated", calibrated, note=said)]
+
+
+def _loss(probability: float, truth: bool) -> float:
+    return -math.log(max(probability if truth else 1 - probability, 1e-9))

@@ -47,7 +47,7 @@ def grader(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     cases = [sample_case(SEED + i, "heldout") for i in range(n)]
     composed = [(case, grading.composed_reply(case, np.random.default_rng([SEED, i]))) for i, case in enumerate(cases)]
     return {
-        kind: agreement(against_checks(engine, tokenizer, role, pairs))
+        kind: agreement([[(p > 0.5, y) for p, y in one] for one in against_checks(engine, tokenizer, role, pairs)])
         for kind, pairs in (("sampled", sampled), ("composed", composed))
         if pairs
     }
@@ -60,14 +60,14 @@ def sampled_replies(n: int) -> list[tuple[Case, str]]:
 
 def against_checks(
     engine: Engine, tokenizer: Tokenizer, role: str, replies: Sequence[tuple[Case, str]]
-) -> list[list[tuple[bool, bool]]]:
-    """Of each reply, on every criterion that has a check: (the judge's verdict, that of the check)."""
+) -> list[list[tuple[float, bool]]]:
+    """Of each reply, on every criterion that has a check: (the judge's probability, the check's verdict)."""
     judge = Judge(tokenizer, role)
 
     def grade(case: Case, reply: str) -> Dialogue:
         criteria = [c for c in case.rubric if c.check is not None]
         verdicts = yield from read_out(case, reply, criteria, judge)
-        return [(v.met, met(c.check, reply)) for v, c in zip(verdicts, criteria, strict=True)]
+        return [(v.probability, met(c.check, reply)) for v, c in zip(verdicts, criteria, strict=True)]
 
     return results_of(engine.run([grade(case, reply) for case, reply in replies]))
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from m2jax import adapters
 from m2jax.evaluate import roles, serving
-from m2jax.evaluate.agreement import agreement, agreement_figures, kappa
+from m2jax.evaluate.agreement import agreement, agreement_figures, calibration_figures, kappa
 from m2jax.evaluate.attacks import attack_figures
 from m2jax.evaluate.disclosure import disclosure_figures
 from m2jax.evaluate.figures import Figure
@@ -88,7 +88,9 @@ def _disclosure(v: Verifier) -> list[Figure]:
 def _grader(v: Verifier) -> list[Figure]:
     replies = roles.sampled_replies(v.config.n.grader)
     given = roles.against_checks(v.engine, v.tokenizer, v.judge.role, replies)
-    return agreement_figures("grader against checks", given, (("agreement", agreement, 0.93), ("kappa", kappa, 0.8)))
+    verdicts = [[(p > 0.5, truth) for p, truth in one] for one in given]
+    measures = (("agreement", agreement, 0.93), ("kappa", kappa, 0.8))
+    return agreement_figures("grader against checks", verdicts, measures) + calibration_figures("grader", given)
 
 
 def _physicians(v: Verifier) -> list[Figure]:

@@ -137,7 +137,8 @@ class Client:
             said, asked, answered = parse(response.json())
         except (ValueError, RecursionError) as error:  # also JSON that ends too early, or is nested without end
             return _Trouble(f"a broken answer: {error}")
-        self._answers.put(name, said)
+        if said.whole:
+            self._answers.put(name, said)
         cost = (asked * e.price[0] + answered * e.price[1]) / 1e6
         counts += Counter(prompt_tokens=asked, answer_tokens=answered, cost=cost)
         self._told.clear()

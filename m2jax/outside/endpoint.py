@@ -84,10 +84,13 @@ class Endpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Said:
-    """What an endpoint said. top: for each token where the server tells, its text and its alternatives."""
+    """What an endpoint said. top: for each token where the server tells, its text and its alternatives. whole: whether
+    it came to its end; one that was cut off or filtered is not kept.
+    """
 
     text: str
     top: tuple[tuple[str, Alternatives], ...] = ()
+    whole: bool = True
 
 
 def payload(
@@ -138,7 +141,7 @@ def parse(raw: object) -> tuple[Said, int, int]:
             (entry["token"], tuple((a["token"], float(a["logprob"])) for a in entry.get("top_logprobs") or ()))
             for entry in told
         )
-        said = Said(str(text), top)
+        said = Said(str(text), top, bool(text) and choice.get("finish_reason") not in ("length", "content_filter"))
         return said, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"the response {str(raw)[:200]!r} has no choices[0].message.content") from error

@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 from m2jax import distributed
 from m2jax.data import cases as case_data
 from m2jax.data.tasks import Task
+from m2jax.outside.endpoint import EndpointDown
 from m2jax.rollout import dialogues, dynamic, sessions, slices
 from m2jax.rollout.kept import fingerprint
 from m2jax.rollout.metrics import rollout_metrics
@@ -29,6 +30,7 @@ from m2jax.sampler.journal import Journal
 from m2jax.train import grpo
 from m2jax.train.batches import Sample, episode_row, of_episodes, of_replies, width
 from m2jax.train.parts import Parts
+from m2jax.verifier.reward import Verdict
 from m2jax.verifier.rubric import Case
 
 Metrics = dict[str, Any]
@@ -96,6 +98,7 @@ def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
         journal = _journal(config, workdir, "rollout", draw, [[case.id, fingerprint(case)] for case in cases])
         keys = {"seed": config.seed, "first_key": draw * len(cases) * R, "journal": journal}
         found = grading.roll(cases, draw, keys)
+        check_judged([v for group in found for r in group for v in r.verdicts])
         kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
         return Drawn(found, kept, told, held)
 
@@ -171,6 +174,7 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
             parts.engine, parts.units, parts.judge, range(draw * n, draw * n + n), config.data.samples_per_prompt,
             rules, seed=config.seed, journal=_journal(config, workdir, "rollout", draw, []),
         )  # fmt: skip
+        check_judged([v for group in found for e in group for turn in e.turns for v in turn.verdicts])
         kept = [of_episodes(group, P) for group in found if sessions.has_signal(group)]
         return Drawn(found, kept, {}, [])
 
@@ -181,6 +185,16 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
         return dialogues.of_episodes(drawn.rollouts, parts.tokenizer)
 
     return Draws(take, told, shown, lambda kept: (P, width(kept, C)))
+
+
+def check_judged(verdicts: Sequence[Verdict]) -> None:
+    """EndpointDown where the judge was asked, and not one of its answers was a verdict."""
+    judged = [verdict for verdict in verdicts if verdict.by != "check"]
+    if judged and all(verdict.by == "failed" for verdict in judged):
+        raise EndpointDown(
+            f"the judge gave no verdict to any of {len(judged)} questions: look at what config.judge.url serves, and "
+            "whether it takes a response_format; the same command goes on"
+        )
 
 
 def _of_stream(parts: Parts) -> Source:

@@ -28,6 +28,7 @@ KEYS = {True: "acceptable", False: "unacceptable"}  # by whether the points are 
 EXPLANATION_CHARS = 400
 AGAIN = "That is not the JSON object that was asked for. Answer again, with it alone."
 FAILED = Verdict(False, None, "failed")
+REFUSED = Said("")
 
 
 def schema(positive: bool) -> str:
@@ -106,7 +107,7 @@ def reason_outside(
     case: Case, reply: str, criteria: Sequence[Criterion], judge: OutsideJudge
 ) -> Generator[list[Chat], list[Said], list[Verdict]]:
     """The verdicts on `criteria` of an endpoint. An answer that is no verdict is asked for once more, then the vote
-    does not count; a criterion without any vote is `FAILED`.
+    does not count, nor does one that the endpoint refuses to give; a criterion without any vote is `FAILED`.
     """
     votes = [i for i in range(len(criteria)) for _ in range(judge.votes)]
     signs = [criteria[i].points > 0 for i in votes]
@@ -114,10 +115,10 @@ def reason_outside(
         Chat(judge.role, judge_messages(case.messages, reply, criteria[i], REASON), judge.max_tokens, schema(positive))
         for i, positive in zip(votes, signs, strict=True)
     ]
-    said = list((yield chats))
-    bad = [n for n, answer in enumerate(said) if not _sound(answer.text, signs[n])]
+    said = yield from _asked(chats)
+    bad = [n for n, answer in enumerate(said) if answer is not REFUSED and not _sound(answer.text, signs[n])]
     if bad:
-        second = yield [_again(chats[n], said[n]) for n in bad]
+        second = yield from _asked([_again(chats[n], said[n]) for n in bad])
         for n, answer in zip(bad, second, strict=True):
             said[n] = answer
     given: list[list[float]] = [[] for _ in criteria]
@@ -125,6 +126,19 @@ def reason_outside(
         if _sound(answer.text, positive):
             given[i].append(probability_of(answer, positive))
     return [_verdict(probabilities, judge.temperature) for probabilities in given]
+
+
+def _asked(chats: list[Chat]) -> Generator[list[Chat], list[Said], list[Said]]:
+    """What each is answered; `REFUSED` where the endpoint will not, as of a text that its filter stops."""
+    try:
+        return list((yield chats))
+    except ValueError:
+        if len(chats) == 1:
+            return [REFUSED]
+    said = []
+    for chat in chats:  # one of them: what the others were answered is known by now
+        said += yield from _asked([chat])
+    return said
 
 
 def probability_of(said: Said, positive: bool) -> float:

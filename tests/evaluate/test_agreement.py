@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2jax.evaluate.agreement import agreement, agreement_figures, f1, kappa, table
+from m2jax.evaluate.agreement import agreement, agreement_figures, calibration_figures, f1, kappa, table
 from m2jax.evaluate.stats import pooled_ci
 
 PAIRS = [(True, True)] * 10 + [(False, False)] * 5 + [(True, False)] * 3 + [(False, True)] * 2
@@ -46,3 +46,11 @@ def test_more_records_narrow_the_interval() -> None:
     assert many[2] - many[1] < 0.5 * (few[2] - few[1])
     with pytest.raises(ValueError, match="at least one"):
         pooled_ci(np.zeros((0, 4)), agreement)
+
+
+def test_a_judge_that_is_too_sure_loses_less_when_it_is_calibrated() -> None:
+    records = [[(0.99 if i // 2 % 10 < 7 else 0.01, True)] for i in range(200)]
+    plain, calibrated = calibration_figures("x", records)
+    assert plain.value == pytest.approx(-np.log(0.99) * 0.7 - np.log(0.01) * 0.3)
+    assert calibrated.value == pytest.approx(-np.log(0.7) * 0.7 - np.log(0.3) * 0.3, rel=0.01)
+    assert calibration_figures("x", records[:1]) == []

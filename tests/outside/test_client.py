@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import email.utils
+import json
 import threading
 import time
 from pathlib import Path
@@ -170,6 +171,17 @@ def test_what_was_answered_is_not_paid_for_again(tmp_path: Path) -> None:
         client.submit(0, body(other, "a"))
         assert client.collect(5.0)[0][1].text == "2"
         client.close()
+
+
+def test_an_answer_that_was_cut_off_or_filtered_is_not_kept(tmp_path: Path) -> None:
+    def behave(n: int, asked: dict) -> dict | str:
+        body = json.loads(said(f"answer {n}"))
+        body["choices"][0]["finish_reason"] = "length" if n == 0 else "stop"
+        return {"body": json.dumps(body).encode()}
+
+    with serving(behave) as server:
+        first, again, kept = (Asking(server.url, tmp_path).ask("a")[0] for _ in range(3))
+    assert (first.whole, again.whole, kept.text) == (False, True, again.text) and len(server.asked) == 2
 
 
 def test_equal_questions_are_asked_once_and_drawn_ones_each(tmp_path: Path) -> None:

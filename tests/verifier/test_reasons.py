@@ -84,6 +84,19 @@ def test_only_what_was_bad_is_asked_again_and_votes_are_averaged() -> None:
     assert verdicts == [Verdict(True, pytest.approx(2 / 3), "judge"), Verdict(True, 1.0, "judge")]
 
 
+def test_a_question_that_the_endpoint_refuses_fails_alone() -> None:
+    of = case("a", *(judged(f"Is kind {i}") for i in range(3)))
+    dialogue = grade(of, "I want to die.", OutsideJudge())
+    assert len(dialogue.send(None)) == 3
+    refused = ValueError("refused the request, status 400: content filter")
+    assert len(dialogue.throw(refused)) == 1  # each by itself now
+    dialogue.send([Said(said(True))])
+    dialogue.throw(refused)
+    with pytest.raises(StopIteration) as end:
+        dialogue.send([Said(said(False))])
+    assert end.value.value == [Verdict(True, 1.0, "judge"), FAILED, Verdict(False, 0.0, "judge")]
+
+
 def test_log_probabilities_give_the_verdicts_probability() -> None:
     text = said(True, why='The word "acceptable": false is in here.')
     assert "acceptable" in parse(text, True)[0]
