@@ -204,7 +204,7 @@ def _is_given_name(match: re.Match[str]) -> bool:
         return False
     if words[0] in EPONYMS and (len(words) == 1 or words[1] in EPONYMS):
         return False
-    if re.search(r"[\w'’]-$", match.string[: match.start("x")]) or match.string[match.end("x") :][:1] in "-–":
+    if re.search(r"[\w'’]-$", match.string[: match.start("x")]) or match.string[match.end("x") :].startswith(("-", "–")):
         return False  # Epstein-Barr, Charcot-Marie-Tooth
     return not _is_medicine(match, words)
 

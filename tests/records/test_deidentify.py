@@ -174,6 +174,7 @@ FREE_TEXT = [
     ("name", "John Smith came with his wife.", "Smith"),
     ("name", "Wilhelmina531 Krebs42 has a cough.", "Krebs"),
     ("name", "MR. HOLLOWAY was agitated.", "HOLLOWAY"),
+    ("name", "Referred with Maria Lopez", "Lopez"),
     ("geography", "Lives at 931 Doyle Corner Apt 89.", "Doyle"),
     ("geography", "Home: 12 W. Elm St., Springfield, IL 62704", "Springfield"),
     ("geography", "Home: 12 W. Elm St., Springfield, IL 62704", "62704"),
