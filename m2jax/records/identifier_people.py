@@ -24,8 +24,8 @@ _ANY_NAME = "|".join(sorted(name.lower() for name in GIVEN_NAMES - ALSO_WORDS))
 _SMALL = r"(?:van|von|der|den|de|del|della|di|da|dos|la|le|el|al|bin|bint|ibn|ben|ter|ten)"
 _BIG = r"[A-ZÀ-ÖØ-Þ]"
 _WORD = rf"(?:(?:al|el|Al|El|d|D|O|L|Mc|Mac|Fitz)[-'’]?)?{_BIG}[a-zà-öø-ÿ]+(?:[-'’](?:{_BIG}[a-zà-öø-ÿ]+|[a-zà-öø-ÿ]{{3,}}))*"
-_NAME = rf"(?:(?:{_BIG}\.\s?){{1,3}})?(?:{_SMALL}\s+){{0,2}}{_WORD}(?:\s+(?:{_SMALL}\s+){{0,2}}{_WORD}){{0,3}}"
-_FULL = rf"(?:{_SMALL}\s+){{0,2}}{_WORD}(?:\s+(?:{_SMALL}\s+){{0,2}}{_WORD}){{1,3}}"
+_NAME = rf"(?:(?:{_BIG}\.\s?){{1,3}})?(?:{_SMALL}\s+){{0,2}}{_WORD}(?:\s+(?:{_BIG}\.?\s+)?(?:{_SMALL}\s+){{0,2}}{_WORD}){{0,3}}"
+_FULL = rf"(?:{_SMALL}\s+){{0,2}}{_WORD}(?:\s+(?:{_BIG}\.?\s+)?(?:{_SMALL}\s+){{0,2}}{_WORD}){{1,3}}"
 _START = r"(?:^|(?<=[.!?]\s)|(?<=\n))"
 _ROLE = (
     r"(?:(?:step|half-|grand|god|foster\s)?(?:daughter|son|sister|brother|mother|father|child|mum|mom|dad|parent)(?:-in-law)?s?"

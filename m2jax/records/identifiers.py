@@ -160,7 +160,7 @@ def _is_institution(match: re.Match[str]) -> bool:
 _INITIAL = r"(?:[A-Z]\.?(?=[\s.]))"
 _PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|dos|la|le|el|al|bin|ibn|ben|ter|ten|O'|St\.)"
 _NAME_WORD = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿ'’]*[A-Za-zÀ-ÿ'’\-]*\d*"
-_NAME = rf"(?:{_INITIAL}\s*)*{_NAME_WORD}(?:,?\s+(?:{_PARTICLE}\s+){{0,2}}(?:{_NAME_WORD}|{_INITIAL})){{0,3}}"
+_NAME = rf"(?:{_INITIAL}\s*)*{_NAME_WORD}(?:,?\s+(?:{_PARTICLE}\s+){{0,2}}(?:{_INITIAL}|{_NAME_WORD})){{0,3}}"
 _SURNAME = rf"(?:{_PARTICLE}\s+){{0,2}}{_NAME}"
 _LABEL = (  # what stands before a colon and a name
     r"(?:patient(?:'s)?\s+name|name\s+of\s+(?:the\s+)?patient|(?:full|maiden|first|last|given|family)\s+name|surname|"
@@ -180,9 +180,15 @@ _RELATION = (
 
 def _is_name(match: re.Match[str]) -> bool:
     words = [word.strip(".,") for word in match["x"].split()]
-    if words[0] in NOT_NAMES or words[0].isupper() and len(words[0]) > 1 and len(words) == 1:
+    if _ordinary(words, 1) or words[0].isupper() and len(words[0]) > 1 and len(words) == 1:
         return False
     return not _is_medicine(match, words)
+
+
+def _ordinary(words: list[str], first: int | None = None) -> bool:
+    """Whether one of the (first) words is no name; a letter alone is an initial and not the article, and not counted."""
+    longer = [bare for word in words if len(bare := word.strip(".,")) > 1]
+    return any(word in NOT_NAMES for word in longer[:first])
 
 
 def _is_medicine(match: re.Match[str], words: list[str]) -> bool:
@@ -204,7 +210,9 @@ def _is_given_name(match: re.Match[str]) -> bool:
         return False
     if words[0] in EPONYMS and (len(words) == 1 or words[1] in EPONYMS):
         return False
-    if re.search(r"[\w'’]-$", match.string[: match.start("x")]) or match.string[match.end("x") :].startswith(("-", "–")):
+    if re.search(r"[\w'’]-$", match.string[: match.start("x")]) or match.string[match.end("x") :].startswith(
+        ("-", "–")
+    ):
         return False  # Epstein-Barr, Charcot-Marie-Tooth
     return not _is_medicine(match, words)
 
@@ -216,10 +224,7 @@ _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = 
         rf"\b(?:(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Sr|Sra|Herr|Frau|Mme|MR|MRS|MS|DR)\.|(?:Mr|Mrs|Ms|Mx|Dr|Prof|Miss|"
         rf"Doctor|Professor|Nurse|Sister|Father|Pastor|Officer|Judge|Captain|Sergeant|Uncle|Aunt|Aunty|Grandma|"
         rf"Grandpa|Lady|Sir)\b)\s+(?P<x>{_SURNAME})",
-        lambda m: (
-            m["x"].split()[0].strip(".,") not in NOT_NAMES - {"A"}
-            and not re.match(r"\s*(?:disease|syndrome)", m.string[m.end() :])
-        ),
+        lambda m: not _ordinary(m["x"].split(), 1) and not re.match(r"\s*(?:disease|syndrome)", m.string[m.end() :]),
     ),
     ("name", r"\b(?:MR|MRS|MS|DR)\.\s+(?P<x>[A-Z][A-Z'\-]+(?:\s+[A-Z][A-Z'\-]+){0,2})", None),
     (
@@ -234,7 +239,7 @@ _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = 
     (
         "name",
         rf"(?i:\b{_WEAK_LABEL})\s*:\s*(?P<x>{_NAME_WORD}(?:\s+{_INITIAL})?(?:\s+[A-Z][a-zà-ö'’\-]+){{1,2}})(?=[.,;(]|$|\s+[\d(])",
-        lambda m: not any(word.strip(".") in NOT_NAMES for word in m["x"].split()) and _is_name(m),
+        lambda m: not _ordinary(m["x"].split()) and _is_name(m),
     ),
     ("name", r"(?i:\b(?:patient\s+name|name|patient))\s*:\s*(?P<x>[A-Z]{2,}(?:,?\s+[A-Z]{2,}){1,3})\b", None),
     (
@@ -249,9 +254,9 @@ _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = 
     ),
     (
         "name",
-        rf"(?:^|[.!?]\s+|,\s*)(?P<x>{_NAME_WORD}(?:\s+(?:{_NAME_WORD}|{_INITIAL})){{1,3}}),?\s+(?:is|"
+        rf"(?:^|[.!?]\s+|,\s*)(?P<x>{_NAME_WORD}(?:\s+(?:{_INITIAL}|{_NAME_WORD})){{1,3}}),?\s+(?:is|"
         rf"was)\s+an?\s+(?:[\w\-]+\s+)?\d{{1,3}}[\s\-]",
-        lambda m: not any(word in NOT_NAMES for word in m["x"].split()),
+        lambda m: not _ordinary(m["x"].split()),
     ),
     (
         "name",

@@ -240,6 +240,36 @@ def test_sentences_written_against_it(file: str, least: float) -> None:
     assert right / n >= least
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name: {}",
+        "Attending physician: {}",
+        "PCP: {}, 3 pm",
+        "Next of kin: {}",
+        "Patient: {}",
+        "Seen by {} today",
+        "Signed by {}",
+        "Nurse {} called",
+        "Waits for Miss {} today",
+        "{} presented with fever",
+        "{} is a 54-year-old man.",
+        "Her son {}, called",
+    ],
+)
+@pytest.mark.parametrize("name", ["Emeka B. Okafor", "Emeka B Okafor", "Sanjay A. Gupta"])
+def test_an_initial_ends_no_name(text: str, name: str) -> None:
+    """The surname goes with what stands before it; an initial A is no article."""
+    assert scrubbed(text.format(name)) == text.format("[NAME]")
+
+
+def test_a_letter_begins_a_name_or_not() -> None:
+    assert scrubbed("NAME: JANE Q. DOE") == "NAME: [NAME]"
+    assert scrubbed("Attending: A. Gupta. Seen by A Nurse.") == "Attending: [NAME]. Seen by A Nurse."
+    text = "Mother: Type A Personality. Patient: Hepatitis B Surface antigen. Vitamin D Deficiency has resolved."
+    assert scrubbed(text) == text
+
+
 def test_every_class_is_tried() -> None:
     assert {kind for kind, _, _ in FREE_TEXT} == set(CLASSES)
 
