@@ -101,8 +101,7 @@ def _possible(a: str | None, b: str | None) -> bool:
 
 
 def ages_over_89(text: str) -> Iterator[tuple[int, int]]:
-    """Where an age over 89 stands; 90 itself may stay, for it is what the others become."""
+    """Where an age over 89 stands."""
     for pattern in _COMPILED_AGES:
         for match in pattern.finditer(text):
-            if match["x"] != "90":
-                yield match.span("x")
+            yield match.span("x")

@@ -73,7 +73,7 @@ def find(text: str) -> tuple[Span, ...]:
     found += [
         Span(a, b, "date", year or CLASSES["date"]) for a, b, year in dates(text) if not _in_placeholder(text, a, b)
     ]
-    found += [Span(a, b, "date", "90") for a, b in ages_over_89(text)]
+    found += [Span(a, b, "date", "90") for a, b in ages_over_89(text) if text[a:b] != "90"]
     return tuple(sorted(set(found)))
 
 

@@ -313,6 +313,14 @@ def test_years_stay_and_go_with_age() -> None:
     assert {f.place for f in report.findings} == {"f0", "age"}
 
 
+@pytest.mark.parametrize("age", ["95", "90"])
+def test_year_of_birth_goes_where_only_the_text_tells_the_age(age: str) -> None:
+    """The record gives no age; also where age and birth stand in two facts. A known younger age keeps the year."""
+    said = deidentify(record(f"A {age}-year-old woman.", "Born in 1928, stent in 2019.", age=None))[0].facts
+    assert [fact.text for fact in said] == ["A 90-year-old woman.", "Born in [DATE], stent in 2019."]
+    assert scrubbed("Born in 1984; her mother died aged 95.") == "Born in 1984; her mother died aged 90."
+
+
 def test_ids_fields_and_cues_are_scrubbed() -> None:
     """An identifier in a fact's id, a cue, the record's id or the diagnosis."""
     facts = (Fact("mrn 4471938", "complaint", "Pain.", "volunteers", ("dr. okafor", "pain")),)
