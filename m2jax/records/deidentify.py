@@ -170,8 +170,15 @@ def _name_forms(name: str) -> Iterable[str]:
     if len(stems) > 1:
         yield r"(?<!\w)" + r"\.\s?".join(stem[0].upper() for stem in stems) + r"\.(?!\w)"
         yield r"(?<!\w)" + rf"{stems[0][0].upper()}\.\s?{stems[-1][0].upper()}\." + r"(?!\w)"
-        yield rf"(?i)(?<={_LETTER})?{re.escape(stems[0])}[._\-]?{re.escape(stems[-1])}\d*"
-        yield rf"(?i){re.escape(stems[-1])}[._\-]?{re.escape(stems[0])}\d*"
+        yield _user_name(stems[0], stems[-1])
+        yield _user_name(stems[-1], stems[0])
+
+
+def _user_name(first: str, last: str) -> str:
+    """Two names as one word. Short ones stand alone, the shortest with a mark between: "metabolic", "Ma Le" and "male"."""
+    between = r"[._\-]?" if len(first + last) > 5 else r"[._\-]"
+    form = rf"(?i:{re.escape(first)}{between}{re.escape(last)})\d*"
+    return form if min(len(first), len(last)) > 2 else rf"(?<!{_LETTER}){form}(?!{_LETTER})"
 
 
 def _loose(word: str) -> str:

@@ -161,6 +161,20 @@ def test_short_known_values_do_not_eat_medicine() -> None:
     assert scrubbed("Al Li, on li carbonate, 17 mg/dL, ALT 17.", known) == "[NAME], on li carbonate, 17 mg/dL, ALT 17."
 
 
+@pytest.mark.parametrize("name", ["Bo Li", "Ma Li", "Ed Em", "Ma Le", "An Al"])
+def test_short_names_are_in_no_word(name: str) -> None:
+    """As a user name they stand alone and with a mark between."""
+    text = "A male. Metabolic panel normal; malignant; edema; anal fissure; analgesia."
+    assert scrubbed(text, {"name": [name]}) == text
+    given, family = name.lower().split()
+    assert scrubbed(f"As {given}.{family}7 there.", {"name": [name]}) == "As [NAME] there."
+
+
+def test_user_names() -> None:
+    known = {"name": ["Bo Okonkwo"]}
+    assert scrubbed("As bookonkwo or okonkwo_bo; xbookonkwos.", known) == "As [NAME] or [NAME]; xbookonkwos."
+
+
 # ---- Free text ----------------------------------------------------------
 
 FREE_TEXT = [
