@@ -299,6 +299,15 @@ def test_mediq_without_facts_or_diagnosis(tmp_path: Path) -> None:
     assert facts(record, "diagnosis") == [("Asked: Which is the best next step? Answer: Zinc paste.", "hidden")]
 
 
+@pytest.mark.parametrize(("case", "said"), [(OSCE, "He cries."), (CASE, "They are moist.")])
+def test_identifiers_beside_the_case_are_known(tmp_path: Path, case: dict, said: str) -> None:
+    """A name at the top of an object is found in the text, also written small."""
+    raw = json.loads(json.dumps(case | {"facts": None}).replace("Redness", said).replace(said, f"{said[:-1]} like zubi."))
+    (record,), report = load(written(tmp_path / "x.jsonl", raw | {"patient_name": "Zubi Okonkwo"}))
+    assert f"{said[:-1]} like [NAME]." in [fact.text for fact in record.facts]
+    assert dict(report.dropped)["name"] >= 1
+
+
 def test_fhir(tmp_path: Path) -> None:
     """The latest encounter with a reason; what was before is history; the note is split and scrubbed."""
     (record,), report = load(written(tmp_path / "b.json", bundle()))
