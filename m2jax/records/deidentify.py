@@ -175,7 +175,7 @@ def _name_forms(name: str) -> Iterable[str]:
 
 
 def _user_name(first: str, last: str) -> str:
-    """Two names as one word. Short ones stand alone, the shortest with a mark between: "metabolic", "Ma Le" and "male"."""
+    """Two names as one word. Short ones stand alone, the shortest with a mark between, or "Ma Le" takes "male"."""
     between = r"[._\-]?" if len(first + last) > 5 else r"[._\-]"
     form = rf"(?i:{re.escape(first)}{between}{re.escape(last)})\d*"
     return form if min(len(first), len(last)) > 2 else rf"(?<!{_LETTER}){form}(?!{_LETTER})"
