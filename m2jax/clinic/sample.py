@@ -101,7 +101,7 @@ def condition_of(record: Record) -> Condition:
 
 
 def is_of_clinic(record: Record) -> bool:
-    """Whether `condition_of` and `sample_question` can take a record; one from a file may say anything of its source."""
+    """Whether `condition_of` and `sample_question` can take a record; a file may say anything of its source."""
     return record.source == "clinic" and record.age is not None and record.diagnosis in _by_name()
 
 

@@ -110,6 +110,9 @@ _INSTITUTION = (
     "Hospice|Nursing Home|Rehabilitation Center|University|College|High School|Middle School|Elementary School|"
     "Primary School|Church|Prison|Pharmacy|Practice|Surgery|Medical Group|Associates"
 )
+_LOUD_TOWN = r"(?:(?:ST|FT|MT)\.?\s+)?[A-Z]{4,}(?:\s+[A-Z]{2,}){0,2}"
+_LOUD_STATES = "NY|TX|NJ|NH|WV|WY|TN|MN|KS|KY|AZ|AK"  # that mean nothing else beside a word in capitals
+_LOUD_HOSPITAL = "MGH|BWH|BIDMC|UCSF|UCLA|NYU|MSKCC|UPMC|CHOP"
 _AT = r"(?:in|at|to|from|near|around|outside|through|throughout|across|of|via|for)"
 _PLACE_CONTEXT = (
     r"\b(?:(?i:liv(?:es|ed|ing|e)|resid(?:es|ed|ing|e)|residents?|born|raised|grew up|moved|relocated|emigrated|"
@@ -144,6 +147,12 @@ def _is_town_of_state(match: re.Match[str]) -> bool:
     before = match.string[: match.start()]
     placed = re.search(rf"(?:\b{_AT}|\d[\w\s.#]*,)\s*$", before, re.IGNORECASE)
     return bool(placed or match["state"] in _PLAIN_STATES) and _is_small_place(match)
+
+
+def _is_loud_town(match: re.Match[str]) -> bool:
+    """ "SALEM, MA", but not "REPORT OF PAIN, TX"."""
+    words = [word.title() for word in match["x"].split()]
+    return not (_ordinary(words) or any(word.lower() in CLINICAL_NOUNS for word in words) or all(map(_is_wide, words)))
 
 
 def _is_wide(word: str) -> bool:
@@ -260,7 +269,7 @@ _NAME_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = 
     ),
     (
         "name",
-        rf"\b(?i:{_RELATION})(?:,|\s+is|\s+named|\s+called)?\s+(?P<x>(?:{_GIVEN})\b(?:\s+{_NAME_WORD})?)",
+        rf"\b(?i:{_RELATION})(?:,|:|\s+is|\s+named|\s+called)?\s+(?P<x>(?:{_GIVEN})\b(?:\s+{_NAME_WORD})?)",
         _is_name,
     ),
     (
@@ -284,7 +293,7 @@ _PLACE_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] =
     ),
     (
         "geography",
-        rf"(?i)(?<![\w./\-])\d{{1,6}}\s+(?:\w+\s+){{1,3}}(?:street|avenue|road|boulevard|lane)\b{_UNIT}",
+        rf"(?i)(?<![\w./\-])\d{{1,6}}\s+(?:\w+\s+){{1,3}}(?:street|avenue|ave|road|boulevard|blvd|lane|parkway|pkwy|highway|hwy)\b\.?{_UNIT}",
         None,
     ),
     ("geography", r"(?i)\bP\.?\s?O\.?\s+b(?:o?x|ag)\.?\s+\d+", None),
@@ -302,7 +311,7 @@ _PLACE_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] =
     (
         "geography",
         rf"\b(?:[Ff]rom|[Oo]n|[Aa]t|[Oo]ff|[Nn]ear|[Tt]o|[Ii]n|[Aa]long)\s+(?P<x>(?P<name>{_CAP}(?:\s+{_CAP}){{0,2}})\s+(?:Street|Road|Rd|Lane|"
-        r"Avenue|Ave|Terrace|Crescent|Boulevard|Blvd|Drive|Mews|Gardens|Close|Way|Square|Court))\b",
+        r"St|Hwy|Pkwy|Avenue|Ave|Terrace|Crescent|Boulevard|Blvd|Drive|Mews|Gardens|Close|Way|Square|Court))\b",
         _is_institution,
     ),
     ("geography", r"(?<![\w/])(?:[A-Z]{1,2}\d[A-Z\d]?\s\d[ABD-HJLNP-UW-Z]{2}|[A-Z]\d[A-Z]\s\d[A-Z]\d)(?!\w)", None),
@@ -323,6 +332,14 @@ _PLACE_PATTERNS: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] =
         "geography",
         rf"(?P<x>{_TOWN}(?:\s+{_CAP}){{0,2}}),\s*(?P<state>{_STATE})\b(?!\s*[=:/]|[\w\-])",
         _is_town_of_state,
+    ),
+    ("geography", rf"(?<![\w'’\-])(?P<x>{_LOUD_TOWN}),\s*(?:{_LOUD_STATES})\b(?!\s*[=:/]|[\w\-])", _is_loud_town),
+    ("geography", rf"\b(?i:in|near)\s+(?P<x>{_LOUD_TOWN}),\s*(?:{_STATE})\b(?!\s*[=:/]|[\w\-])", _is_loud_town),
+    ("geography", rf"\b(?i:at|to|from|by|via)\s+(?P<x>{_LOUD_HOSPITAL})\b(?!\s+[Cc]hemo)", None),
+    (
+        "geography",
+        r"\b(?:Cedars[\s\-]Sinai|Kaiser(?:\s+Permanente)|Mass(?:achusetts)?\s+General|Johns\s+Hopkins)(?!\w)",
+        None,
     ),
     ("geography", rf"(?P<name>(?:{_CAP}\s+(?:of\s+|and\s+)?){{1,4}})(?:{_INSTITUTION})\b", _is_institution),
     (

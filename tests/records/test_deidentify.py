@@ -244,7 +244,7 @@ def test_identifiers_in_free_text_without_knowledge(kind: str, text: str, gone: 
     assert {finding.place for finding in report.findings} == {"f1"}
 
 
-@pytest.mark.parametrize(("file", "least"), [("first", 0.98), ("second", 0.90)])
+@pytest.mark.parametrize(("file", "least"), [("first", 0.98), ("second", 0.90), ("third", 1.0)])
 def test_sentences_written_against_it(file: str, least: float) -> None:
     """Recall over the sentences with identifiers; and no false alarm."""
     found = adversarial.figures(adversarial.HERE / f"sentences_{file}.txt")
