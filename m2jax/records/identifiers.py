@@ -169,7 +169,8 @@ def _is_institution(match: re.Match[str]) -> bool:
 _INITIAL = r"(?:[A-Z]\.?(?=[\s.]))"
 _PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|dos|la|le|el|al|bin|ibn|ben|ter|ten|O'|St\.)"
 _NAME_WORD = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿ'’]*[A-Za-zÀ-ÿ'’\-]*\d*"
-_NAME = rf"(?:{_INITIAL}\s*)*{_NAME_WORD}(?:,?\s+(?:{_PARTICLE}\s+){{0,2}}(?:{_INITIAL}|{_NAME_WORD})){{0,3}}"
+_NEXT_SENTENCE = r"(?!(?:He|She|It|They|We|The|This|That|There|His|Her|Their|Patient|Pt)\b)"  # "Dr. X. She"
+_NAME = rf"(?:{_INITIAL}\s*)*{_NEXT_SENTENCE}{_NAME_WORD}(?:,?\s+(?:{_PARTICLE}\s+){{0,2}}(?:{_INITIAL}|{_NEXT_SENTENCE}{_NAME_WORD})){{0,3}}"
 _SURNAME = rf"(?:{_PARTICLE}\s+){{0,2}}{_NAME}"
 _LABEL = (  # what stands before a colon and a name
     r"(?:patient(?:'s)?\s+name|name\s+of\s+(?:the\s+)?patient|(?:full|maiden|first|last|given|family)\s+name|surname|"

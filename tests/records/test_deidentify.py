@@ -279,6 +279,7 @@ def test_an_initial_ends_no_name(text: str, name: str) -> None:
 
 def test_a_letter_begins_a_name_or_not() -> None:
     assert scrubbed("NAME: JANE Q. DOE") == "NAME: [NAME]"
+    assert scrubbed("Seen by Dr. A. She is well.") == "Seen by Dr. [NAME]. She is well."
     assert scrubbed("Attending: A. Gupta. Seen by A Nurse.") == "Attending: [NAME]. Seen by A Nurse."
     text = "Mother: Type A Personality. Patient: Hepatitis B Surface antigen. Vitamin D Deficiency has resolved."
     assert scrubbed(text) == text
