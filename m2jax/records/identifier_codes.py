@@ -39,7 +39,10 @@ CODES: list[tuple[str, str]] = [
     ("phone", rf"{_INTERNATIONAL}{_TAIL}"),
     ("phone", rf"(?<![\w.\-/])[2-9]\d\d-\d{{7}}(?![\w\-]){_TAIL}"),
     # "555-0199", but not the range of "350-1000" or "200-1187 pg/mL"
-    ("phone", rf"(?<![\w.,\-/])[2-9]\d\d-(?:0\d{{3}}|[1-9]\d\d[1-9])(?![\w\-/%.,]\d|\w|\s*(?:{_UNITS}|[%/±]))"),
+    (
+        "phone",
+        rf"(?i)(?<![\w.,\-/])(?<!range )(?<!normal )(?<!reference )[2-9]\d\d-(?:0\d{{3}}|[1-9]\d\d[1-9])(?![\w\-/%.,]\d|\w|\s*(?:{_UNITS}|[%/±]))",
+    ),
     (
         "phone",
         r"(?i)\b(?:pager|beeper|bleep|ext(?:ension)?)\b\.?(?:\s+(?:number|no\.?|is))*[\s#:]*(?P<x>\d{4,6})(?![\w%]|[.,]\d)",

@@ -32,7 +32,7 @@ _HOLIDAY = (
     r"May\s+Day|Bonfire\s+Night|Ramadan|Eid|Diwali|Passover|Hanukkah|Valentine['’]?s\s+Day|"
     r"(?:the\s+)?(?:fourth|4th)\s+of\s+July)"
 )
-_NOT_INSULIN = r"(?<![Ii]nsulin )(?<![Hh]umalog )(?<![Nn]ovolog )(?<![Ll]ispro )(?<![Aa]spart )"  # 8-8-10 with meals
+_NOT_INSULIN = r"(?<![Ii]nsulin )(?<![Hh]umalog )(?<![Nn]ovolog )(?<![Ll]ispro )(?<![Aa]spart )(?<![Vv]ersion )"  # 8-8-10 with meals
 _NOT_MEASURE = (
     r"(?!\s*(?:[%°]|mg|mcg|g\b|kg|lbs?\b|m[lL]|mm|cm|x\b|units?|reps?|scale|percent|(?:tablets?|pills?|times|minutes|"
     r"hours?|days?|weeks?|months?|years?)\b|(?:with|before|at)\s+meals))"
