@@ -23,7 +23,16 @@ from m2jax.clinic.message import SPEAKERS, age_text, phrase, sample_question
 from m2jax.records.record import Fact, Record
 from m2jax.verifier.rubric import SPLITS, Case
 
-__all__ = ["Item", "condition_of", "sample_case", "sample_condition", "sample_item", "sample_question", "sample_record"]
+__all__ = [
+    "Item",
+    "condition_of",
+    "is_of_clinic",
+    "sample_case",
+    "sample_condition",
+    "sample_item",
+    "sample_question",
+    "sample_record",
+]
 
 TEMPER = 0.4  # a condition's weight is its prevalence to this power, so that rare ones that must not be missed come up
 USUAL = 0.8  # the share of patients in the usual range of ages
@@ -89,6 +98,11 @@ def sample_condition(seed: int, split: str) -> Condition:
 def condition_of(record: Record) -> Condition:
     """The condition that a record of the clinic was drawn from. KeyError for any other record."""
     return _by_name()[record.diagnosis]
+
+
+def is_of_clinic(record: Record) -> bool:
+    """Whether `condition_of` and `sample_question` can take a record; a file may say anything of its source."""
+    return record.source == "clinic" and record.age is not None and record.diagnosis in _by_name()
 
 
 # ---- Cases and items ------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from m2jax.clinic.rubrics import knowledge_of
-from m2jax.clinic.sample import condition_of
+from m2jax.clinic.sample import condition_of, is_of_clinic
 from m2jax.patient.script import Dialogue
 from m2jax.records.record import Record
 from m2jax.verifier.generator import Knowledge, knowledge_from, make_rubric
@@ -40,4 +40,4 @@ def stage_of(record: Record, rubric: Rubric) -> str:
 
 
 def _knowledge(record: Record) -> Knowledge:
-    return knowledge_of(condition_of(record), record) if record.source == "clinic" else knowledge_from(record)
+    return knowledge_of(condition_of(record), record) if is_of_clinic(record) else knowledge_from(record)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from m2jax.clinic.message import phrase, sample_question
+from m2jax.clinic.sample import is_of_clinic
 from m2jax.patient.disclosed import asked
 from m2jax.patient.persona import behaviour
 from m2jax.patient.reference import tell
@@ -37,7 +38,7 @@ def marks_of(record: Record, dialogue: Dialogue, message: str) -> tuple[Mark, ..
 
 def opening(record: Record, seed: int) -> str:
     """What the patient says first: of the clinic's records `sample_question`, of others what is volunteered."""
-    if record.source == "clinic":
+    if is_of_clinic(record):
         return sample_question(record, seed)
     told = [f for f in record.facts if f.disclosure == "volunteers" and f.kind != "demographic"]
     told.sort(key=lambda f: f.kind != "complaint")

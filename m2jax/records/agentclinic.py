@@ -46,7 +46,8 @@ def read(path: str | Path) -> list[Outside]:
 
 def _case(id: str, raw: dict, place: str) -> Outside:
     known: dict[str, list[str]] = {}
-    case = take_identifiers(raw.get("OSCE_Examination", raw), known)
+    kept = take_identifiers(raw, known)
+    case = kept.get("OSCE_Examination", kept)
     if not isinstance(case, dict) or not isinstance(case.get("Patient_Actor"), dict):
         raise ValueError("the case has no object 'Patient_Actor'; AgentClinic keeps it in 'OSCE_Examination'")
     diagnosis = case.get("Correct_Diagnosis")

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from m2jax.records.identifier_dates import ages_over_89
 from m2jax.records.identifier_words import CLINICAL_NOUNS, EPONYMS, MONTHS
 from m2jax.records.identifiers import CLASSES, Span, find
 from m2jax.records.record import Fact, Record
@@ -78,7 +79,7 @@ def deidentify(record: Record, known: Known | None = None) -> tuple[Record, Repo
     """The record without identifiers, and what was done. ValueError: `known` has a class that is not in `CLASSES`."""
     matchers = _matchers(known or {})
     old = None
-    if record.age is not None and record.age >= OLDEST:
+    if _is_old(record):
         old = frozenset(year for date in (known or {}).get("date", ()) for year in re.findall(r"^\d{4}", date))
     findings: list[tuple[str, str]] = []
 
@@ -111,6 +112,13 @@ def deidentify(record: Record, known: Known | None = None) -> tuple[Record, Repo
     )
     dropped = tuple((kind, len(set((known or {}).get(kind, ())))) for kind in CLASSES if (known or {}).get(kind))
     return scrubbed, Report(tuple(Finding(kind, scrubbed.id, place) for kind, place in findings), dropped)
+
+
+def _is_old(record: Record) -> bool:
+    """Whether the patient's age goes: by the record, or where that gives none, by any age in the facts."""
+    if record.age is not None:
+        return record.age >= OLDEST
+    return any(True for fact in record.facts for _ in ages_over_89(fact.text))
 
 
 def refuse(record: Record, known: Known | None = None) -> None:
@@ -162,8 +170,15 @@ def _name_forms(name: str) -> Iterable[str]:
     if len(stems) > 1:
         yield r"(?<!\w)" + r"\.\s?".join(stem[0].upper() for stem in stems) + r"\.(?!\w)"
         yield r"(?<!\w)" + rf"{stems[0][0].upper()}\.\s?{stems[-1][0].upper()}\." + r"(?!\w)"
-        yield rf"(?i)(?<={_LETTER})?{re.escape(stems[0])}[._\-]?{re.escape(stems[-1])}\d*"
-        yield rf"(?i){re.escape(stems[-1])}[._\-]?{re.escape(stems[0])}\d*"
+        yield _user_name(stems[0], stems[-1])
+        yield _user_name(stems[-1], stems[0])
+
+
+def _user_name(first: str, last: str) -> str:
+    """Two names as one word. Short ones stand alone, the shortest with a mark between, or "Ma Le" takes "male"."""
+    between = r"[._\-]?" if len(first + last) > 5 else r"[._\-]"
+    form = rf"(?i:{re.escape(first)}{between}{re.escape(last)})\d*"
+    return form if min(len(first), len(last)) > 2 else rf"(?<!{_LETTER}){form}(?!{_LETTER})"
 
 
 def _loose(word: str) -> str:

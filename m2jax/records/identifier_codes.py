@@ -13,6 +13,7 @@ _MUST_NO = r"\s*(?:numbers?|no\b\.?|num\b\.?|nr\b\.?|#|id\b|ids\b|identifier|cod
 _NANP = r"(?<![\d.\-/])(?:\+?1[\s.\-]?)?(?:\(\d{3}\)[\s.\-]?|\d{3}[\s.\-])\d{3}[\s.\-]\d{4}(?![\d\-/])"
 _INTERNATIONAL = r"(?<![\w.])(?:\+|00)\d{1,3}[\s.\-]?(?:\(0\)\s?)?\(?\d{1,4}\)?(?:[\s.\-]?\d{2,4}){2,4}(?!\d)"
 _ANY_PHONE = r"(?:\+|\b)?[(\d](?:[\s.\-()]{0,2}\d){5,14}(?:\s?(?:x|ext\.?|extension)\s?\d{1,6})?"
+_UNITS = r"(?:mg|mcg|µg|g|pg|ng|ml|mL|L|mm|cm|IU|U|units?|cells?|copies|kcal|calories|cal|steps|m|ft|years?|hours?|days?|range|normal)\b"
 _TAIL = r"(?:\s?(?:x|ext\.?|extension)\s?\d{1,6})?"
 _ADDRESS_SECTION = r"(?:[0-9a-f]{1,4}:){2,7}:?[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:)*:(?::?[0-9a-f]{1,4})+"
 _AT, _DOT = r"(?:@|\[at\]|\(at\)|\bat\b)", r"(?:\s?\[dot\]\s?|\s?\(dot\)\s?|\s+dot\s+)"
@@ -36,6 +37,17 @@ CODES: list[tuple[str, str]] = [
     ),
     ("phone", rf"{_NANP}{_TAIL}"),
     ("phone", rf"{_INTERNATIONAL}{_TAIL}"),
+    ("phone", rf"(?<![\w.\-/])[2-9]\d\d-\d{{7}}(?![\w\-]){_TAIL}"),
+    # "555-0199", but not the range of "350-1000" or "200-1187 pg/mL"
+    (
+        "phone",
+        rf"(?i)(?<![\w.,\-/])(?<!range )(?<!normal )(?<!reference )[2-9]\d\d-(?:0\d{{3}}|[1-9]\d\d[1-9])(?![\w\-/%.,]\d|\w|\s*(?:{_UNITS}|[%/±]))",
+    ),
+    (
+        "phone",
+        r"(?i)\b(?:pager|beeper|bleep|ext(?:ension)?)\b\.?(?:\s+(?:number|no\.?|is))*[\s#:]*(?P<x>\d{4,6})(?![\w%]|[.,]\d)",
+    ),
+    ("phone", r"(?<![\w.])x(?!\d+00\b)\d{4,5}(?![\w%]|[.,]\d)"),
     ("phone", r"(?<![\d.\-/])\(\d{3}\)\s?\d{3}[\s.\-]?\d{4}(?!\d)"),
     ("ssn", r"(?<![\d\-])\d{3}([\-\s.])\d{2}\1\d{4}(?![\d\-])"),
     ("ssn", r"(?i)(?<![\w\-])[x*#]{3}[\-\s]?[x*#]{2}[\-\s]?\d{4}(?!\d)"),
@@ -51,6 +63,13 @@ CODES: list[tuple[str, str]] = [
         rf"admission|sample|order|requisition|registration|referral){_MUST_NO}|(?:chart|file)\s?#){_NO}{_ID}",
     ),
     ("record_number", rf"(?i)\b(?:chart|hospital|record|casenotes?|folder){_CODE}"),
+    (
+        "record_number",
+        rf"(?i)\b(?:(?-i:MR)|med(?:ical)?\.?\s+rec\b\.?|enc\b\.?|rx){_MUST_NO}[:\s]*(?P<x>\d[\d\-]{{3,}})(?!\w)",
+    ),
+    ("record_number", rf"\b(?:CSN|HAR|FIN)\b(?i:{_NO})[:\s]*(?P<x>\d{{5,}})(?!\w)"),
+    ("record_number", r"(?i)\bcase\s*:\s*(?P<x>\d{2,4}-\d{3,})(?!\w)"),
+    ("record_number", r"(?i)\b(?:specimen|accession|pathology|cytology)[:\s]+(?P<x>(?-i:[A-Z]{1,3})\d\d-\d{3,})(?!\w)"),
     (
         "health_plan",
         rf"(?i)\b(?:(?:member(?:ship)?|policy|insurance|subscriber|beneficiary|group|plan|health\s+plan|payer|(?:policy|plan|card)\s?holder|"
@@ -68,7 +87,8 @@ CODES: list[tuple[str, str]] = [
         rf"(?i)\b(?:(?:driver'?s?\s+|driving\s+|medical\s+|professional\s+|nursing\s+)?licen[cs]e(?!\s+plate)|"
         rf"passport|npi\b){_NO}{_ID}",
     ),
-    ("licence", rf"(?i)(?<![\w/])(?:certificat(?:e|ion)|dea|dl|diploma|permit){_MUST_NO}{_ID}"),
+    ("licence", rf"(?i)(?<![\w/])(?:cert(?:ificat(?:e|ion))?\b\.?|lic\b\.?|dea|dl|diploma|permit){_MUST_NO}{_ID}"),
+    ("licence", rf"(?i)\b(?:(?-i:EIN|TIN)|tax\s+id)\b{_NO}[:\s]*(?P<x>\d{{2}}-?\d{{7}})(?!\w)"),
     ("licence", rf"(?i)(?<![\w/])(?:dea|dl)\s*[:#]{_ID}"),
     ("licence", r"(?<![\w/])DL\s+(?P<x>(?=[A-Z]|\d+-)[A-Z0-9\-]{6,})(?!\w)"),
     (
@@ -86,6 +106,10 @@ CODES: list[tuple[str, str]] = [
         rf"(?i)\b(?:vin|(?:license|licence|number|registration|vehicle|car)\s+plates?|plates?|vehicle\s+(?:id|"
         rf"identification|registration)|\breg(?:istration)?\b\.?){_NO}[:#=\s]*(?:is\s+|"
         rf"was\s+)?(?P<x>(?-i:[A-Z0-9]{{1,4}}[\s\-]?[A-Z0-9]{{2,5}}(?:[\s\-][A-Z0-9]{{2,4}})?)\b)",
+    ),
+    (
+        "vehicle",
+        r"(?i)(?<!skin )\btags?\b[:#\s]*(?P<x>(?-i:(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{5,8}))(?!\w)",
     ),
     (
         "device",

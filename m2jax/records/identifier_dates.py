@@ -26,11 +26,30 @@ _ORDINAL = (
 _NOT_UNIT = r"(?!\s*(?:[/%]|mg|mcg|g\b|ml|mL|tablets?|pills?|times|doses?|hours?|days?|weeks?|months?|years?|x\b|\d))"
 _WEEKDAY = r"(?:(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Mon|Tue|Wed|Thu|Fri|Sat|Sun)\.?,?\s+)?(?:the\s+)?"
 _CLOCK = r"(?:[T\s]\s?\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?(?:Z\b|[+\-]\d\d:?\d\d))?)?"
+_HOLIDAY = (
+    r"(?:Good\s+Friday|Easter\s+(?:Sunday|Monday)|Christmas(?:\s+(?:eve|day))?|Thanksgiving|Halloween|Easter|"
+    r"New\s+Year['’]?s?(?:\s+(?:eve|day))?|Labor\s+Day|Memorial\s+Day|Boxing\s+Day|Independence\s+Day|Veterans\s+Day|"
+    r"May\s+Day|Bonfire\s+Night|Ramadan|Eid|Diwali|Passover|Hanukkah|Valentine['’]?s\s+Day|"
+    r"(?:the\s+)?(?:fourth|4th)\s+of\s+July)"
+)
+_NOT_INSULIN = r"(?<![Ii]nsulin )(?<![Hh]umalog )(?<![Nn]ovolog )(?<![Ll]ispro )(?<![Aa]spart )(?<![Vv]ersion )"  # 8-8-10 with meals
+_NOT_MEASURE = (
+    r"(?!\s*(?:[%°]|mg|mcg|g\b|kg|lbs?\b|m[lL]|mm|cm|x\b|units?|reps?|scale|percent|(?:tablets?|pills?|times|minutes|"
+    r"hours?|days?|weeks?|months?|years?)\b|(?:with|before|at)\s+meals))"
+)
 _DATES = [
     rf"(?<![\w./\-]){_YEAR}(?P<s>[\-/.])(?P<a>\d{{1,2}})(?P=s)(?P<b>\d{{1,2}})(?!\d){_CLOCK}",
     rf"(?<![\w./\-])(?P<a>\d{{1,2}})\s?(?P<s>[/.\-])\s?(?P<b>\d{{1,2}})\s?(?P=s)\s?{_YEAR}(?![\d/\-]){_CLOCK}",
     r"(?<![\w./\-])(?P<a>\d{1,2})(?P<s>/)(?P<b>\d{1,2})(?P=s)'?\d\d(?![\w/\-.]\d|\d|\w)",
-    r"(?<![\w./\-])(?P<a>\d\d)(?P<s>[\-.])(?P<b>\d\d)(?P=s)\d\d(?![\d/\-.]|\w)",
+    rf"(?<![\w./\-]){_NOT_INSULIN}(?P<a>\d{{1,2}})(?P<s>[\-.])(?P<b>\d{{1,2}})(?P=s)\d\d(?![/\-.]?\d|[/\-]|\w){_NOT_MEASURE}",
+    rf"(?<![\w./\-])\d{{1,2}}(?i:{_SHORT})(?:{_YEAR}|\d\d)(?!\w)",
+    rf"\b{_ANY_MONTH}\s*['’]\d\d(?!\w)",
+    rf"\b{_HOLIDAY}(?:\s+of)?\s+{_YEAR}(?!\w)",
+    r"(?m)(?:^|(?<=[.;]\s))(?P<x>(?P<a>\d{1,2})/(?P<b>1[1-9]|2\d|3[01]))(?=:\s)",
+    r"(?i)\b(?:CT|MRI|CXR|X-?ray|echo|E[CK]G|ultrasound|scan|EGD|colonoscopy|labs)\s+(?:on\s+)?(?P<x>(?P<a>\d{1,2})/(?P<b>\d{1,2}))"
+    r"(?=:|\s+(?:show|reveal|demonstrat|read)\w*\b)",
+    r"(?i)\b(?:(?:re)?admit(?:ted)?|discharged|d/c['’]?e?d|transferred|intubated|extubated)\s+(?:on\s+)?"
+    r"(?P<x>(?P<a>\d{1,2})/(?P<b>\d{1,2}))(?![\d/%]|\.\d|\s*(?:ago|later|tab|times|of\b))",
     rf"(?<![\w./\-]){_YEAR}-(?P<a>0[1-9]|1[0-2])(?![\d\-/])",
     rf"(?<![\w./\-])(?<!titer of )(?<!titre of )(?<!dilution of )(?P<a>0?[1-9]|1[0-2])/{_YEAR}(?![\d/\-])",
     rf"{_WEEKDAY}{_ANY_MONTH}\s*{_DAY}(?:\s*(?:-|–|to|and|through)\s*{_DAY})?\s*,?\s+(?:of\s+|in\s+)?{_YEAR}\b{_CLOCK}",
@@ -51,12 +70,9 @@ _DATES = [
     r"|at\b|with\b|for\b|by\b|but\b|after\b|when\b|in\b|because\b|then\b|he\b|she\b|they\b))",
     r"(?i)\b(?:on|since|dated|admitted|discharged|seen|visit|until|dob|born|birth(?:day|date)?|due|lmp|edd|edc|booked|"
     r"started|stopped|operated|reviewed|appointment|appt|"
-    r"d\.o\.b\.?)(?:\s+(?:on|date))?[:\s]+(?P<x>(?P<a>\d{1,2})(?P<s>[/\-])(?P<b>\d{2}))(?![\d/%]|\s*(?:strength|pain|severity|"
+    r"d\.o\.b\.?)(?:\s+(?:on|date))?[:\s]+(?P<x>(?P<a>\d{1,2})(?P<s>[/\-])(?P<b>\d{2}))(?![\d/%]|\s*(?:ago|later|strength|pain|severity|"
     r"scale|murmur|hpf|motor|muscle|vision))",
-    r"(?i)\b(?:at|on|since|before|after|around|during|over|by|until|last|this|past)\s+(?P<x>Good\s+Friday|Easter\s+(?:Sunday|Monday)|Christmas(?:\s+(?:eve|"
-    r"day))?|Thanksgiving|Halloween|Easter|New\s+Year['’]?s?(?:\s+(?:eve|day))?|Labor\s+Day|Memorial\s+Day|"
-    r"Boxing\s+Day|Independence\s+Day|Veterans\s+Day|May\s+Day|Bonfire\s+Night|Ramadan|Eid|Diwali|Passover|Hanukkah|"
-    r"Valentine['’]?s\s+Day|(?:the\s+)?(?:fourth|4th)\s+of\s+July)(?!\s+tree)",
+    rf"(?i)\b(?:at|on|since|before|after|around|during|over|by|until|last|this|past)\s+(?P<x>{_HOLIDAY})(?!\s+tree)",
 ]
 _OVER_89 = r"(?:9\d|1[0-4]\d)"
 _OVER_89_WORDS = (
@@ -72,8 +88,9 @@ _AGES = [
     rf"(?i)\b(?:turned|turns|turning|nearly|almost|will\s+be)\s+(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?!\s*(?:degrees|deg\b|%|mg|ml|kg|cm|mm|units|"
     rf"minutes|hours|days|weeks|months|per\b|°)|[\d/.]\d)\b",
     rf"(?i)\b(?:turned|turns|turning|her|his)\s+(?P<x>{_OVER_89})(?:th|rd|nd|st)\s+birthday",
-    rf"(?i)\b(?:he|she|patient|who)\s+(?:is|was|turned|turns)\s+(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?=[.,;]|\s+and\b|$)",
-    rf"(?<![\w./])(?P<x>{_OVER_89})(?=\s?[MF]\b)",
+    rf"(?i)\b(?:he|she|patient|pt|who)\s+(?:is|was|turned|turns)\s+(?P<x>{_OVER_89}|{_OVER_89_WORDS})(?=[.,;](?!\d)|\s+and\b|$)",
+    rf"(?<![\w./])(?P<x>{_OVER_89})(?=\s?(?:y|yrs?)?\s?/?\s?[MF]\b)",
+    rf"(?:^|[(.;]\s*)[MF],\s*(?P<x>{_OVER_89})(?=[.,;)](?!\d)|$)",
 ]
 _COMPILED_DATES = [re.compile(pattern) for pattern in _DATES]
 _COMPILED_AGES = [re.compile(pattern) for pattern in _AGES]
@@ -101,8 +118,7 @@ def _possible(a: str | None, b: str | None) -> bool:
 
 
 def ages_over_89(text: str) -> Iterator[tuple[int, int]]:
-    """Where an age over 89 stands; 90 itself may stay, for it is what the others become."""
+    """Where an age over 89 stands."""
     for pattern in _COMPILED_AGES:
         for match in pattern.finditer(text):
-            if match["x"] != "90":
-                yield match.span("x")
+            yield match.span("x")

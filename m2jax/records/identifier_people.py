@@ -21,11 +21,14 @@ from m2jax.records.identifier_words import (
 )
 
 _ANY_NAME = "|".join(sorted(name.lower() for name in GIVEN_NAMES - ALSO_WORDS))
+_GIVEN = "|".join(sorted(GIVEN_NAMES - ALSO_WORDS))
+_LOUD_GIVEN = "|".join(sorted(name.upper() for name in GIVEN_NAMES - ALSO_WORDS - {"Ana"}))  # antinuclear antibodies
+_SPECIALIST = r"(?:cardi|neur|onc|ur|nephr|dermat|gastroenter|endocrin|pulmon|rheumat|hemat)ologist|psychiatrist|pediatrician|dentist"
 _SMALL = r"(?:van|von|der|den|de|del|della|di|da|dos|la|le|el|al|bin|bint|ibn|ben|ter|ten)"
 _BIG = r"[A-ZÀ-ÖØ-Þ]"
 _WORD = rf"(?:(?:al|el|Al|El|d|D|O|L|Mc|Mac|Fitz)[-'’]?)?{_BIG}[a-zà-öø-ÿ]+(?:[-'’](?:{_BIG}[a-zà-öø-ÿ]+|[a-zà-öø-ÿ]{{3,}}))*"
-_NAME = rf"(?:(?:{_BIG}\.\s?){{1,3}})?(?:{_SMALL}\s+){{0,2}}{_WORD}(?:\s+(?:{_SMALL}\s+){{0,2}}{_WORD}){{0,3}}"
-_FULL = rf"(?:{_SMALL}\s+){{0,2}}{_WORD}(?:\s+(?:{_SMALL}\s+){{0,2}}{_WORD}){{1,3}}"
+_NAME = rf"(?:(?:{_BIG}\.\s?){{1,3}})?(?:{_SMALL}\s+){{0,2}}{_WORD}(?:\s+(?:{_BIG}\.?\s+)?(?:{_SMALL}\s+){{0,2}}{_WORD}){{0,3}}"
+_FULL = rf"(?:{_SMALL}\s+){{0,2}}{_WORD}(?:\s+(?:{_BIG}\.?\s+)?(?:{_SMALL}\s+){{0,2}}{_WORD}){{1,3}}"
 _START = r"(?:^|(?<=[.!?]\s)|(?<=\n))"
 _ROLE = (
     r"(?:(?:step|half-|grand|god|foster\s)?(?:daughter|son|sister|brother|mother|father|child|mum|mom|dad|parent)(?:-in-law)?s?"
@@ -68,8 +71,12 @@ _NO_PERSON = frozenset(
     Weight Height Appetite Sleep Mood Power Tone Reflexes Skin Chest Abdomen Bowels Urine Vision Hearing Speech
     Cough Fever Headache Nausea Rash Pain Hematology Therapist Hospice School Work Home Night Morning Evening
     Clinician Clinicians Doctors Specialist Trust Council Society College Guidelines Guideline Study Studies
+    Ortho Neuro Psych Renal Vascular Heme Onc Peds Anesthesia Anaesthesia Attending Cards Pulm Uro Ophtho Transplant
+    Trauma Plastics Derm Endo Rheum Palliative Radiology Pneumonia Prophylaxis Reliable Unreliable Poor Fair Self Born
+    Case Titer Agree Clear Yearly Aware
     Haematology Discharge Admission Referral Community District Duty Call Bloods Results Scan""".split()
 )
+_KNOWN = NOT_NAMES | _NO_PERSON | GENERIC | WIDE_PLACES
 _ENDS_ORDINARY = re.compile(
     r"(?i:ology|ologist|iatry|iatrics|iatrist|ician|tion|ment|ness|ity|ing|ics|therapy|therapist|itis|osis|aemia|ectomy|gram|graphy|scopy|psy|ly|ed)$"
 )
@@ -83,16 +90,35 @@ _LOWER_NO_NAME = (  # small words between a relation and a verb
 
 def is_person(match: re.Match[str]) -> bool:
     """Whether the words of a match can be a name: none is ordinary, a department or medicine."""
-    words = [word.strip(".,") for word in match["x"].split()]
-    bare = [re.sub(r"['’]s$", "", word) for word in words]
-    big = [word for word in bare if word[:1].isupper() and len(word) > 1]
-    known = NOT_NAMES | _NO_PERSON | GENERIC | WIDE_PLACES
-    if any(w in known or w.lower() in CLINICAL_NOUNS or _ENDS_ORDINARY.search(w) for w in big):
+    big = _big(match)
+    if any(map(_ordinary, big)):
         return False
     after = re.match(r"['’]?[\s\-–]*([A-Za-z]+)", match.string[match.end("x") :])
     if after and after[1].lower() in CLINICAL_NOUNS:
         return False
     return not (big and all(part in EPONYMS for w in big for part in re.split(r"[-–]", w)))
+
+
+def _big(match: re.Match[str]) -> list[str]:
+    words = (re.sub(r"['’]s$", "", word.strip(".,")) for word in match["x"].split())
+    return [word for word in words if word[:1].isupper() and len(word) > 1]
+
+
+def _ordinary(word: str) -> bool:
+    return word in _KNOWN or word.lower() in CLINICAL_NOUNS or _ENDS_ORDINARY.search(word) is not None
+
+
+def _is_told_by_age(match: re.Match[str]) -> bool:
+    """A surname before "a 45-year-old", though it may be an eponym."""
+    return not any(map(_ordinary, _big(match)))
+
+
+def _is_loud_name(match: re.Match[str]) -> bool:
+    """A given name and a surname in capitals, but for "PAUL BUNNELL TEST"."""
+    words = [word.title() for word in _big(match)]
+    after = re.match(r"\s+(\w+)", match.string[match.end("x") :])
+    following = (after[1],) if after else ()
+    return words[0] not in EPONYMS and not any(map(_ordinary, (*words, *following)))
 
 
 def _any(_: re.Match[str]) -> bool:
@@ -116,5 +142,12 @@ PEOPLE: list[tuple[str, Callable[[re.Match[str]], bool]]] = [
     (rf"(?<![\w'’\-])(?P<x>(?:de\s+l[ao]s?|van\s+de[rn]?|von\s+de[rm]|bin|bint|ibn)\s+{_WORD}(?:\s+{_WORD})?)(?!\w)", is_person),
     (rf"(?i:\b(?:(?:his|her|their|my|the)\s+{_ROLE}|(?:the\s+)?(?:patient|pt)))\s+(?P<x>{_LOWER_NO_NAME}[a-zà-öø-ÿ]{{3,}}(?<!ly)(?<!ing))(?=\s+{_DOES}\b)", _any),
     (rf"\b{_TALKED}\s+(?P<x>(?:{_ANY_NAME})(?:\s+[a-z]{{3,}})?)(?=[.,;]|$|\s+(?:about|regarding|on|today|re|with|by|and|at)\b)", _any),
+    (rf"{_START}(?P<x>[A-Z]['’\-A-Z]{{2,}},\s+(?:{_LOUD_GIVEN}))(?!\w)", _any),
+    (rf"(?<![\w'’\-])(?P<x>(?:{_LOUD_GIVEN})\s+(?:[A-Z]\.?\s+)?[A-Z]['’\-A-Z]{{2,}})(?!\w)", _is_loud_name),
+    (rf"(?i:\b(?:re|pt|patient|name))\s*:\s*(?P<x>{_WORD},\s+(?:{_GIVEN})\b(?:\s+{_BIG}\b\.?)?)", _is_told_by_age),
+    (rf"(?<!\w)(?:d/w|s/b|PCP|/s/)\s+(?P<x>{_NAME}){_TO_SAY}", is_person),
+    (rf"(?i:\b(?:scribe|informant|historian|{_SPECIALIST}))\s*:\s*(?P<x>{_NAME})(?=\s*[.,;(\n]|\s*$)", is_person),
+    (rf"\bBaby\s+(?:Girl|Boy)\s+(?P<x>{_NAME})(?!\w)", is_person),
+    (rf"{_START}(?P<x>{_WORD}),\s+an?\s+\d{{1,3}}[\s\-]+y", _is_told_by_age),
     (rf"{_START}(?P<x>[A-Z]['’\-A-Z]{{3,}},\s+[A-Z]['’\-A-Z]{{2,}})(?=\s+(?i:bed|ward|room|bay|dob|mrn|aged?|\d|seen|was|is|admitted|male|female))", is_person),
 ]  # fmt: skip

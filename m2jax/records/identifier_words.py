@@ -1,10 +1,12 @@
-"""Word lists of the de-identifier: what makes a capitalised word a name, a place, or medicine.
+"""Word lists of the de-identifier, and what they say of a capitalised word: a name, a place, or medicine.
 
 The lists are short on purpose: they hold what is common. What they miss is found by context (a title, a label, a
 relation, "lives in") or by the values known from a record's structured fields (`deidentify`).
 """
 
 from __future__ import annotations
+
+import re
 
 
 def _words(text: str) -> frozenset[str]:
@@ -149,3 +151,21 @@ Lives Drinks Smokes Takes Uses With Without For From On In At To By As Of Increa
 Return Recommend Given Seen Multiple All Both Each Other Another Some Any Most Many Several One Two Three Four Five
 Six Rh Group Only Primigravida Gravida Vegetarian Christian Catholic Jewish Muslim
 """)
+
+
+def ordinary(words: list[str], first: int | None = None) -> bool:
+    """Whether one of the (first) words is no name; a letter alone is an initial and no article, and not counted."""
+    longer = [bare for word in words if len(bare := word.strip(".,")) > 1]
+    return any(word in NOT_NAMES for word in longer[:first])
+
+
+def is_medicine(match: re.Match[str], words: list[str]) -> bool:
+    """Whether a match is part of "Crohn's disease", "Hodgkin lymphoma", "Wells score" or a list of such."""
+    after = re.match(r"[\s\-–]*([A-Za-z]+)", match.string[match.end("x") :])
+    last = re.sub(r"['’]s$", "", words[-1])
+    following = after[1].lower() if after else ""
+    if any(word.lower() in CLINICAL_NOUNS for word in words[1:]) or following in CLINICAL_NOUNS:
+        return True
+    if "-" in last and last.split("-")[0] in EPONYMS:
+        return True
+    return words[0] not in GIVEN_NAMES and all(re.sub(r"['’]s$", "", word) in EPONYMS for word in words)

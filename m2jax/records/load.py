@@ -9,7 +9,7 @@ from pathlib import Path
 from m2jax.records import agentclinic, fhir, mediq
 from m2jax.records.deidentify import Report, deidentify, merged, refuse
 from m2jax.records.outside import Outside, read_objects
-from m2jax.records.record import Record, load_records
+from m2jax.records.record import Record, parse_record
 
 IDENTIFIERS = (
     "scrub",  # replace them
@@ -48,7 +48,7 @@ def load(path: str | Path, kind: str | None = None, identifiers: str = "scrub") 
 
 def detect(path: str | Path) -> str:
     """The kind of a file or a folder by its first object. ValueError names its keys."""
-    place, first = next(iter(read_objects(path)))
+    place, first = next(read_objects(path))
     if "OSCE_Examination" in first or "Patient_Actor" in first:
         return "agentclinic"
     if first.get("resourceType") == "Bundle" or "entry" in first or "resources" in first:
@@ -63,8 +63,13 @@ def detect(path: str | Path) -> str:
 
 
 def _read_jsonl(path: str | Path) -> list[Outside]:
-    places = (place for place, _ in read_objects(path))
-    return [Outside(record, {}, place) for record, place in zip(load_records(path), places, strict=True)]
+    out = []
+    for place, raw in read_objects(path):
+        try:
+            out.append(Outside(parse_record(raw), {}, place))
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
+    return out
 
 
 KINDS: dict[str, Callable[[str | Path], list[Outside]]] = {

@@ -57,7 +57,8 @@ def read(path: str | Path) -> list[Outside]:
 
 def _case(id: str, raw: dict, place: str) -> Outside:
     known: dict[str, list[str]] = {}
-    raw = {"patient": {}} | {key: take_identifiers(value, known) for key, value in raw.items() if value is not None}
+    kept = take_identifiers(raw, known)
+    raw = {"patient": {}} | {key: value for key, value in kept.items() if value is not None}
     context = [part for text in _texts("context", raw) for part in statements(text)]
     facts = [re.sub(r"^\s*(?:\(?\d+[.)]|[-*•])\s*", "", text) for text in _texts("facts", raw)]
     facts = [

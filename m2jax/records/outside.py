@@ -18,6 +18,7 @@ from m2jax.records.kinds import disclosure_of
 from m2jax.records.record import Fact, Record
 from m2jax.records.text import says_something
 
+DEEPEST = 100  # levels of nested JSON; no form comes near
 UNSTATED = "not stated"  # the diagnosis of a record whose source gives none
 
 
@@ -64,17 +65,32 @@ def read_objects(path: str | Path) -> Iterator[tuple[str, dict]]:
 
 def _is_json(line: str) -> bool:
     try:
-        json.loads(line)
+        _decoded(line)
     except ValueError:
         return False
     return True
+
+
+def _decoded(text: str) -> object:
+    """The value of a JSON text. ValueError: it is none, or so nested that what reads it would recurse too far."""
+    deep = f"nested more than {DEEPEST} levels deep; write the record flatter"
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(deep) from error
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        if not (level := [item for item in level if isinstance(item, (dict, list))]):
+            return value
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    raise ValueError(deep)
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, object]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, _decoded(line)
             except ValueError as error:
                 raise ValueError(f"{path}:{number}: {error}") from error
 
@@ -82,12 +98,16 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, object]]:
 def _document(path: Path, text: str) -> Iterator[tuple[int, object]]:
     """An object, or the items of a list with the lines they begin on."""
     try:
-        document = json.loads(text)
+        document = _decoded(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: {error.msg} (column {error.colno})") from error
+    except ValueError as error:
+        raise ValueError(f"{path}:1: {error}") from error
     if not isinstance(document, list):
         yield 1, document
         return
+    if not document:
+        raise ValueError(f"{path}:1: the list is empty; write JSON objects")
     at = text.index("[") + 1
     for item in document:
         at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n,"))

@@ -7,7 +7,7 @@ hours ago." Who may hear it is its disclosure class. One line of a JSONL file is
      "facts": [{"id": "symptom.pain", "kind": "symptom", "text": "Pain in the right upper abdomen since last night.",
                 "disclosure": "volunteers", "cues": ["pain", "hurt", "ache"]}]}
 
-Blank lines are skipped; anything unknown, missing or doubtful is an error that names the file and the line.
+Anything unknown, missing or doubtful is an error; `load` names the file and the line, and skips blank lines.
 """
 
 from __future__ import annotations
@@ -90,28 +90,8 @@ class Record:
         return tuple(fact for fact in self.facts if fact.kind in kinds)
 
 
-def load_records(path: str | Path) -> list[Record]:
-    """The records of a JSONL file in its order. ValueError is `file:line: what is wrong, with the value`."""
-    records: list[Record] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = parse_record(json.loads(line.decode("utf-8-sig")))
-            if record.id in seen:
-                raise ValueError(f"id {record.id!r} is also used on line {seen[record.id]}; give each record its own")
-        except ValueError as error:  # bad JSON and bad UTF-8 are ValueErrors
-            raise ValueError(f"{path}:{number}: {error}") from error
-        seen[record.id] = number
-        records.append(record)
-    if not records:
-        raise ValueError(f"{path}:1: the file has no records; write one JSON object per line")
-    return records
-
-
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
-    """Writes what `load_records` reads."""
+    """Writes what `load.load` reads as "jsonl"."""
     lines = (json.dumps(dataclasses.asdict(record), ensure_ascii=False) for record in records)
     Path(path).write_text("".join(f"{line}\n" for line in lines), "utf-8")
 

@@ -89,6 +89,8 @@ def load_cases(path: str | Path) -> list[Case]:
                 raise ValueError(f"id {case.id!r} is also used on line {seen[case.id]}; give each case its own")
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
+        except RecursionError as error:
+            raise ValueError(f"{path}:{number}: nested too deeply; write the case flatter") from error
         seen[case.id] = number
         cases.append(case)
     if not cases:

@@ -7,10 +7,11 @@ from pathlib import Path
 from m2jax.clinic.sample import sample_record
 from m2jax.evaluate.witness import witness
 from m2jax.patient.reference import tell
-from m2jax.records.record import load_records
+from m2jax.records.load import load
 from tests.evaluate.witness_turns import SEEN, R, T, V
 
-RECORDS = dict(zip((V, T, R), load_records(Path(__file__).with_name("witness_records.jsonl")), strict=True))
+WITNESSED = load(Path(__file__).with_name("witness_records.jsonl"), identifiers="keep")[0]
+RECORDS = dict(zip((V, T, R), WITNESSED, strict=True))
 
 
 def labels(seed: int, asked: tuple[str, ...], message: str, reply: str) -> str:

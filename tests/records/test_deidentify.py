@@ -161,6 +161,20 @@ def test_short_known_values_do_not_eat_medicine() -> None:
     assert scrubbed("Al Li, on li carbonate, 17 mg/dL, ALT 17.", known) == "[NAME], on li carbonate, 17 mg/dL, ALT 17."
 
 
+@pytest.mark.parametrize("name", ["Bo Li", "Ma Li", "Ed Em", "Ma Le", "An Al"])
+def test_short_names_are_in_no_word(name: str) -> None:
+    """As a user name they stand alone and with a mark between."""
+    text = "A male. Metabolic panel normal; malignant; edema; anal fissure; analgesia."
+    assert scrubbed(text, {"name": [name]}) == text
+    given, family = name.lower().split()
+    assert scrubbed(f"As {given}.{family}7 there.", {"name": [name]}) == "As [NAME] there."
+
+
+def test_user_names() -> None:
+    known = {"name": ["Bo Okonkwo"]}
+    assert scrubbed("As bookonkwo or okonkwo_bo; xbookonkwos.", known) == "As [NAME] or [NAME]; xbookonkwos."
+
+
 # ---- Free text ----------------------------------------------------------
 
 FREE_TEXT = [
@@ -174,6 +188,7 @@ FREE_TEXT = [
     ("name", "John Smith came with his wife.", "Smith"),
     ("name", "Wilhelmina531 Krebs42 has a cough.", "Krebs"),
     ("name", "MR. HOLLOWAY was agitated.", "HOLLOWAY"),
+    ("name", "Referred with Maria Lopez", "Lopez"),
     ("geography", "Lives at 931 Doyle Corner Apt 89.", "Doyle"),
     ("geography", "Home: 12 W. Elm St., Springfield, IL 62704", "Springfield"),
     ("geography", "Home: 12 W. Elm St., Springfield, IL 62704", "62704"),
@@ -229,7 +244,7 @@ def test_identifiers_in_free_text_without_knowledge(kind: str, text: str, gone: 
     assert {finding.place for finding in report.findings} == {"f1"}
 
 
-@pytest.mark.parametrize(("file", "least"), [("first", 0.98), ("second", 0.90)])
+@pytest.mark.parametrize(("file", "least"), [("first", 0.98), ("second", 0.90), ("third", 1.0)])
 def test_sentences_written_against_it(file: str, least: float) -> None:
     """Recall over the sentences with identifiers; and no false alarm."""
     found = adversarial.figures(adversarial.HERE / f"sentences_{file}.txt")
@@ -237,6 +252,37 @@ def test_sentences_written_against_it(file: str, least: float) -> None:
     right, n = map(sum, zip(*found.values(), strict=True))
     assert kept == n_kept >= 30 and n >= 70
     assert right / n >= least
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name: {}",
+        "Attending physician: {}",
+        "PCP: {}, 3 pm",
+        "Next of kin: {}",
+        "Patient: {}",
+        "Seen by {} today",
+        "Signed by {}",
+        "Nurse {} called",
+        "Waits for Miss {} today",
+        "{} presented with fever",
+        "{} is a 54-year-old man.",
+        "Her son {}, called",
+    ],
+)
+@pytest.mark.parametrize("name", ["Emeka B. Okafor", "Emeka B Okafor", "Sanjay A. Gupta"])
+def test_an_initial_ends_no_name(text: str, name: str) -> None:
+    """The surname goes with what stands before it; an initial A is no article."""
+    assert scrubbed(text.format(name)) == text.format("[NAME]")
+
+
+def test_a_letter_begins_a_name_or_not() -> None:
+    assert scrubbed("NAME: JANE Q. DOE") == "NAME: [NAME]"
+    assert scrubbed("Seen by Dr. A. She is well.") == "Seen by Dr. [NAME]. She is well."
+    assert scrubbed("Attending: A. Gupta. Seen by A Nurse.") == "Attending: [NAME]. Seen by A Nurse."
+    text = "Mother: Type A Personality. Patient: Hepatitis B Surface antigen. Vitamin D Deficiency has resolved."
+    assert scrubbed(text) == text
 
 
 def test_every_class_is_tried() -> None:
@@ -280,6 +326,14 @@ def test_years_stay_and_go_with_age() -> None:
     assert (after.age, after.facts[0].text) == (90, "Born [DATE]; stent in 2019.")
     assert scrubbed("Since 1920 in the village.", {"date": ["1920-07-02"]}, age=97) == "Since [DATE] in the village."
     assert {f.place for f in report.findings} == {"f0", "age"}
+
+
+@pytest.mark.parametrize("age", ["95", "90"])
+def test_year_of_birth_goes_where_only_the_text_tells_the_age(age: str) -> None:
+    """The record gives no age; also where age and birth stand in two facts. A known younger age keeps the year."""
+    said = deidentify(record(f"A {age}-year-old woman.", "Born in 1928, stent in 2019.", age=None))[0].facts
+    assert [fact.text for fact in said] == ["A 90-year-old woman.", "Born in [DATE], stent in 2019."]
+    assert scrubbed("Born in 1984; her mother died aged 95.") == "Born in 1984; her mother died aged 90."
 
 
 def test_ids_fields_and_cues_are_scrubbed() -> None:

@@ -16,7 +16,7 @@ from m2jax.records.deidentify import Known
 from m2jax.records.kinds import disclosure_of
 from m2jax.records.load import detect, load
 from m2jax.records.outside import read_objects
-from m2jax.records.record import Record, load_records, write_records
+from m2jax.records.record import Record, write_records
 from m2jax.records.text import age_of, says_something, sex_of, statements
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -299,6 +299,17 @@ def test_mediq_without_facts_or_diagnosis(tmp_path: Path) -> None:
     assert facts(record, "diagnosis") == [("Asked: Which is the best next step? Answer: Zinc paste.", "hidden")]
 
 
+@pytest.mark.parametrize(("case", "said"), [(OSCE, "He cries."), (CASE, "They are moist.")])
+def test_identifiers_beside_the_case_are_known(tmp_path: Path, case: dict, said: str) -> None:
+    """A name at the top of an object is found in the text, also written small."""
+    raw = json.loads(
+        json.dumps(case | {"facts": None}).replace("Redness", said).replace(said, f"{said[:-1]} like zubi.")
+    )
+    (record,), report = load(written(tmp_path / "x.jsonl", raw | {"patient_name": "Zubi Okonkwo"}))
+    assert f"{said[:-1]} like [NAME]." in [fact.text for fact in record.facts]
+    assert dict(report.dropped)["name"] >= 1
+
+
 def test_fhir(tmp_path: Path) -> None:
     """The latest encounter with a reason; what was before is history; the note is split and scrubbed."""
     (record,), report = load(written(tmp_path / "b.json", bundle()))
@@ -357,6 +368,23 @@ def test_plain_jsonl_is_scrubbed_too(tmp_path: Path) -> None:
     assert detect(tmp_path / "r.jsonl") == "jsonl"
 
 
+def test_plain_records_of_any_file(tmp_path: Path) -> None:
+    """A pretty-printed record, a list of them, a folder of files; an id used twice gets a number."""
+    (record,), _ = load(written(tmp_path / "a.jsonl", OSCE), identifiers="keep")
+    raw = json.loads(json.dumps(record, default=vars))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.json").write_text(json.dumps(raw, indent=1), "utf-8")
+    (folder / "b.json").write_text(json.dumps([raw, raw], indent=1), "utf-8")
+    written(folder / "c.jsonl", raw)
+    assert load(folder / "a.json", identifiers="keep")[0] == [record]
+    assert [r.id for r in load(folder / "b.json")[0]] == ["agentclinic-0", "agentclinic-0-1"]
+    assert len(load(folder)[0]) == 4
+    (folder / "b.json").write_text(json.dumps([raw, raw | {"age": 140}], indent=1), "utf-8")
+    with pytest.raises(ValueError, match=r"b\.json:\d\d+: age is 140"):
+        load(folder)
+
+
 # ---- Errors -------------------------------------------------------------
 
 
@@ -408,6 +436,9 @@ def test_broken_files_name_the_line(tmp_path: Path) -> None:
     path.write_text('{\n"a": 1,\n"b" 2}', "utf-8")
     with pytest.raises(ValueError, match=re.escape(f"{path}:3: ")):
         load(path)
+    path.write_text("[]", "utf-8")
+    with pytest.raises(ValueError, match=re.escape(f"{path}:1: the list is empty")):
+        load(path)
     path.write_text('[\n{"OSCE_Examination": {}},\n 7]', "utf-8")
     with pytest.raises(ValueError, match=re.escape(f"{path}:3: ")):
         list(read_objects(path))
@@ -415,6 +446,22 @@ def test_broken_files_name_the_line(tmp_path: Path) -> None:
     bad["entry"][-1]["resource"]["content"][0]["attachment"]["data"] = "not base64!"
     with pytest.raises(ValueError, match=r":1: .*base64"):
         load(written(tmp_path / "b.json", bad))
+
+
+@pytest.mark.parametrize("depth", [101, 900, 100_000])
+def test_too_deep_is_named_by_line(tmp_path: Path, depth: int) -> None:
+    """On a line and in a document; a hundred levels are read."""
+    deep = f'{{"answer": {"[" * (depth - 1)}{"]" * (depth - 1)}}}'
+    path = tmp_path / "x.jsonl"
+    path.write_text(f"{json.dumps(CASE)}\n{deep}\n", "utf-8")
+    with pytest.raises(ValueError, match=re.escape(f"{path}:2: nested more than 100 levels")):
+        load(path)
+    path = tmp_path / "x.json"
+    path.write_text(f"{{\n{deep[1:]}", "utf-8")
+    with pytest.raises(ValueError, match=re.escape(f"{path}:1: nested more than 100 levels")):
+        load(path)
+    path.write_text(f'{{"answer": {"[" * 99}{"]" * 99}}}', "utf-8")
+    assert len(list(read_objects(path))) == 1
 
 
 def test_refusal_names_file_line_and_fact(tmp_path: Path) -> None:
@@ -437,7 +484,7 @@ def test_the_command(tmp_path: Path) -> None:
     path, out = written(tmp_path / "a.jsonl", OSCE), tmp_path / "r.jsonl"
     command = [sys.executable, "-m", "m2jax.records", str(path), f"--out={out}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert load_records(out)[0].diagnosis == "Gout"
+    assert load(out)[0][0].diagnosis == "Gout"
     assert "name: 1 replaced in the text: agentclinic-0/drug.1" in done.stdout and "Wilhelmina" not in done.stdout
     done = subprocess.run([*command, "--identifiers=refuse"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and f"{path}:1: " in done.stderr

@@ -116,6 +116,9 @@ def test_ids_are_unique_and_a_file_has_cases(tmp_path: Path) -> None:
     path.write_bytes(b'{"id": "\xe9"}')
     with pytest.raises(ValueError, match=r"latin.jsonl:1: not UTF-8 at byte 8"):
         load_cases(path)
+    path.write_text("[" * 100_000 + "]" * 100_000, "utf-8")
+    with pytest.raises(ValueError, match=r"latin.jsonl:1: nested too deeply"):
+        load_cases(path)
 
 
 # ---- The judge's question ------------------------------------------------------------
