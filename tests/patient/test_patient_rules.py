@@ -104,6 +104,27 @@ def test_claims_by_rules(draft, message, labels):
     assert label(draft, message) == labels
 
 
+@pytest.mark.parametrize(
+    ("draft", "message", "label"),
+    [
+        ("No.", "Do you use recreational drugs?", "supported"),
+        ("Yes.", "Do you use recreational drugs?", "contradicted"),
+        ("Yes.", "Do you take ramipril or other drugs?", "open"),
+        ("No.", "Do you take ramipril? Do you use recreational drugs?", "open"),
+        ("No.", "Any drugs?", "open"),
+    ],
+)
+def test_a_short_answer_is_held_against_the_fact_nearest_the_question(draft, message, label):
+    facts = (
+        Fact("ramipril", "past", "Takes ramipril.", "asked", ("drugs", "ramipril")),
+        Fact("none", "past", "Takes no recreational drugs.", "asked", ("drugs",)),
+        Fact("water", "past", "Takes water pills as drugs.", "asked", ("any drugs",)),
+    )
+    record = Record("d", 40, "female", "influenza", (*RECORD.facts[:1], *facts), "test")
+    (claim,) = claims.judge(draft, claims.known(record, (Line("doctor", message),)))
+    assert claim.label == label
+
+
 def test_reference_replies_tell_nothing_kept_and_pass_their_own_check():
     total = bad = 0
     for seed in range(40):
