@@ -2,7 +2,8 @@
 
 A finding belongs to the first row of `PROCEDURES` whose words it holds; one that no row knows is of the physical
 examination where the record calls it an examination, and of the blood tests where it calls it a test. A message names a
-procedure where it holds the row's words, unless it says that there is no need of it, or only asks what was found before.
+procedure where it holds the row's words, unless it says that there is no need of it, or only
+asks what was found before.
 """
 
 from __future__ import annotations
