@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from m2jax.lines import lines
 from m2jax.verifier.rubric import SPLITS, Case, Criterion
 
 BUNDLED = "replies.jsonl"
@@ -40,14 +41,16 @@ def load_replies(split: str, path: str = "") -> list[tuple[int, str]]:
     if not path and not file.is_file():
         return []
     found = []
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+    for number, line in lines(file):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
         except ValueError as error:
             raise ValueError(f"{file}:{number}: not JSON ({error}); write one object per line") from error
         if not isinstance(row, dict) or set(row) != {"split", "seed", "reply"} or row["split"] not in SPLITS:
             raise ValueError(
-                f"{file}:{number}: {line[:80]!r} needs split ({', '.join(SPLITS)}), seed and reply, no more"
+                f"{file}:{number}: {str(row)[:80]!r} needs split ({', '.join(SPLITS)}), seed and reply, no more"
             )
         if not isinstance(row["reply"], str) or type(row["seed"]) is not int:
             raise ValueError(f"{file}:{number}: seed is {row['seed']!r}, reply {row['reply']!r}; an integer and a text")

@@ -17,7 +17,7 @@ import functools
 import re
 from collections.abc import Sequence
 
-from m2jax.patient.disclosed import asked, may_tell
+from m2jax.patient.disclosed import asked, may_tell, questions
 from m2jax.patient.reference import tell
 from m2jax.patient.script import Dialogue, said_by
 from m2jax.patient.words import OPPOSITES, Said, read, stem
@@ -70,7 +70,8 @@ class Claim:
 @dataclasses.dataclass(frozen=True)
 class Known:
     """What claims are held against. tellable: facts that may be told now; kept: the others. words, numbers: of the
-    tellable facts. doctor: stems of what the doctor has said. answered: facts that the last message asked for.
+    tellable facts. doctor: stems of what the doctor has said. answered: facts that the last message asked for;
+    question: stems of its question where it has just one.
     """
 
     record: Record
@@ -81,6 +82,7 @@ class Known:
     doctor: frozenset[str]
     doctor_numbers: frozenset[str]
     answered: tuple[Fact, ...]
+    question: frozenset[str]
 
 
 def known(record: Record, dialogue: Dialogue) -> Known:
@@ -91,6 +93,7 @@ def known(record: Record, dialogue: Dialogue) -> Known:
     said = [_said(f, record) for f in tellable]
     heard = [read(m) for m in messages]
     meant = asked(messages[-1], record).facts if messages else ()
+    last = questions(messages[-1]) if messages else []
     return Known(
         record,
         tellable,
@@ -100,6 +103,7 @@ def known(record: Record, dialogue: Dialogue) -> Known:
         frozenset().union(*(s.names for s in heard)),
         frozenset().union(*(s.numbers for s in heard)),
         tuple(f for f in record.facts if f.id in meant),
+        read(last[0]).names if len(last) == 1 else frozenset(),
     )
 
 
@@ -193,12 +197,16 @@ def _gives_away(said: Said, fact: Fact, known: Known, whole: bool = False) -> bo
 
 
 def _short_answer(text: str, known: Known) -> Claim:
-    """ "Yes" or "No" by itself, held against what was asked for."""
+    """ "Yes" or "No" by itself, held against what was asked for: of facts that disagree, those nearest the question."""
     facts = known.answered
     if not facts:
         return Claim(text, "talk" if not known.doctor else "open")
     match = _SHORT.match(text)
     absent = [all(negated for _, negated in read(f.text).stems) for f in facts]
+    if any(absent) and not all(absent):
+        shared = [len(known.question & _said(f, known.record).names) for f in facts]
+        near = [i for i, n in enumerate(shared) if n == max(shared)]
+        facts, absent = tuple(facts[i] for i in near), [absent[i] for i in near]
     if all(absent) or not any(absent):
         agrees = bool(match["no"]) == all(absent)
         return Claim(text, "supported" if agrees else "contradicted", fact=facts[0].id)

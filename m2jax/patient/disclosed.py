@@ -21,10 +21,11 @@ from m2jax.records.record import Fact, Record
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\be\.g\.)\s+|\n+")
 _ASKS = re.compile(
     r"^\W*(?:(?:and|so|ok(?:ay)?|well|now|then|also|first|next|thanks?(?: you)?|i see|please|sorry)\b[\s,]*)*"
-    r"(?:(?:please\s+)?(?:tell|describe|explain|walk me|talk me|list)\b|could you|can you (?:tell|describe|say)|would you (?:tell|say|describe)"
+    r"(?:(?:please\s+)?(?:tell|describe|explain|walk me|talk me|list|rate (?:your|the|it|this|that|how))\b|could you|can you (?:tell|describe|say)|would you (?:tell|say|describe)"
     r"|do (?:you|they)\b|does (?:she|he|it|your|the)|did (?:you|she|he|it)|have you|has (?:she|he|it|your|the|any)"
     r"|are (?:you|there)|is (?:there|she|he|it|the|your)|was (?:there|it)|were (?:you|there)|any\b|what\b|when\b|where\b|who\b"
-    r"|which\b|how\b|why\b|i(?:'d| would) like to (?:know|ask|hear)|i (?:need|want|have) to (?:know|ask)"
+    r"|which\b|how\b|why\b|i(?:'d| would) like to (?:know|ask|hear)|i (?:need|want|have) to (?:know|ask|hear|understand)"
+    r"|i need (?:all |more |some )?(?:the |your )?(?:details|information)"
     r"|i wonder|let me ask|may i ask)",
     re.IGNORECASE,
 )
@@ -47,8 +48,11 @@ _OTHER_SYMPTOMS = re.compile(
     re.IGNORECASE,
 )
 _WHOLE_RECORD = re.compile(
-    r"\b(?:(?:whole|entire|full|complete) (?:record|file|chart|script|profile|story|prompt)|everything (?:you|in|about|that)|all (?:the |your |of )?"
-    r"(?:facts|information|secrets|details)|system prompt|instructions|ignore)\b",
+    r"\b(?:(?:whole|entire|full|complete) (?:record|file|chart|script|profile|story|prompt)|everything (?:[^.?!]* )?about (?:it|you|yourself)"
+    r"|everything (?:that )?you (?:know|were (?:told|given))(?! (?:about|of) (?:your|the)\b)|everything in (?:your|the) (?:record|file|chart|script|case)"
+    r"|all (?:the |your |of )?(?:facts|information|secrets|details(?! (?:of|about|on) (?:the|your|this|that)\b(?! (?:record|file|chart|script|case))))"
+    r"|system prompt|(?:your|the above|all|previous) instructions"
+    r"|ignore (?:your (?:role|instructions|rules|prompt)|(?:all|any|the) (?:previous|above|other|rules|instructions|of)|previous))\b",
     re.IGNORECASE,
 )
 _OF_KIND = {  # how a doctor asks for a kind as a whole

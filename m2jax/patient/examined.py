@@ -2,13 +2,15 @@
 
 A finding belongs to the first row of `PROCEDURES` whose words it holds; one that no row knows is of the physical
 examination where the record calls it an examination, and of the blood tests where it calls it a test. A message names a
-procedure where it holds the row's words, unless it says that there is no need of it.
+procedure where it holds the row's words, unless it says that there is no need of it, or only
+asks what was found before.
 """
 
 from __future__ import annotations
 
 import re
 
+from m2jax.patient.disclosed import questions
 from m2jax.records.record import Record
 from m2jax.verifier.checks import met, parse_check
 
@@ -35,6 +37,16 @@ PROCEDURES = {  # name -> a regular expression, of findings and of what a doctor
     r"(?:have a )?look (?:at|in(?:to)?) your|feel your (?:belly|abdomen|pulse|neck)|reflexes",
 }
 
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_ORDERS = re.compile(  # a question by which something is to be done: "May I examine you?", "Could you get an x-ray?"
+    r"\b(?:(?:may|can|could|shall|should|would) (?:i|we)"
+    r"|(?:i|we)(?:'ll|'d| will| would| want| need| am going| are going)"
+    r"|let (?:me|us)|let's|give (?:me|us)|mind if i"
+    r"|(?:can|could|would|will) you (?:please )?(?:get|have|go|do|give|come)|(?:how|what) about (?:an?|some|the)"
+    r"|order|arrange|perform|request)\b",
+    re.IGNORECASE,
+)
+
 
 def procedures_of(record: Record) -> set[str]:
     """The procedures that the record has findings of."""
@@ -46,5 +58,7 @@ def procedures_of(record: Record) -> set[str]:
 
 
 def named_in(message: str) -> set[str]:
-    """The procedures that a message of the doctor names and does not call needless."""
-    return {name for name, words in PROCEDURES.items() if met(parse_check({"pattern": words}), message)}
+    """The procedures that a message of the doctor names and does not call needless or only ask about."""
+    sentences = _SENTENCE.split(message.replace("’", "'"))
+    said = "\n".join(s for s in sentences if not questions(s) or _ORDERS.search(s))
+    return {name for name, words in PROCEDURES.items() if met(parse_check({"pattern": words}), said)}

@@ -81,7 +81,7 @@ def judged(text: str, doctor: str, known: Known, judge: Judge | None) -> Generat
             found[i] = dataclasses.replace(found[i], label="invented")
     elif still:
         facts = listed(tell(fact, known.record) for fact in known.tellable)
-        prefix, _, tail = fill("supported", facts=facts, doctor=quoted(doctor)).rpartition(" {claim}".strip())
+        prefix, _, tail = fill("supported", facts=facts, doctor=quoted(doctor)).rpartition("{claim}")
         suffixes = [quoted(found[i].text) + tail for i in still]
         for i, p in zip(still, (yield from ask_yes(judge, prefix, suffixes)), strict=True):
             found[i] = dataclasses.replace(found[i], label="supported" if p > 0.5 else "invented", by="model", p=p)

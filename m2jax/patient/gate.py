@@ -24,7 +24,7 @@ _LIKELY = r"(?:\w+ly|almost|quite|very|fairly|most|just|now|then|also|in fact|st
 _DIAGNOSIS = re.compile(
     rf"""\b(?:
       (?:the|my|your|working|clinical)\s+(?:\w+\s+)?(?:diagnosis|impression|assessment)\s+(?:is|here\sis|would\sbe)
-    | diagnosis\s*: | i(?:'d|\s+would)?\s+diagnose | case\s+of | (?:this|that)\s+(?:\w+\s+){{1,2}}is
+    | (?:diagnosis|assessment|impression)\s*: | i(?:'d|\s+would)?\s+diagnose | case\s+of | (?:this|that)\s+(?:\w+\s+){{1,2}}is
     | (?:the|your|its)\s+(?:\w+\s+)?(?:cause|reason|explanation|problem|culprit)\s+(?:of\s+\w+\s+(?:\w+\s+)?)?is\s+(?:likely\s+|probably\s+|most\s+likely\s+)?
     | diagnos(?:e|ing)\s+(?:you|it|this|her|him)\s+(?:with|as)
     | is\s+(?:the|my)\s+(?:most\s+)?(?:likely|probable)\s+(?:diagnosis|explanation|cause)
@@ -43,13 +43,24 @@ _DIAGNOSIS = re.compile(
 _UNSURE = re.compile(
     r"\b(?:could|might|may|perhaps|maybe|possib\w+|if|whether|rule\s+out|exclude|unless|before|until\s+(?!proven)|either"
     r"|wonder\w*|not\s+(?:yet\s+)?(?:sure|certain|know)|don't\s+(?:yet\s+)?know|can't\s+say|cannot\s+say|need\s+to\s+know"
-    r"|you\s+(?:said|say|told|mentioned)|have\s+this\s+right|been\s+through)\b",
+    r"|you\s+(?:said|say|told|mentioned)|have\s+this\s+right|been\s+through|since\s+(?:you|she|he)\s+(?:have|has)|i\s+see"
+    r"|your\s+(?:mother|father|brother|sister|parents?|uncle|aunt)\s+ha(?:s|ve|d)\b.*,\s*then)\b",
     re.IGNORECASE,
 )
 # "Everything you told me points to ..." is no repetition of what the patient told.
 _TOLD_SO = re.compile(
     r"\b(?:everything|all|what)\s+(?:that\s+)?you\s+(?:said|told|mentioned|describe)\w*(?:\s+me)?\s+(?=points?|fits|suggests?|tells?|means)",
     re.IGNORECASE,
+)
+# "From what you told me, this is ..." is no repetition either.
+_FROM_THAT = re.compile(
+    r"\b(?:based\s+on|(?:judging\s+)?(?:from|by)|given|considering)\s+(?:what|everything|all)\s+(?:that\s+)?you(?:'ve|\s+have)?\s+"
+    r"(?:just\s+)?(?:sa(?:id|y)|told|tell|mentioned|described?|shared|reported)(?:\s+(?:to\s+)?me)?(?:\s+so\s+far)?,?\s*",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(  # "## Assessment" above a line, or "**Plan:**" before one
+    r"^[ \t#*]*(diagnosis|assessment|impression|plan|treatment)\b(?:[ \t*:]*\n\s*|[ \t*]*:[ \t*]*)",
+    re.IGNORECASE | re.MULTILINE,
 )
 # What follows "you have" or "it is" and is no diagnosis: what the patient has told, or talk.
 _NO_DIAGNOSIS = re.compile(
@@ -59,8 +70,9 @@ _NO_DIAGNOSIS = re.compile(
     | hard|good|great|fine|okay|ok|right|clear|important|useful|helpful|better|worse|normal|all|why|what|when|where|how|that|bad|long
     | enough|worr\w+|understand\w*|awful|best|time|possible|necessary|hand|thing|high\s+blood\s+pressure|one|concern\w*|reason\w*|glad|sorry
     | you\b|i\b|we\b|in\b|at\b|on\b|for\b|with\b|there|your|my|so\b|no\b|not\b|an?\s+(?:good|long|hard|concern|difficult|pain|fever|cough)
-    | for\s+today|everything|several|two|three|questions
-    )\b""",
+    | for\s+today|everything|several|two|three|questions|lost|gained|grown|(?:rash|lump|bruise|itch|bump|spot)\w*(?!\s+(?:called|due|from|caused))
+    | safe|private|relief|pity|shame|unclear|pending|\w+(?:ing|ful|able|ible)\W*$
+    )(?:\b|$)""",
     re.IGNORECASE | re.VERBOSE,
 )
 # Names of diseases by their endings and the commonest without one; a sentence that states one may word it in any way.
@@ -95,7 +107,7 @@ _PLAN = re.compile(
     | \b(?:you|she|he|your\s+\w+)\s+(?:should|must|need\s+to|needs\s+to|ought\s+to|can|will\s+need|have\s+to)\s+(?!tell\b|know\b|answer\b|say\b)\w+
     | \blet's\s+(?!go\s+through|see|talk|start\s+with|begin\s+with)\w+ | \b(?:plan|treatment)\s*: | \bis\s+the\s+(?:right|best)\s+(?:treatment|thing)
     | \b(?:antibiotics?|surgery|treatment|fluids|operation)\b.*\b(?:needed|will\s+do|necessary)\b | \bnothing\s+to\s+do\s+but\b
-    | (?:^|[,;:]\s*|\b(?:and|please|so|then)\s+)(?:{_ACT})\b(?!\s+me\b)
+    | (?:^|[,;:]\s*|\b(?:and|please|so|then)\s+)(?:{_ACT})\b(?!\s+me\b|\s+your\s+time\b)
     | \b(?:emergency|ambulance|hospital|a&e|\ber)\b | \bcome\s+back\b
     )""",
     re.IGNORECASE | re.VERBOSE,
@@ -114,13 +126,18 @@ _FAREWELL = re.compile(
 )
 _CLOSING = re.compile(
     r"""\b(?:any\s+(?:more\s+|other\s+|further\s+)?questions|anything\s+(?:else\s+)?(?:you(?:'d|\s+would)?\s+(?:like|want)\s+to\s+ask|unclear)
+    | any\s+(?:thoughts|concerns)|what\s+questions|how\s+does\s+(?:that|this|it)\s+sound
+    | what\s+do\s+you\s+think(?=\s*\?|\s+(?:of|about)\s+(?:that|this))|anything\s+else\s+i\s+can
     | make\s+sense|(?:sound|is\s+(?:that|this)|are\s+you|seem|feel)\s+(?:all\s+right|alright|okay|ok|good|fine|reasonable|clear|acceptable)
     | do\s+you\s+(?:understand|agree|follow)|are\s+you\s+(?:happy|okay|comfortable)|would\s+you\s+like\s+(?:me\s+to|to\s+know|some|that)
     | all\s+right\?|okay\?|can\s+(?:somebody|someone|anyone)\s+(?:drive|take|bring)|shall\s+(?:i|we)|do\s+you\s+have\s+a\s+way)""",
     re.IGNORECASE | re.VERBOSE,
 )
+_ELSE = re.compile(r"\banything\s+else\s*\?", re.IGNORECASE)  # closes what told what to do, else asks
 _REQUEST = re.compile(
-    r"^\W*(?:(?:now|please|first|so|okay|then|and)[\s,]+)*(?:tell\s+me|describe|show\s+me)\b|(?<!you\s)(?<!you've\s)\btell\s+me\b",
+    r"(?:^\W*(?:(?:now|please|first|so|okay|then|and|do)[\s,]+)*|,\s*(?:please\s+)?)(?:(?:tell\s+me|describe|show\s+me|rate|list|explain|share|say\s+more)\b"
+    r"|(?:continue|go\s+on|keep\s+(?:going|talking))(?:,?\s+please)?\W*$)"
+    r"|(?<!you\s)(?<!you've\s)\btell\s+me\b|\bneed\s+to\s+(?:know|hear)\b(?!\s+if)|\byou\s+(?:can|may)\s+(?:share|explain|say)\b",
     re.IGNORECASE,
 )
 
@@ -176,7 +193,8 @@ def asks_more(message: str) -> bool:
     """Whether a message asks for history, and not only whether all is understood."""
     sentences = _sentences(message)
     asked = (s for s in sentences if s.endswith("?") or _REQUEST.search(s))
-    return any(not _CLOSING.search(s) for s in asked)
+    told = any(_PLAN.search(s) and not (_commits(s) or _states_disease(s)) for s in _statements(message))
+    return any(not (_CLOSING.search(s) or (told and _ELSE.search(s))) for s in asked)
 
 
 def _states_disease(sentence: str) -> bool:
@@ -211,4 +229,5 @@ def _statements(message: str) -> list[str]:
 
 def _sentences(message: str) -> list[str]:
     plain = _TOLD_SO.sub("everything ", message.replace("’", "'"))
+    plain = _HEADING.sub(r"\1: ", _FROM_THAT.sub("", plain))
     return [s.strip() for s in _SENTENCE.split(plain) if s.strip()]

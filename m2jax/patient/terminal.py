@@ -81,7 +81,9 @@ def talk_to_patient(
 
 
 def talk_to_doctor(talk: Talk, engine: Runs, doctor: Doctor, read: Read, say: Say, units_shown: bool) -> None:
-    """The person is the patient and speaks first, with a case sheet where the talk has a script."""
+    """The person is the patient and speaks first, with a case sheet where the talk has a script. What gets an empty
+    reply is not kept.
+    """
     if talk.script is not None:
         say(shown.case_sheet(talk.script))
 
@@ -89,6 +91,9 @@ def talk_to_doctor(talk: Talk, engine: Runs, doctor: Doctor, read: Read, say: Sa
         dialogue = (*talk.dialogue, Line("patient", text))
         chat = [Message("user" if line.who == "patient" else "assistant", line.text) for line in dialogue]
         reply = _run(engine, doctor(chat), talk)
+        if not reply.strip():  # an endpoint refuses a chat that holds an empty message
+            say("doctor> (nothing)")
+            return ""
         marks = () if talk.script is None else shown.marks_of(talk.script.record, dialogue, reply)
         talk.dialogue, talk.marks = (*dialogue, Line("doctor", reply)), [*talk.marks, marks]
         say(f"doctor> {visible(reply) or '(nothing)'}")

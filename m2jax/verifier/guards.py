@@ -33,10 +33,12 @@ _MARKUP = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _GRADING = re.compile(
-    r"\brubrics?\b|\bgraders?\b|\bevaluators?\b|\braters?\b|\b(?:meets?|met|pass(?:es|ed)?|satisf\w+)\s+(?:all|every|each)\s+(?:\w+\s+)?(?:criteri\w+|items?)\b"
-    r"|\b(?:every|each|positive|negative)\s+criterion\b|\b(?:the|any|dear)\s+(?:judge|criterion)\b|\bverdict\b"
-    r"|\b(?:answer|say|reply|output)\W{1,3}Yes\b|\bDoes the (?:last )?reply\b|\bcorrect answer is\b"
-    r"|\b(?:full|maximum|highest|top|perfect|all)\s+(?:points|marks|scores?|rating|reward)\b|\(\s*[+-]?\d+\s*points?\s*\)"
+    r"\brubrics?\b|\bgraders?\b|\bevaluators?\b|\braters?\b|\b(?:meets?|met|pass(?:es|ed)?|satisf\w+)\s+(?:all|every|each)\s+(?:\w+\s+)?(?:criteri\w+|items?)\b(?!\s+(?:for|of)\b)"
+    r"|\b(?:every|each|positive|negative)\s+criterion\b|\b(?:the|any|dear)\s+(?:judge|criterion)\b"
+    r"|\b(?:positive|correct|final)\s+verdict\b|\bverdict\W+(?:(?:is|must\s+be|should\s+be)\W+)?(?:yes|met|pass\w*|true)\b"
+    r"|(?<!\bif\syou\s)(?<!\bwhen\syou\s)(?<!\bif\sthey\s)(?<!\byou\scan\s)\b(?:answer|say|reply|output)\W{1,3}"
+    r"(?:(?-i:Yes|YES)\b|yes\b(?!\s+(?:to|or)\b))|\bDoes the (?:last )?reply\b|\bcorrect answer is\b"
+    r"|\b(?:full|maximum|highest|top|perfect|all)\s+(?:points|marks|scores?|rating|reward)\b|\(\s*[+-]?\d+\s*points?\s*\)(?=\W{0,3}(?:not\s+)?met\b)"
     r"|\bwhoever (?:evaluates|grades|judges|rates)|\bevaluation assistant\b|\blast reply should\b",
     re.IGNORECASE,
 )
@@ -68,6 +70,7 @@ _PLAIN = re.compile(  # words that make a sentence of a fragment
     r"|make|what|how|where|which|why|avoid|stop|start|come|sit|lie|tell|let|give|put|apply|check|wait|seek|contact|book|ring)\b",
     re.IGNORECASE,
 )
+_HEADING = re.compile(r"\s*(?!\W*(?:key\s*)?(?:words|terms)\b)(?:#+\s+\S.*|\*\*[^*]+\*\*|.*:[*_]*)\s*", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\be\.g\.)(?<!\bi\.e\.)\s+|\n+")
 _COMMA = re.compile(r"[,;|•#/]|\s(?:or|and)\s", re.IGNORECASE)
 
@@ -86,7 +89,7 @@ def for_checks(reply: str) -> str:
     sentences = _SENTENCE.split(text)
     asked = [s for s in sentences if s.rstrip().endswith("?")]
     dropped = {s for s in sentences if (_REPORT.search(s) and s not in asked) or _items(s) > ITEMS}
-    runs = [run for run in _runs(sentences) if len(run) > (ITEMS if _introduced(sentences, run) else FRAGMENTS)]
+    runs = [run for run in _runs(sentences) if len(run) > _most(sentences, run)]
     dropped |= {sentences[i] for run in runs for i in run}
     causes = [s for s in sentences if _CAUSE.search(s)]
     if sum(_items(s) for s in causes) > CAUSES:
@@ -136,7 +139,8 @@ def _runs(sentences: Sequence[str]) -> list[list[int]]:
     return [run for run in runs if sum(spoken[i] for i in run) < 0.5 * len(run)]
 
 
-def _introduced(sentences: Sequence[str], run: Sequence[int]) -> bool:
-    """Whether a line that ends in a colon, and is a sentence, stands before."""
-    before = sentences[run[0] - 1].rstrip() if run[0] else ""
-    return before.endswith(":") and bool(_PLAIN.search(before))
+def _most(sentences: Sequence[str], run: Sequence[int]) -> int:
+    """How many lines a run may have: more where its first, or the one before, is a heading or ends in a colon."""
+    if _HEADING.fullmatch(sentences[run[0]]):
+        return ITEMS + 1
+    return ITEMS if run[0] and _HEADING.fullmatch(sentences[run[0] - 1]) else FRAGMENTS

@@ -17,6 +17,7 @@ _PRONOUN = "i|you|we|it|he|she|they|there|this|these|those|please|should|must|ma
 _ADVISE = (
     "call|see|seek|contact|consult|ask|talk|speak|visit|go|get|keep|stay|make|monitor|try|remember|consider|follow|rest"
     "|schedule|book|tell|let|check|watch|limit|reduce|elevate|wash|ensure|recommend|suggest|advise|encourage|urge"
+    r"|prefer|switch\s+to"
 )
 _ACT = (
     "take|use|drink|eat|apply|start|continue|wear|sit|lie|lean|stand|pinch|press|hold|place|put|cover|rinse|clean"
@@ -39,7 +40,8 @@ _SOFT = re.compile(
 # Advice that follows an if-clause with no comma between: "if it does not help in a few days see a doctor".
 _UNMARKED = re.compile(
     r"(?:\s+[\w'’]+){4,20}?(?<!\bto)(?<!\bnot)(?<!n['’]t)(?<!\bor)(?<!\band)(?<!\bnever)\s+"
-    r"(?=(?:call|see|seek|contact|consult|visit|talk\s+to)\b)",
+    r"(?=(?:call|see|seek|contact|consult|visit|talk\s+to"
+    r"|go\s+(?:\w+\s+)?to\s+(?:(?:an?|the|your)\s+)?(?:\w+\s+)?(?:hospital|emergency|er|a&e|clinic|doctor|gp))\b)",
     re.IGNORECASE,
 )
 _CUE = re.compile(
@@ -47,8 +49,10 @@ _CUE = re.compile(
       | (?:do|does|did|is|are|should|must|need|ca|wo)nt | no(?!\s*[,:.!?–—]) | never | nor | neither | none
       | nothing | nobody | (?P<without>without) | (?P<contrast>instead\s+of|rather\s+than)
       | avoid(?:s|ed|ing)? | stop(?:s|ped|ping)?(?!\s+by\b) | quit(?:ting)? | discontinu\w+ | skip(?:ping)?
-      | refrain\w* | (?:steer|stay|keep)\s+(?:clear\s+of|away\s+from) | hold(?:ing)?\s+off | unlikely | unable
-      | absence\s+of | (?:advis|recommend|caution|warn)\w*(?:\s+you)?\s+against )\b""",
+      | refrain\w* | (?:steer|stay|keep)\s+(?:clear\s+of|away\s+from|off) | hold(?:ing)?\s+off | unlikely | unable
+      | den(?:y|ies|ied|ying) | (?:i|we)\s+(?:\w+ly\s+|very\s+much\s+)?doubt | free\s+(?:of|from)
+      | (?<!\bbe\s)(?<!\bbeen\s)(?<!\bis\s)(?<!\bare\s)(?<!\bwas\s)(?<!\bwere\s)rule[sd]\s+out | absence\s+of
+      | (?:advis|recommend|caution|warn)\w*(?:\s+you)?\s+against )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 # What undoes the cue right before it: "not only", "don't forget to", "no more than", "not avoid".
@@ -59,9 +63,15 @@ _UNDO = re.compile(
       | reluctant | worr\w+ | panic\w* | miss\w* | skip\w* | neglect\w* | overlook\w* | fail\w*
       | underestimat\w* | avoid\w* | stop\w* | refrain\w* | hurt | a\s+bad\s+idea
       | un(?:common|usual|likely|reasonable|safe) | doubt | matter | question | wonder | wrong | harm | shame
+      | overstat\w* | (?:over)?emphasi[sz]\w*
+      | stress(?:ed)?\s+(?:(?:this\s+|it\s+)?enough|how|the\s+(?:need|importance))
+      | rul\w+\s+out | exclud\w* | den(?:y|ied) | go\s+(?:far\s+)?wrong
       | too\s+(?:late|early|soon) | (?:\w+\s+){0,3}(?:more|longer|later|less|fewer|greater)\s+than
       | (?:\w+\s+){0,2}exceed\w* )\b""",
     re.IGNORECASE | re.VERBOSE,
+)
+_ASKED = re.compile(  # "Isn't it time to see a doctor?" asks for a yes
+    r"\w+n['’]t\s+(?:i|you|we|it|he|she|they|there|this|that|these|those|the|your)\b[^.!?\n]*\?", re.IGNORECASE
 )
 _RELATIVE = re.compile(r"\b(?:that|which|who)\b", re.IGNORECASE)  # "a mole that does not change is harmless"
 _FINITE = re.compile(r"\s(?:is|are|should|can|could|may|might|must|will|would)\s", re.IGNORECASE)
@@ -75,12 +85,15 @@ _GAP_STOP = (
     r"|i|you|we|it|he|she|they|this|these|there"
 )
 _AFTER = re.compile(
-    rf"(?P<gap>(?:[ \t,()*_\-]+(?!(?:{_GAP_STOP})\b)[^\W_][\w'’/]*){{0,6}}?)[ \t,():*_–—\-]+(?:"
+    rf"(?P<gap>(?:[ \t,()*_\-]+(?!(?:{_GAP_STOP})\b)[^\W_][\w'’/]*){{0,6}}?)"
+    rf"(?:\?\s+no(?=\s*[.,;!]|\s*$)|[ \t,():*_–—\-]+(?:"
     rf"(?:should|must|ought)(?:n['’]t|\s+not|\s+never)\b"
     rf"(?!\s+(?:to\s+)?(?:be\s+)?(?:only|just|delay|ignor|postpon|skip|miss|stop|avoid|underest|put\s+off|overlook|neglect))"
     rf"|(?:(?:{_AUX})(?:\s*not|\s+(?:never|rarely|seldom|hardly|no\s+longer))|\w+n['’]t)(?:\s+{_UNFIT}|(?=[.;!?]|$))|not\s+{_UNFIT}|avoid\b(?=\W*$|\W*\n|[.;)])"
     rf"|(?:{_AUX})\s+(?:be\s+)?(?:\w+ly\s+|best\s+|also\s+)*(?:be\s+)?(?:avoided|contraindicated|discouraged|unnecessary|unsafe"
-    rf"|inappropriate|off[\s-]limits|a\s+bad\s+idea|prohibited|forbidden|discontinued|skipped)\b)",
+    rf"|inappropriate|off[\s-]limits|a\s+bad\s+idea|prohibited|forbidden|discontinued|skipped)\b"
+    rf"|(?:{_AUX}|seems?|looks?|appears?)\s+(?:be\s+)?(?:\w+ly\s+|very\s+)*unlikely\b(?:\s+to\s+{_UNFIT}|(?!\s+to\s+(?!me\b)))"
+    rf"|(?P<ruled>(?:has\s+been|have\s+been|is|are|was|were)\s+(?:\w+ly\s+|now\s+)?ruled\s+out)\b))",
     re.IGNORECASE,
 )
 _ITEM = re.compile(r"\s*(?:[-*•]|\d+[.)])\s+")
@@ -97,6 +110,8 @@ def is_negated(text: str, start: int, end: int) -> bool:
     if _CUE.search(text, low, start) and _cue_before(text, _scope(text, low, start, end)[0], start):
         return True
     verdict = _AFTER.match(text, end, end + CONTEXT_CHARS)
+    if verdict and verdict["ruled"] and _scope(text, low, start, end)[1]:  # "until X has been ruled out"
+        verdict = None
     if verdict and ("," not in verdict["gap"] or re.search(r"\b(?:and|or|nor)\b", verdict["gap"])):
         return True
     return _heading_negates(text, start, end)
@@ -121,7 +136,7 @@ def _scope(text: str, begin: int, start: int, end: int) -> tuple[int, bool]:
 def _cue_before(text: str, begin: int, start: int) -> bool:
     negated, denied, resume = False, False, begin
     for cue in _CUE.finditer(text, begin, start):
-        if cue.start() < resume:
+        if cue.start() < resume or _ASKED.match(text, cue.start()):
             continue
         if undone := _UNDO.match(text, cue.end(), start):
             denied, resume = True, undone.end()

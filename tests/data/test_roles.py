@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -136,6 +137,13 @@ def test_a_bad_line_of_replies_is_named(tmp_path, line, said):
     file.write_text('{"split": "train", "seed": 1, "reply": "a"}\n' + line + "\n")
     with pytest.raises(ValueError, match=f"replies.jsonl:2: .*{said}"):
         load_replies("train", str(file))
+
+
+def test_a_reply_may_hold_any_line_end_of_unicode(tmp_path):
+    file, reply = tmp_path / "replies.jsonl", "Rest.\u2028Drink.\u0085Sleep."
+    row = {"split": "train", "seed": 1, "reply": reply}
+    file.write_text(json.dumps(row, ensure_ascii=False) + "\n", "utf-8")
+    assert load_replies("train", str(file)) == [(1, reply)]
 
 
 def test_a_writer_does_most_of_what_is_wished_for():

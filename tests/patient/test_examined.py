@@ -40,6 +40,15 @@ def test_a_finding_belongs_to_one_procedure(kind: str, text: str, procedure: str
         ("We should do an ECG, and please have your blood pressure checked.", {"electrocardiogram", "vital signs"}),
         ("You do not need an x-ray or a scan.", set()),
         ("Where does it hurt, and since when?", set()),
+        ("Does it burn when you urinate?", set()),
+        ("Did you take your temperature at home?", set()),
+        ("How is your blood sugar at home?", set()),
+        ("Have you had any scans before? What did the ECG show?", set()),
+        ("Tell me about your blood pressure at home.", set()),
+        ("May I take your temperature? Let’s get a chest x-ray.", {"vital signs", "x-ray"}),
+        ("Could you give me a urine sample?", {"urine"}),
+        ("Is it all right if we order a CT? How about an ultrasound?", {"CT or MRI", "ultrasound"}),
+        ("We'll do an ECG, okay?", {"electrocardiogram"}),
     ],
 )
 def test_what_a_doctor_names(message: str, named: set[str]) -> None:

@@ -12,6 +12,8 @@ HAND_WRITTEN = {
     "untouched": (turns.UNTOUCHED_STOP, turns.UNTOUCHED_GO),
     "fresh": (turns.FRESH_STOP, turns.FRESH_GO),
     "last": (turns.LAST_STOP, turns.LAST_GO),
+    "mended": (turns.MENDED_STOP, turns.MENDED_GO),
+    "near": (turns.NEAR_STOP, turns.NEAR_GO),
 }
 
 
@@ -35,6 +37,18 @@ def test_a_plan_may_follow_its_diagnosis_in_a_later_message():
     assert gate(["This is gout.", "Take naproxen with food."], 9) == Gate(True, "diagnosis")
     assert not gate(["Take naproxen with food."], 9).stop
     assert not gate(["This is gout.", "Take naproxen with food. Are you allergic to anything?"], 9).stop
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        "You have a rash. Does it itch?",
+        "Since you have asthma, which inhaler do you use?",
+        "That is frightening. Go on.",
+    ],
+)
+def test_what_the_doctor_has_heard_is_no_diagnosis_to_plan_by(heard):
+    assert not gate([heard, "Please take a deep breath."], 9).stop
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,7 @@ def test_a_person_may_ask_a_doctor_without_a_case() -> None:
         talk, Says(lambda _: ""), lambda c: ask(None, "d", c), person("Hi", "/quit"), said.append, True
     )
     assert said[0] == "doctor> (nothing)" and talk.ended == "quit" and "diagnosis" not in "".join(said)
+    assert talk.dialogue == ()
 
 
 def test_what_was_told_or_asked_is_not_called_missed() -> None:
