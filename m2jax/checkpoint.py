@@ -78,6 +78,12 @@ class Checkpoints:
         self._manager.close()
 
 
+def steps_done(workdir: Path) -> int:
+    """Those of the newest checkpoint in `workdir`, 0 where there is none; nothing is opened or made."""
+    folder = Path(workdir).absolute() / "checkpoints"
+    return max(ocp.utils.checkpoint_steps(folder), default=0) if folder.is_dir() else 0
+
+
 def load_params(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Params, str]:
     """(model, float32 parameters, name of the model the run began from) of a run's checkpoint, the newest by default.
 
