@@ -50,11 +50,13 @@ from m2jax.weights.load import read_config
 
 
 def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
-    """The mesh of config.mesh = (data, fsdp, model[, context]); a -1 takes the devices the others leave."""
+    """The mesh of config.mesh = (data, fsdp, model[, context]); a -1 takes the devices the others leave. Over
+    several slices of TPUs it is that of one (`sharding.arrange`).
+    """
     shape = list(config.mesh)
     if shape.count(-1) == 1:
         rest = -int(np.prod(shape))
-        shape[shape.index(-1)] = max(len(jax.devices()) // rest, 1)
+        shape[shape.index(-1)] = max(len(sharding.slices(jax.devices())[0]) // rest, 1)
     return sharding.make_mesh(tuple(shape))
 
 
