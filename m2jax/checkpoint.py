@@ -70,10 +70,6 @@ class Checkpoints:
         args = ocp.args.Composite(trained=ocp.args.StandardRestore(target))
         return self._manager.restore(step, args=args).trained, step
 
-    def wait(self) -> None:
-        """Until what was saved is on disk."""
-        self._manager.wait_until_finished()
-
     def close(self) -> None:
         self._manager.close()
 

@@ -195,7 +195,9 @@ def chips(kind: str, side: int, slices: int) -> list[SimpleNamespace]:
     """Stand-ins for those of square slices, the slices mixed."""
     places = [(x, y, 0) for y in range(side) for x in range(side)]
     return [
-        SimpleNamespace(id=i, platform="tpu", device_kind=kind, coords=at, core_on_chip=0, slice_index=n, process_index=n)
+        SimpleNamespace(
+            id=i, platform="tpu", device_kind=kind, coords=at, core_on_chip=0, slice_index=n, process_index=n
+        )
         for i, (at, n) in enumerate((at, n) for at in places for n in range(slices))
     ]
 
