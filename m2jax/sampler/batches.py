@@ -86,9 +86,7 @@ def answer_of(row: Row, version: int) -> Answer | ValueError:
     return Completion(tokens, full, sampling, stopped, version, wide)
 
 
-def _column(
-    places: Places, B: int, f: Callable[[Row], float], dtype: Any = np.int32, fill: float = 0
-) -> np.ndarray:
+def _column(places: Places, B: int, f: Callable[[Row], float], dtype: Any = np.int32, fill: float = 0) -> np.ndarray:
     """One value per row of the batch; `fill` for rows that only fill it."""
     out = np.full(B, fill, dtype)
     for row, b in places:

@@ -64,8 +64,8 @@ def minibatches(
     prompt_size: int,
     max_tokens: int,
 ) -> list[tuple[grpo.Groups, np.int32]]:
-    """Splits the groups into as few mini-batches of at most `size` as hold them, as evenly as they go: no update is of a
-    remainder alone. Each is `Groups` with leading axes [micro-batches, micro], and how many of its rows count. A row
+    """Splits the groups into as few mini-batches of at most `size` as hold them, as evenly as they go: no update is of
+    a remainder alone. Each is `Groups` with leading axes [micro-batches, micro], and how many of its rows count. A row
     holds `row_samples` of a group's samples after a copy of the prompt.
 
     Shapes do not depend on how many groups were kept: missing rows are empty and come last.
