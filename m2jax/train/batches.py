@@ -79,6 +79,24 @@ def minibatches(
     return made
 
 
+def recut(groups: grpo.Groups, micro: int) -> grpo.Groups:
+    """The same rows in micro-batches of `micro`: one that waited while a run was stopped may have been cut for another
+    mesh.
+    """
+    n_micro, before = groups.prompt_length.shape
+    if before == micro:
+        return groups
+    rows = n_micro * before
+    missing = -rows % micro
+
+    def cut(x: np.ndarray, empty: int) -> np.ndarray:
+        flat = x.reshape(rows, *x.shape[2:])
+        padded = np.concatenate([flat, np.full((missing, *flat.shape[1:]), empty, x.dtype)])
+        return padded.reshape(-1, micro, *flat.shape[1:])
+
+    return jax.tree.map(lambda x: cut(x, 0), groups).replace(prompt_length=cut(groups.prompt_length, 1))
+
+
 def episode_row(config: ConfigDict) -> tuple[int, int]:
     """(tokens for what the consultations with a patient share, for the rest of each at most), both multiples of 16."""
     longest = config.data.max_prompt_tokens

@@ -37,7 +37,7 @@ from m2jax.sampler.scheduler import Sizes
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train import draws, grpo, optimizer, policy, values
-from m2jax.train.batches import minibatches, put_groups
+from m2jax.train.batches import minibatches, put_groups, recut
 from m2jax.train.loop import Metrics, Stage
 from m2jax.train.overlap import overlapped
 from m2jax.train.parts import Parts
@@ -204,7 +204,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
         ), metrics
 
     def update(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
-        placed = [(put_groups(parts.mesh, groups), n) for groups, n in batch]
+        placed = [(put_groups(parts.mesh, recut(groups, config.grpo.micro_groups)), n) for groups, n in batch]
         told: Metrics = {}
         if parts.grpo.tis_cap and placed:
             placed = [(g.replace(old_logp=logprobs(state.trained, parts.frozen, g)), n) for g, n in placed]

@@ -90,6 +90,16 @@ def test_a_sample_to_a_row_is_the_same_batch_cut_up():
     np.testing.assert_array_equal(cut.tokens[1, :, :4], [[7, 8, 9, 10]] * 2)
 
 
+@pytest.mark.parametrize("micro", [1, 2, 3, 4])
+def test_rows_that_waited_may_be_cut_anew(micro: int):
+    ((before, n),), ((want, _),) = batches(GROUPS, micro=2), batches(GROUPS, micro=micro)
+    made = batches_of.recut(before, micro)
+    assert made.tokens.shape[1] == micro and (made.prompt_length >= 1).all()
+    made, want = (jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), groups) for groups in (made, want))
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:n], b[:n]), made, want)
+    assert not made.mask[n:].any()
+
+
 def test_groups_come_in_order_over_the_minibatches():
     made = batches(GROUPS, size=2, micro=1)
     assert [int(n) for _, n in made] == [1, 2]
