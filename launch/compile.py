@@ -142,11 +142,12 @@ def _compile(name: str, lower: Callable[[], Any], options: dict[str, str] | None
     try:
         compiled = lower().compile(compiler_options=options)
     except Exception as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
         # the compiler gives up on what does not fit, and says how much it would take: the first size in its message
+        said = re.search(r"([\d.]+)([MGT])\b", str(error))
+        if "RESOURCE_EXHAUSTED" not in str(error) or not said:
+            raise
         print(f"{name}: {' '.join(str(error).split()[:60])}", file=sys.stderr, flush=True)
-        size, unit = re.search(r"([\d.]+)([MGT])\b", str(error)).groups()
+        size, unit = said.groups()
         peak = float(size) * 1024.0 ** ("MGT".index(unit) - 1)
         return {"peak": peak, "compile_seconds": time.perf_counter() - began}, ""
     text = compiled.as_text()

@@ -70,12 +70,14 @@ class Checkpoints:
         args = ocp.args.Composite(trained=ocp.args.StandardRestore(target))
         return self._manager.restore(step, args=args).trained, step
 
-    def wait(self) -> None:
-        """Until what was saved is on disk."""
-        self._manager.wait_until_finished()
-
     def close(self) -> None:
         self._manager.close()
+
+
+def steps_done(workdir: Path) -> int:
+    """Those of the newest checkpoint in `workdir`, 0 where there is none; nothing is opened or made."""
+    folder = Path(workdir).absolute() / "checkpoints"
+    return max(ocp.utils.checkpoint_steps(folder), default=0) if folder.is_dir() else 0
 
 
 def load_params(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Params, str]:

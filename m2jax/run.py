@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,20 @@ import jax
 from ml_collections import ConfigDict
 
 from m2jax import distributed
+from m2jax.checkpoint import steps_done
 from m2jax.evaluate import constraint, consultations, heldout, loss
 from m2jax.metrics import read_metrics
 from m2jax.outside.endpoint import EndpointDown
 from m2jax.report.html import write_report
 from m2jax.train import loop, midtrain, rl, sft
 
-FREE = (  # what may change when a run goes on
-    "steps", "checkpoint", "command", "mesh", "sampling.mesh", "optimizer.moments", "optimizer.offload",
+FREE = (  # what may change when a run goes on: how much of it, where it is kept and how it lies on devices
+    "steps", "checkpoint", "command", "mesh", "sampling.mesh", "sampling.slots", "sampling.cache_tokens",
+    "grpo.micro_groups", "data.micro_rows", "grpo.remat", "remat", "xla_flags", "optimizer.moments",
+    "optimizer.offload",
 )  # fmt: skip
+
+FAILS_AGAIN = 3  # the exit status where the same command would end so again: launch/tpu/run.sh then gives up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +80,8 @@ KINDS = {
 def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
     """Runs the stage of `config` in `workdir`; returns the path of its report.
 
-    Exits with a message where a value cannot be, or the folder holds a run of another config. Stopped by SIGTERM, it
+    Exits with a message where a value cannot be, or the folder holds a run of another config; with status `FAILS_AGAIN`
+    where a step was not finite. Stopped by SIGTERM, it
     ends without the final evaluation; the same command goes on, as after a judge outside has gone silent. Of several
     processes the first alone writes and prints.
     """
@@ -90,6 +97,11 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
             kind = _kind(config)
             parts, state = kind.start(config, mesh)
             stage, steps = kind.stage(parts, workdir), kind.steps(parts)
+        if (begun := steps_done(workdir)) > steps:
+            raise ValueError(
+                f"{begun} steps are done in {workdir}, and config.steps asks for {steps}; give at least {begun}, or "
+                "another --workdir"
+            )
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
     workdir.mkdir(parents=True, exist_ok=True)
@@ -106,7 +118,10 @@ def run(config: ConfigDict, workdir: str | Path, command: str = "") -> Path:
                 _say(f"stopped after {done} of {steps} steps, saved; the same command goes on")
                 return workdir
             kind.after(parts, state.trained, after)
-    except (FloatingPointError, EndpointDown) as error:
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(FAILS_AGAIN) from error
+    except EndpointDown as error:
         raise SystemExit(f"error: {error}") from error
     if distributed.is_first():
         _conclude(config, kind, steps, workdir)

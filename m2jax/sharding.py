@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 P = PartitionSpec
@@ -54,20 +55,40 @@ def full_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def make_mesh(shape: tuple[int, ...], devices: list[jax.Device] | None = None) -> Mesh:
-    """A mesh (data, fsdp, model[, context]) over all devices. ValueError where the product is not their number.
+    """A mesh (data, fsdp, model[, context]) over all devices; over several slices of TPUs `shape` is that of one, see
+    `arrange`. ValueError where the product is not the number of devices, of a slice.
 
     Over the CPUs of several processes, these must call it within 30 seconds of each other, see `_meet`.
     """
     devices = devices if devices is not None else jax.devices()
-    if math.prod(shape) != len(devices):
+    parts = slices(devices)
+    if math.prod(shape) * len(parts) != len(devices):
+        there = f"{len(devices)}" if len(parts) == 1 else f"{len(devices)} in {len(parts)} slices"
         raise ValueError(
             f"mesh {tuple(shape)} (data, fsdp, model, context) wants {math.prod(shape)} devices; there are "
-            f"{len(devices)}. Set config.mesh so that the product of its sizes is the number of devices."
+            f"{there}. Set config.mesh so that the product of its sizes is the number of devices, of one slice."
         )
-    mesh = jax.make_mesh(full_shape(shape), AXES, axis_types=(AxisType.Explicit,) * len(AXES), devices=devices)
+    mesh = Mesh(arrange(shape, devices), AXES, axis_types=(AxisType.Explicit,) * len(AXES))
     if devices[0].platform == "cpu" and mesh.is_multi_process:
         _meet(mesh)
     return mesh
+
+
+def slices(devices: Sequence[jax.Device]) -> list[list[jax.Device]]:
+    """The devices of each slice of TPUs; of anything else all together."""
+    number = [(getattr(d, "slice_index", 0) or 0) if d.platform == "tpu" else 0 for d in devices]
+    return [[d for d, n in zip(devices, number, strict=True) if n == each] for each in sorted({*number})]
+
+
+def arrange(shape: tuple[int, ...], devices: Sequence[jax.Device]) -> np.ndarray:
+    """The devices of a mesh, [data, fsdp, model, context], by the links of a TPU. `shape` is that of one slice; `data`
+    grows by the slices, outermost, so that only gradients cross.
+    """
+    each = [
+        mesh_utils.create_device_mesh(full_shape(shape), part, allow_split_physical_axes=True)
+        for part in slices(devices)
+    ]
+    return np.concatenate(each)
 
 
 def rearrange(mesh: Mesh, shape: tuple[int, ...]) -> Mesh:

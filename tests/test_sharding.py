@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -188,6 +189,34 @@ def test_a_mesh_of_another_size_than_the_devices_is_refused():
         sharding.make_mesh((3, 1, 1), jax.devices()[:8])
     made = sharding.make_mesh((1, 2, 1), jax.devices()[:2])
     assert dict(made.shape) == {"data": 1, "fsdp": 2, "model": 1, "context": 1}
+
+
+def chips(kind: str, side: int, slices: int) -> list[SimpleNamespace]:
+    """Stand-ins for those of square slices, the slices mixed."""
+    places = [(x, y, 0) for y in range(side) for x in range(side)]
+    return [
+        SimpleNamespace(
+            id=i, platform="tpu", device_kind=kind, coords=at, core_on_chip=0, slice_index=n, process_index=n
+        )
+        for i, (at, n) in enumerate((at, n) for at in places for n in range(slices))
+    ]
+
+
+def test_the_data_axis_goes_across_slices():
+    made = sharding.arrange((2, 8, 1), chips("TPU v5", 4, 2))
+    assert made.shape == (4, 8, 1, 1) and len({chip.id for chip in made.flat}) == 32
+    assert [{chip.slice_index for chip in row.flat} for row in made] == [{0}, {0}, {1}, {1}]
+    with pytest.raises(ValueError, match=r"\(1, 32, 1\).* wants 32 devices; there are 32 in 2 slices.* of one slice"):
+        sharding.make_mesh((1, 32, 1), chips("TPU v5", 4, 2))
+
+
+def test_an_axis_of_the_torus_may_be_split():
+    made = sharding.arrange((1, 64, 1, 4), chips("TPU v6 lite", 16, 1))
+    assert made.shape == (1, 64, 1, 4) and len({chip.id for chip in made.flat}) == 256
+
+
+def test_devices_without_links_stay_in_their_order():
+    assert sharding.arrange((2, 2, 2), jax.devices()[:8]).ravel().tolist() == jax.devices()[:8]
 
 
 def test_batches_are_split_by_rows_and_scalars_are_whole(cube):

@@ -29,7 +29,8 @@ cd "${SLURM_SUBMIT_DIR:-.}" # Slurm runs a copy of this file
 # JAX finds the coordinator by itself; of the devices it would take one a task, but here a task has all of its node.
 JAX_LOCAL_DEVICE_IDS=$(seq -s, 0 $((gpus - 1)))
 export JAX_LOCAL_DEVICE_IDS
-command=(srun .venv/bin/python launch/train.py "$@")
+# without that many, srun would give the task one CPU
+command=(srun --cpus-per-task="${SLURM_CPUS_ON_NODE:?}" .venv/bin/python launch/train.py "$@")
 if [[ ${DRY_RUN:-0} == 1 ]]; then
     printf 'JAX_LOCAL_DEVICE_IDS=%s %s\n' "$JAX_LOCAL_DEVICE_IDS" "${command[*]}"
     exit

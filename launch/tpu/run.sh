@@ -12,12 +12,15 @@ check_settings
 [[ " $*" =~ \ --workdir=(gs://[^/ ]+/|/)[^\ ]+ ]] ||
     die "--workdir must be a folder that all machines share: --workdir=gs://BUCKET/RUN, or the path of a disk that all have mounted"
 
+# give_up WORDS: the script ends, the TPU does not.
+give_up() { die "$*. The TPU is billed until you give it back: launch/tpu/delete.sh"; }
+
 tries=0 # of queueing, without a TPU in between
 again() {
     tries=$((tries + 1))
     if ((tries > 3)); then
         queued describe "$QUEUED_RESOURCE_ID" || true
-        die "$QUEUED_RESOURCE_ID was queued for three times and never became active; see what Google says above"
+        give_up "$QUEUED_RESOURCE_ID was queued for three times and never became active; see what Google says above"
     fi
     if [[ $1 == NONE ]] || launch/tpu/delete.sh; then
         launch/tpu/create.sh || sleep "$POLL"
@@ -26,6 +29,7 @@ again() {
     fi
 }
 
+stuck=0 # failures in a row without a newer checkpoint
 began= # of the training that is followed; a lost connection does not end it
 while true; do
     now=$(state)
@@ -39,7 +43,7 @@ while true; do
                     began=
                     if ! launch/tpu/setup.sh; then
                         sleep "$POLL"
-                        [[ $(state) != ACTIVE ]] || die "launch/tpu/setup.sh failed, see above"
+                        [[ $(state) != ACTIVE ]] || give_up "launch/tpu/setup.sh failed, see above"
                     fi ;;
                 255)
                     note "the connection to $QUEUED_RESOURCE_ID is lost"
@@ -49,8 +53,12 @@ while true; do
                     lasted=$((SECONDS - began)) began=
                     sleep "$POLL" # until a TPU that was taken away says so
                     # what fails soon after its start fails again; later it may be a machine that was
-                    if ((lasted < SOON)) && [[ $(state) == ACTIVE ]]; then
-                        die "the training ended with status $code soon after its start: launch/tpu/logs.sh shows why"
+                    if [[ $(state) == ACTIVE ]]; then
+                        stuck=$((code == 4 ? stuck + 1 : 0))
+                        why="launch/tpu/logs.sh shows why"
+                        ((code != 3)) || give_up "the training ended as it would again: $why"
+                        ((lasted >= SOON)) || give_up "the training ended with status $code soon after its start: $why"
+                        ((stuck < 3)) || give_up "the training failed three times without a newer checkpoint: $why"
                     fi ;;
             esac ;;
         SUSPENDED | FAILED | NONE)

@@ -2,7 +2,8 @@
 # What setup.sh and run.sh start on each machine of a TPU; in the tree that setup.sh has copied there.
 #
 #   worker.sh setup            Python, m2jax with libtpu, gcsfuse
-#   worker.sh train FLAG...    launch/train.py in the background unless it runs; follows it, ends with its status
+#   worker.sh train FLAG...    launch/train.py in the background unless it runs; follows it, ends with its status: 0; 3
+#                              where it would end so again; 4 for any other where it has left no newer checkpoint
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -31,17 +32,19 @@ setup() {
 }
 
 train() {
-    local follower flag flags=()
+    local code follower flag flags=() workdir=
     for flag in "$@"; do
         if [[ $flag == --workdir=gs://* ]]; then
             flag=--workdir=$(mounted "${flag#--workdir=gs://}") || exit
         fi
+        [[ $flag != --workdir=* ]] || workdir=${flag#--workdir=}
         flags+=("$flag")
     done
     # Whoever trains holds the lock, and its children inherit it: it is free once all of them are gone.
     exec 9>train.lock
     if flock --nonblock 9; then
         rm -f train.status
+        newest "$workdir" >train.from
         # shellcheck disable=SC2016
         setsid nohup bash -c '"$@"; echo $? >train.status' train .venv/bin/python launch/train.py "${flags[@]}" \
             >>train.log 2>&1 </dev/null &
@@ -55,7 +58,18 @@ train() {
     flock train.lock true
     sleep 1 # its last words
     kill $follower
-    exit "$(cat train.status 2>/dev/null || echo 1)"
+    code=$(cat train.status 2>/dev/null || echo 1)
+    if ((code != 0 && code != 3)) && [[ $(newest "$workdir") == "$(cat train.from)" ]]; then code=4; fi
+    exit "$code"
+}
+
+# newest FOLDER: the step of a run's newest checkpoint; nothing where there is none.
+newest() {
+    local folder
+    for folder in "$1"/checkpoints/*; do
+        folder=${folder##*/}
+        [[ ! $folder =~ ^[0-9]+$ ]] || echo "$folder"
+    done | sort -n | tail -n 1
 }
 
 # mounted BUCKET/FOLDER: the path at which gcsfuse shows that folder. What one machine has written the others must see

@@ -10,10 +10,9 @@ import math
 import os
 
 import jax
-import numpy as np
-from jax.experimental import mesh_utils, topologies
+from jax.experimental import topologies
 
-from m2jax.sharding import AXES, full_shape
+from m2jax import sharding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,19 +88,14 @@ def make_mesh(topology: str, shape: tuple[int, ...], slices: int = 1) -> tuple[j
         )
     sizes = tuple(int(side) for side in sides)
     known = -math.prod(shape) if -1 in shape else math.prod(shape)
-    shape = tuple(math.prod(sizes) // known if n == -1 else n for n in full_shape(shape))
+    shape = tuple(math.prod(sizes) // known if n == -1 else n for n in sharding.full_shape(shape))
     if math.prod(shape) != math.prod(sizes):
         raise ValueError(
             f"mesh {shape} (data, fsdp, model, context) does not hold the {math.prod(sizes)} chips of {topology}"
         )
     wraps = _wraps(generation, sizes)
     devices = _devices(generation, sizes, wraps, slices)
-    each = [
-        mesh_utils.create_device_mesh(shape, part, allow_split_physical_axes=True)
-        for part in np.split(np.array(sorted(devices, key=_slice), dtype=object), slices)
-    ]
-    explicit = (jax.sharding.AxisType.Explicit,) * len(AXES)
-    mesh = jax.sharding.Mesh(np.concatenate(each), AXES, axis_types=explicit)
+    mesh = sharding.make_mesh(shape, devices)
     return mesh, torus_of(mesh, sizes, wraps), CHIPS[generation]
 
 
@@ -123,7 +117,7 @@ def _wraps(generation: str, sizes: tuple[int, ...]) -> tuple[bool, ...]:
     return tuple(n == 16 for n in sizes)
 
 
-def _devices(generation: str, sizes: tuple[int, ...], wraps: tuple[bool, ...], slices: int) -> np.ndarray:
+def _devices(generation: str, sizes: tuple[int, ...], wraps: tuple[bool, ...], slices: int) -> list[jax.Device]:
     """The chips of a topology. It must be told that its axes wrap around and that two cores are one device: without
     that, every all-gather is compiled as an all-reduce of twice the bytes.
     """
@@ -142,4 +136,4 @@ def _devices(generation: str, sizes: tuple[int, ...], wraps: tuple[bool, ...], s
             f"the TPU compiler gives no topology {generation}:{dims}: {error}\n"
             "It comes with libtpu: make setup EXTRA=tpu"
         ) from error
-    return np.asarray(topology.devices)
+    return list(topology.devices)

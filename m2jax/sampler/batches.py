@@ -1,7 +1,7 @@
 """Rows of the scheduler as the arrays of a batch, and what they have made as answers. Host code, numpy alone.
 
-A batch has B = each * shards rows, `each` on every shard of (data, fsdp); those that only fill it are zeros. Places are
-(row, its index in the batch).
+A batch has B = each * shards rows, `each` on every shard of (data, fsdp); those that only fill it are zeros, and
+sample plainly. Places are (row, its index in the batch).
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def draws_of(
         made_B=_column(places, B, lambda row: row.made),
         budget_B=_column(places, B, lambda row: budget[row]),
         stop_BE=stop,
-        knobs=Knobs(
-            _column(places, B, lambda row: row.sampling.temperature, np.float32),
+        knobs=Knobs(  # of a row that only fills: neither an argmax nor a cut, which any one row makes all pay for
+            _column(places, B, lambda row: row.sampling.temperature, np.float32, fill=1),
             _column(places, B, lambda row: row.sampling.top_k),
-            _column(places, B, lambda row: row.sampling.top_p, np.float32),
+            _column(places, B, lambda row: row.sampling.top_p, np.float32, fill=1),
         ),
         allowed_BV=allowed,
     )
@@ -86,9 +86,9 @@ def answer_of(row: Row, version: int) -> Answer | ValueError:
     return Completion(tokens, full, sampling, stopped, version, wide)
 
 
-def _column(places: Places, B: int, f: Callable[[Row], float], dtype: Any = np.int32) -> np.ndarray:
-    """One value per row of the batch; 0 for rows that only fill it."""
-    out = np.zeros(B, dtype)
+def _column(places: Places, B: int, f: Callable[[Row], float], dtype: Any = np.int32, fill: float = 0) -> np.ndarray:
+    """One value per row of the batch; `fill` for rows that only fill it."""
+    out = np.full(B, fill, dtype)
     for row, b in places:
         out[b] = f(row)
     return out

@@ -182,8 +182,6 @@ class Engine:
         """
         began = time.perf_counter()
         for ticket, answer in self._round() if self._running else ():
-            if self._journal and not isinstance(answer, ValueError):
-                self._journal.add(ticket, answer)
             state = self._running[ticket.dialogue]
             state.answers[ticket.place] = answer
             if all(a is not None for a in state.answers):
@@ -230,8 +228,16 @@ class Engine:
         for lane in self.lanes.values():
             with jax.set_mesh(self.mesh):
                 done += lane.round()
+        self._note(done)  # before an endpoint may be found down: their rows have left the lanes
         busy = bool(done) or any(lane.scheduler.in_flight() for lane in self.lanes.values())
-        return done + self.outside.round(wait=not busy)
+        said = self.outside.round(wait=not busy)
+        self._note(said)
+        return done + said
+
+    def _note(self, answers: Sequence[tuple[Ticket, Answer | ValueError]]) -> None:
+        for ticket, answer in answers if self._journal else ():
+            if not isinstance(answer, ValueError):
+                self._journal.add(ticket, answer)
 
     def _keep(self, journal: Journal) -> None:
         """Writes what there is to the journal, unfinished replies too."""

@@ -21,14 +21,6 @@ import numpy as np
 from m2jax.text.bpe import byte_characters
 from m2jax.text.tokenizer import Tokenizer
 
-# How a judge answers when it is to think first: the reason comes before the verdict that rests on it.
-VERDICT = {
-    "type": "object",
-    "properties": {"reason": {"type": "string", "maxLength": 300}, "met": {"type": "boolean"}},
-    "required": ["reason", "met"],
-    "additionalProperties": False,
-}
-
 KEPT = 256  # compiled schemas, the latest used
 _OPTIONS = {"whitespace_flexible": False, "json_allowed_escapes": '"\\bfnrt'}
 _NOTES = {"title", "description"}
@@ -148,15 +140,6 @@ def reserve(schema: str | dict[str, Any]) -> int:
         return 0
     parts = [f"{json.dumps(name)}:{value}" for name, value in longest.items()]
     return len("{" + ",".join(parts) + "}") + 1
-
-
-def parse_verdict(text: str) -> tuple[str, bool]:
-    """(reason, met) of a text of the schema `VERDICT`; ValueError for any other."""
-    verdict = json.loads(text)
-    match verdict:
-        case {"reason": str(reason), "met": bool(met)} if len(verdict) == 2:
-            return reason, met
-    raise ValueError(f'{_short(text)} is no verdict: expected {{"reason": ..., "met": true or false}}')
 
 
 def token_bytes(tokenizer: Tokenizer) -> list[bytes]:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from m2jax.sampler.grammar import Constraint
-from m2jax.sampler.pages import Pages
+from m2jax.sampler.pages import Match, Pages
 from m2jax.sampler.requests import Alternatives, Generate, Request, Role, Score
 from m2jax.sampler.sampling import Sampling
 
@@ -178,12 +178,20 @@ class Scheduler:
     def _root(self, row: Row) -> tuple[str | None, int]:
         return row.role.adapter, self._versions[row.role.adapter]
 
+    def _open(self) -> list[int]:
+        """The shards with a free slot."""
+        rows_on = Counter(r.shard for r in self.rows)
+        return [s for s in range(self.shards) if rows_on[s] < self.sizes.slots]
+
     def _being_computed(self, row: Row) -> bool:
-        """Whether another row is about to compute tokens that this one could then share."""
-        others = [r for r in self.rows if not r.ready and r.role.adapter == row.role.adapter]
+        """Whether another row is about to compute tokens that this one could then share: on a shard that it may enter,
+        where it would have to compute them itself.
+        """
+        shards = self._open()
+        others = [r for r in self.rows if r.shard in shards and not r.ready and r.role.adapter == row.role.adapter]
         if not others:
             return False
-        known = max((p.match(self._root(row), row.tokens[: row.target]).length for p in self.pages), default=0)
+        known = max(self.pages[s].match(self._root(row), row.tokens[: row.target]).length for s in shards)
         start = known // self.sizes.page * self.sizes.page
         for other in others:
             n = min(self.sizes.page, row.target - start, other.target - start)
@@ -193,26 +201,32 @@ class Scheduler:
         return False
 
     def _enter(self, row: Row, copies: list[list[tuple[int, int]]]) -> bool:
-        """Takes pages on the shard that knows most of the row, or has the fewest rows; False where it has no room."""
+        """Takes pages on the shard that knows most of the row, or has the fewest rows, of those with room; False where
+        none has any.
+        """
         rows_on = Counter(r.shard for r in self.rows)
-        open_shards = [s for s in range(self.shards) if rows_on[s] < self.sizes.slots]
-        matches = {s: self.pages[s].match(self._root(row), row.tokens[: row.target]) for s in open_shards}
-        shard = min(open_shards, key=lambda s: (-matches[s].length, rows_on[s], s))
-        match, pages = matches[shard], self.pages[shard]
-        source = [match.partial[0]] if match.partial else []
+        matches = {s: self.pages[s].match(self._root(row), row.tokens[: row.target]) for s in self._open()}
+        for shard in sorted(matches, key=lambda s: (-matches[s].length, rows_on[s], s)):
+            if self._enter_shard(row, shard, matches[shard], rows_on[shard], copies[shard]):
+                return True
+        return False
+
+    def _enter_shard(self, row: Row, shard: int, match: Match, at_work: int, copies: list[tuple[int, int]]) -> bool:
+        """Takes pages on a shard where `at_work` rows are; False where it has no room."""
+        pages, source = self.pages[shard], [match.partial[0]] if match.partial else []
         pages.take([*match.pages, *source])
         need = row.target + isinstance(row.request, Generate)  # what it reads first has its place too
         wanted = -(-need // self.sizes.page) - len(match.pages)
-        if source and not rows_on[shard] and wanted > pages.available:  # the page to copy from is one too many
+        if source and not at_work and wanted > pages.available:  # the page to copy from is one too many
             pages.release(source)
             source, match = [], dataclasses.replace(match, partial=None, length=len(match.pages) * self.sizes.page)
-        reserve = rows_on[shard]  # a page for each row that is at work: whoever enters should not push one out
-        fresh = pages.allocate(wanted) if wanted + reserve <= pages.available or not rows_on[shard] else None
+        # a page for each row that is at work: whoever enters should not push one out
+        fresh = pages.allocate(wanted) if wanted + at_work <= pages.available or not at_work else None
         if fresh is None:
             pages.release([*match.pages, *source])
             return False
         if match.partial:
-            copies[shard].append((source[0], fresh[0]))
+            copies.append((source[0], fresh[0]))
         row.shard, row.table, row.cached = shard, [*match.pages, *fresh], match.length
         pages.release(source)  # the copy is made before anything else runs
         if not row.admitted:

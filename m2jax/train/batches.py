@@ -64,18 +64,37 @@ def minibatches(
     prompt_size: int,
     max_tokens: int,
 ) -> list[tuple[grpo.Groups, np.int32]]:
-    """Splits the groups into mini-batches of at most `size`, each `Groups` with leading axes [micro-batches, micro],
-    and how many of its rows count. A row holds `row_samples` of a group's samples after a copy of the prompt.
+    """Splits the groups into as few mini-batches of at most `size` as hold them, as evenly as they go: no update is of
+    a remainder alone. Each is `Groups` with leading axes [micro-batches, micro], and how many of its rows count. A row
+    holds `row_samples` of a group's samples after a copy of the prompt.
 
     Shapes do not depend on how many groups were kept: missing rows are empty and come last.
     """
-    made = []
-    for start in range(0, len(kept), size):
-        groups = kept[start : start + size]
+    made, parts = [], -(-len(kept) // size)
+    for part in range(parts):
+        groups = kept[part * len(kept) // parts : (part + 1) * len(kept) // parts]
         rows = [group[i : i + row_samples] for group in groups for i in range(0, len(group), row_samples)]
         n_rows = size * (len(kept[0]) // row_samples)
         made.append((_groups(rows, n_rows, micro, prompt_size, max_tokens), np.int32(len(rows))))
     return made
+
+
+def recut(groups: grpo.Groups, micro: int) -> grpo.Groups:
+    """The same rows in micro-batches of `micro`: one that waited while a run was stopped may have been cut for another
+    mesh.
+    """
+    n_micro, before = groups.prompt_length.shape
+    if before == micro:
+        return groups
+    rows = n_micro * before
+    missing = -rows % micro
+
+    def cut(x: np.ndarray, empty: int) -> np.ndarray:
+        flat = x.reshape(rows, *x.shape[2:])
+        padded = np.concatenate([flat, np.full((missing, *flat.shape[1:]), empty, x.dtype)])
+        return padded.reshape(-1, micro, *flat.shape[1:])
+
+    return jax.tree.map(lambda x: cut(x, 0), groups).replace(prompt_length=cut(groups.prompt_length, 1))
 
 
 def episode_row(config: ConfigDict) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import optax
 from ml_collections import ConfigDict
 
 HOST = "pinned_host"  # JAX's name of the host memory that a device can copy from
+B1, B2, EPS = 0.9, 0.999, 1e-8  # of Adam
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,6 @@ class Optimizer:
     clip_norm: float = 1.0
     moments: str = "float32"
     offload: bool = False
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
     fall_steps: int = 0
 
 
@@ -60,7 +58,7 @@ def make(o: Optimizer) -> optax.GradientTransformation:
         fallen = ((count + 1 - o.warmup_steps) / falling).clip(0.0, 1.0) if o.fall_steps else 0.0
         return o.lr * climbed * (1 - 0.9 * fallen)
 
-    adam = optax.scale_by_adam(o.b1, o.b2, o.eps)
+    adam = optax.scale_by_adam(B1, B2, EPS)
     adamw = optax.chain(
         adam if (o.moments, o.offload) == ("float32", False) else _kept(adam, jnp.dtype(o.moments), o.offload),
         optax.add_decayed_weights(o.weight_decay),
@@ -103,7 +101,7 @@ def _kept(adam: optax.GradientTransformation, dtype: jnp.dtype, offload: bool) -
 def _round(x: jax.Array, key: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """`x`, float32, in `dtype`; in bfloat16 one of its two neighbours, the nearer the likelier: `x` is the mean.
 
-    To the nearest, a second moment could not fall: a step of b2 = 0.999 takes a thousandth off it, and half the
+    To the nearest, a second moment could not fall: a step of B2 = 0.999 takes a thousandth off it, and half the
     distance between two numbers is at least two thousandths.
     """
     if dtype == jnp.float32:

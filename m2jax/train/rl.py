@@ -37,7 +37,7 @@ from m2jax.sampler.scheduler import Sizes
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.train import draws, grpo, optimizer, policy, values
-from m2jax.train.batches import minibatches, put_groups
+from m2jax.train.batches import minibatches, put_groups, recut
 from m2jax.train.loop import Metrics, Stage
 from m2jax.train.overlap import overlapped
 from m2jax.train.parts import Parts
@@ -52,11 +52,13 @@ PIECE = 512  # tokens of a reply that the sampler computes or scores at once
 
 
 def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
-    """The mesh of config.mesh = (data, fsdp, model[, context]); a -1 takes the devices the others leave."""
+    """The mesh of config.mesh = (data, fsdp, model[, context]); a -1 takes the devices the others leave. Over
+    several slices of TPUs it is that of one (`sharding.arrange`).
+    """
     shape = list(config.mesh)
     if shape.count(-1) == 1:
         rest = -int(np.prod(shape))
-        shape[shape.index(-1)] = max(len(jax.devices()) // rest, 1)
+        shape[shape.index(-1)] = max(len(sharding.slices(jax.devices())[0]) // rest, 1)
     return sharding.make_mesh(tuple(shape))
 
 
@@ -204,7 +206,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
         ), metrics
 
     def update(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
-        placed = [(put_groups(parts.mesh, groups), n) for groups, n in batch]
+        placed = [(put_groups(parts.mesh, recut(groups, config.grpo.micro_groups)), n) for groups, n in batch]
         told: Metrics = {}
         if parts.grpo.tis_cap and placed:
             placed = [(g.replace(old_logp=logprobs(state.trained, parts.frozen, g)), n) for g, n in placed]

@@ -173,12 +173,13 @@ def check_watch(config: ConfigDict, heldout: Sequence[Case | Task]) -> None:
 
 def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     split = mesh.shape["data"] * mesh.shape["fsdp"]
-    for key, n in (
-        ("data.prompts_per_step", config.data.prompts_per_step),
-        ("grpo.micro_groups", config.grpo.micro_groups),
-    ):
-        if n < 1 or n % split:
-            raise ValueError(f"config.{key} is {n}; it must be a multiple of data x fsdp = {split} of the mesh")
+    if config.data.prompts_per_step < 1:
+        raise ValueError(f"config.data.prompts_per_step is {config.data.prompts_per_step}; it must be at least 1")
+    if config.grpo.micro_groups < 1 or config.grpo.micro_groups % split:
+        raise ValueError(
+            f"config.grpo.micro_groups is {config.grpo.micro_groups}; it must be a multiple of data x fsdp = {split} "
+            "of the mesh"
+        )
     if mesh.shape["context"] > 1 and not config.sampling.mesh:
         raise ValueError(
             f"config.mesh {tuple(config.mesh)} splits rows over context, where the sampler has no work to split: give "

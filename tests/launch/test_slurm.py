@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 FLAGS = ["--config=configs/rl_stage2.py:chip", "--workdir=/shared/a"]
-JOB = {"SLURM_JOB_ID": "7", "SLURM_GPUS_ON_NODE": "4", "SLURM_SUBMIT_DIR": str(REPOSITORY)}
+JOB = {"SLURM_JOB_ID": "7", "SLURM_GPUS_ON_NODE": "4", "SLURM_CPUS_ON_NODE": "32", "SLURM_SUBMIT_DIR": str(REPOSITORY)}
 
 
 def submit(cwd: Path, args: list[str], job: dict[str, str]) -> subprocess.CompletedProcess:
@@ -25,7 +25,7 @@ def submit(cwd: Path, args: list[str], job: dict[str, str]) -> subprocess.Comple
 
 def test_one_process_a_node_sees_all_its_gpus(tmp_path):
     done = submit(tmp_path, FLAGS, JOB)
-    line = f"JAX_LOCAL_DEVICE_IDS=0,1,2,3 srun .venv/bin/python launch/train.py {' '.join(FLAGS)}\n"
+    line = f"JAX_LOCAL_DEVICE_IDS=0,1,2,3 srun --cpus-per-task=32 .venv/bin/python launch/train.py {' '.join(FLAGS)}\n"
     assert (done.stdout, done.returncode) == (line, 0), done.stderr
 
 

@@ -205,9 +205,9 @@ def test_a_run_outlives_a_tpu_that_is_taken_away(run, machine):
 def test_a_training_that_fails_at_once_is_not_begun_again(run, machine):
     (machine / "state").write_text("ACTIVE")
     (machine / "home").mkdir()
-    (machine / "trouble").write_text("echo 'error: no such key'; exit 3")
+    (machine / "trouble").write_text("echo 'error: no such key'; exit 1")
     done = run("run", *TRAIN, SOON="3600")
-    assert done.returncode == 2 and "ended with status 3 soon after its start" in done.stderr
+    assert done.returncode == 2 and "soon after its start" in done.stderr and "launch/tpu/delete.sh" in done.stderr
     assert "error: no such key" in done.stdout and len((machine / "started").read_text().splitlines()) == 1
 
 
@@ -217,6 +217,27 @@ def test_a_training_that_fails_later_is_begun_again(run, machine):
     (machine / "trouble").write_text("exit 1")
     assert run("run", *TRAIN, SOON="0").returncode == 0
     assert len((machine / "started").read_text().splitlines()) == 2
+
+
+def test_a_training_that_would_end_so_again_is_not_begun_again(run, machine):
+    (machine / "state").write_text("ACTIVE")
+    (machine / "home").mkdir()
+    (machine / "trouble").write_text("exit 3")
+    done = run("run", *TRAIN, SOON="0")
+    assert done.returncode == 2 and "ended as it would again" in done.stderr and "launch/tpu/delete.sh" in done.stderr
+    assert len((machine / "started").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("saves", "starts"), [(False, 3), (True, 5)], ids=["stuck", "gets on"])
+def test_a_training_that_gets_nowhere_is_begun_three_times(run, machine, saves, starts):
+    """It fails every time: without a checkpoint, or with a newer one at the first two."""
+    (machine / "state").write_text("ACTIVE")
+    (machine / "home").mkdir()
+    save = 'n=$(wc -l <"$FAKE/started"); ((n > 2)) || mkdir -p "$folder/checkpoints/$((8 + n))"' if saves else ""
+    (machine / "trouble").write_text(f': >"$folder/steps"; cp "$FAKE/came" "$FAKE/trouble"\n{save}\nexit 1')
+    done = run("run", *TRAIN, SOON="0")
+    assert done.returncode == 2 and "three times without a newer checkpoint" in done.stderr
+    assert len((machine / "started").read_text().splitlines()) == starts
 
 
 def test_a_tpu_that_never_comes_ends_the_run(run, machine):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from tokenizers import AddedToken
 
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import condition_of, sample_condition, sample_record
+from m2jax.evaluate import heldout
 from m2jax.patient.gate import Gate
 from m2jax.patient.interruption import Interruption, takes_up
 from m2jax.patient.rubric import chat, rubric_after
 from m2jax.patient.script import Line, sample_script
 from m2jax.patient.simulate import Consultation, Round, Turn
-from m2jax.rollout import slices
+from m2jax.rollout import dynamic, slices, watch
 from m2jax.rollout.single_turn import prompt_tokens
 from m2jax.sampler.requests import Completion
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
@@ -173,3 +175,12 @@ def test_what_is_told_of_a_step(tokenizer: Tokenizer):
     assert (told["consult/rounds"], told["consult/asked_per_round"], told["consult/kept"]) == (3, 1, 0.5)
     assert (told["consult/fault/repetition"], told["consult/fault/empty"], told["consult/ended/limit"]) == (0.5, 0, 1)
     assert {key.rpartition("/")[2] for key in told if "ended" in key} == set(slices.ENDS)
+
+
+def test_consultations_share_no_sample_with_the_replies_to_them():
+    """Both have small numbers for keys."""
+    seeds = []
+    engine = SimpleNamespace(run=lambda dialogues, *, seed, keys, journal: seeds.append(seed) or [])
+    assert slices.slices(engine, None, None, [0, 1], 100, seed=5) == []
+    taken = (0, heldout.SEED_OFFSET, watch.SEED_OFFSET, dynamic.SEED_OFFSET)
+    assert seeds[0] not in {5 + offset for offset in taken}

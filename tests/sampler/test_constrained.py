@@ -12,11 +12,12 @@ from m2jax import sharding
 from m2jax.models import params
 from m2jax.models.config import ModelConfig
 from m2jax.sampler.engine import Engine
-from m2jax.sampler.grammar import VERDICT, Grammars, parse_verdict
+from m2jax.sampler.grammar import Grammars
 from m2jax.sampler.requests import Failed, Generate, Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from tests.sampler.verdict import VERDICT, parse_verdict
 from tests.text.fixtures import tiny_tokenizers as tiny
 
 SIZES = Sizes(slots=4, n_pages=33, page=8, pasts=(64,), chunks=(16,), batch_tokens=64, burst=4)

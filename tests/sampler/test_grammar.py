@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from m2jax.sampler import grammar
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from tests.sampler.verdict import VERDICT, parse_verdict
 from tests.text.fixtures import tiny_tokenizers as tiny
 
 Choose = Callable[[np.ndarray], int]  # ids allowed -> the id drawn
@@ -75,24 +76,24 @@ def feed(constraint: grammar.Constraint, tokenizer: Tokenizer, text: str) -> Non
 def test_200_verdicts_of_random_logits_parse(smollm2: Tokenizer) -> None:
     """Uniformly random tokens almost never close a string by themselves, so nearly all of these are hurried."""
     grammars = grammar.Grammars(smollm2, smollm2.vocab_size)
-    least = grammar.reserve(grammar.VERDICT)
+    least = grammar.reserve(VERDICT)
     rng = np.random.default_rng(0)
     answers = []
     for _ in range(200):
         max_tokens = int(rng.integers(least, least + 40))
-        drawn = complete(grammars.start(grammar.VERDICT, max_tokens), max_tokens, rng.choice)
-        reason, met = grammar.parse_verdict(smollm2.decode(drawn))
+        drawn = complete(grammars.start(VERDICT, max_tokens), max_tokens, rng.choice)
+        reason, met = parse_verdict(smollm2.decode(drawn))
         answers.append(met)
-        assert len(reason) <= grammar.VERDICT["properties"]["reason"]["maxLength"]
+        assert len(reason) <= VERDICT["properties"]["reason"]["maxLength"]
     assert 60 < sum(answers) < 140  # the verdict itself was never forced
 
 
 def test_a_verdict_of_ordinary_tokens_is_what_the_model_writes(smollm2: Tokenizer) -> None:
-    constraint = grammar.Grammars(smollm2, smollm2.vocab_size).start(grammar.VERDICT, 128)
+    constraint = grammar.Grammars(smollm2, smollm2.vocab_size).start(VERDICT, 128)
     text = '{"reason":"He asked \\"how long?\\"\\nand named 38.5 °C.","met":true}'
     feed(constraint, smollm2, text)
     assert constraint.done
-    assert grammar.parse_verdict(text) == ('He asked "how long?"\nand named 38.5 °C.', True)
+    assert parse_verdict(text) == ('He asked "how long?"\nand named 38.5 °C.', True)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "sentencepiece"])
@@ -158,7 +159,7 @@ def test_forced_text_is_spelt_as_the_tokenizer_does(smollm2: Tokenizer) -> None:
 
 def test_an_escape_is_one_letter(tokenizers: dict[str, Tokenizer], tiny_grammars: dict[str, grammar.Grammars]) -> None:
     """`reserve` counts on it."""
-    constraint = tiny_grammars["bpe"].start(grammar.VERDICT, 99)
+    constraint = tiny_grammars["bpe"].start(VERDICT, 99)
     feed(constraint, tokenizers["bpe"], '{"reason":"\\')
     pieces = grammar.token_bytes(tokenizers["bpe"])
     assert {pieces[i][:1] for i in np.flatnonzero(constraint.allowed())} == {bytes([c]) for c in b'"\\bfnrt'}
@@ -166,7 +167,7 @@ def test_an_escape_is_one_letter(tokenizers: dict[str, Tokenizer], tiny_grammars
 
 def test_only_an_eos_follows_a_complete_text(tokenizers: dict[str, Tokenizer]) -> None:
     tokenizer = dataclasses.replace(tokenizers["bpe"], eos_ids=(2, 0))
-    constraint = grammar.Grammars(tokenizer, tokenizer.vocab_size).start(grammar.VERDICT, 99)
+    constraint = grammar.Grammars(tokenizer, tokenizer.vocab_size).start(VERDICT, 99)
     feed(constraint, tokenizer, '{"reason":"","met":false')
     assert not constraint.done and not constraint.allowed()[[0, 2]].any()
     feed(constraint, tokenizer, "}")
@@ -190,9 +191,9 @@ def test_a_number_may_end_or_go_on(tokenizers: dict[str, Tokenizer]) -> None:
 def test_completions_of_one_schema_do_not_touch_each_other(
     tokenizers: dict[str, Tokenizer], tiny_grammars: dict[str, grammar.Grammars]
 ) -> None:
-    first = tiny_grammars["bpe"].start(grammar.VERDICT, 99)
+    first = tiny_grammars["bpe"].start(VERDICT, 99)
     feed(first, tokenizers["bpe"], '{"reason":"fever')
-    second = tiny_grammars["bpe"].start(json.dumps(grammar.VERDICT), 99)
+    second = tiny_grammars["bpe"].start(json.dumps(VERDICT), 99)
     feed(second, tokenizers["bpe"], '{"reason":"","met":true}')
     assert second.done and not first.done
     feed(first, tokenizers["bpe"], '","met":true}')
@@ -203,7 +204,7 @@ def test_completions_of_one_schema_do_not_touch_each_other(
 def test_a_token_that_is_not_allowed_changes_nothing(
     tokenizers: dict[str, Tokenizer], tiny_grammars: dict[str, grammar.Grammars], token: int
 ) -> None:
-    constraint = tiny_grammars["bpe"].start(grammar.VERDICT, 99)
+    constraint = tiny_grammars["bpe"].start(VERDICT, 99)
     with pytest.raises(ValueError, match=f"token {token} "):
         constraint.take(token)
     feed(constraint, tokenizers["bpe"], '{"reason":"","met":true}')
@@ -242,7 +243,7 @@ def test_too_few_tokens_or_logits_are_refused(
     tokenizers: dict[str, Tokenizer], tiny_grammars: dict[str, grammar.Grammars]
 ) -> None:
     with pytest.raises(ValueError, match="needs at least 26"):
-        tiny_grammars["bpe"].start(grammar.VERDICT, 25)
+        tiny_grammars["bpe"].start(VERDICT, 25)
     with pytest.raises(ValueError, match="must cover"):
         grammar.Grammars(tokenizers["bpe"], tokenizers["bpe"].vocab_size - 1)
     with pytest.raises(ValueError, match="eos must be declared"):
@@ -253,18 +254,10 @@ def test_too_few_tokens_or_logits_are_refused(
     "schema",
     [
         {"type": "array", "items": {"type": "boolean"}},
-        {**grammar.VERDICT, "required": ["met"]},
-        {**grammar.VERDICT, "additionalProperties": True},
-        {**grammar.VERDICT, "properties": {"reason": {"type": "string", "minLength": 9}, "met": True}},
+        {**VERDICT, "required": ["met"]},
+        {**VERDICT, "additionalProperties": True},
+        {**VERDICT, "properties": {"reason": {"type": "string", "minLength": 9}, "met": True}},
     ],
 )
 def test_a_schema_that_is_not_flat_has_no_reserve(schema: dict) -> None:
     assert grammar.reserve(schema) == 0
-
-
-@pytest.mark.parametrize(
-    "text", ["", "yes", '"met"', '{"met":true}', '{"reason":"","met":1}', '{"reason":"","met":true,"x":0}']
-)
-def test_what_is_no_verdict_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
-        grammar.parse_verdict(text)

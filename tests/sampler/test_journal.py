@@ -15,6 +15,7 @@ from m2jax.sampler.journal import Journal
 from m2jax.sampler.requests import Generate
 from tests.sampler import test_constrained, test_engine
 from tests.sampler.test_engine import SEED, a_mixture, check_all, make_engine, talk, tokens_of
+from tests.sampler.verdict import VERDICT, parse_verdict
 
 WHO = {"step": 3}
 tokenizer, constrained = test_constrained.tokenizer, test_constrained.engine  # fixtures
@@ -82,7 +83,7 @@ def test_nothing_is_written_before_it_is_time_nor_by_others(engine: test_engine.
 
 
 def test_a_reply_under_a_grammar_goes_on_in_it(constrained, tokenizer, tmp_path: Path) -> None:
-    requests = [Generate("judge", [5, 6, 7 + i], 30, json.dumps(test_constrained.VERDICT)) for i in range(3)]
+    requests = [Generate("judge", [5, 6, 7 + i], 30, json.dumps(VERDICT)) for i in range(3)]
 
     def dialogues() -> list:
         return [test_constrained.one(request) for request in requests]
@@ -94,4 +95,4 @@ def test_a_reply_under_a_grammar_goes_on_in_it(constrained, tokenizer, tmp_path:
         path.write_bytes(b"".join(lines[: len(lines) // 2]))
         again = constrained.run(dialogues(), journal=Journal(path, WHO, 0.0))
     assert [r.tokens.tolist() for r in again] == [r.tokens.tolist() for r in whole]
-    assert all(test_constrained.parse_verdict(tokenizer.decode(r.tokens)) for r in again)
+    assert all(parse_verdict(tokenizer.decode(r.tokens)) for r in again)

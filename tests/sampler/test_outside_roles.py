@@ -19,6 +19,7 @@ from m2jax.outside.endpoint import Endpoint, EndpointDown, Said
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
 from m2jax.sampler.requests import Chat, Failed, Generate, Score
+from m2jax.sampler.scheduler import Ticket
 from tests.conftest import DEVICES_FLAG, REPOSITORY
 from tests.outside.fake_server import last, said, serving
 from tests.sampler import ask_two, test_engine
@@ -183,6 +184,23 @@ def test_what_was_answered_when_an_endpoint_died_is_not_asked_again(kept_in: str
     for got, want in zip(results, whole, strict=True):
         assert (got[0], got[2]) == (want[0], want[2])
         assert got[1].tokens.tolist() == want[1].tokens.tolist()
+
+
+def test_what_the_devices_finish_in_the_round_in_which_an_endpoint_dies_is_kept(tmp_path: Path) -> None:
+    request, path = Generate("doctor", [4, 5, 6]), tmp_path / "rollout.jsonl"
+    with serving(echo) as server:
+        engine = make(server.url, tmp_path / "a")
+
+        def round_(*, wait: bool) -> list:
+            if any(lane.scheduler.in_flight() for lane in engine.lanes.values()):
+                return []
+            raise EndpointDown("no credit")
+
+        engine.outside.round = round_
+        with pytest.raises(EndpointDown):
+            run(engine, [[chat("x")], [request]], journal=Journal(path, WHO, 3600.0))
+    kept = Journal(path, WHO, 3600.0).known(Ticket(1, 0, 0, 1))
+    assert kept.tokens == oracle().generate(request, 1, 0)[0]
 
 
 def test_the_journal_keeps_what_was_said_to_the_bit(tmp_path: Path) -> None:

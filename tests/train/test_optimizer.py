@@ -61,7 +61,7 @@ def test_bfloat16_moments_train_as_float32_ones_do():
     """Rounding at random adds, to each moment at each step, an error of mean 0 and deviation <= half a ULP, of which b
     stays to the next: (ULP / 2) / sqrt(1 - b^2) in the end. An update mu / sqrt(nu) takes nu's by half.
     """
-    b1, b2 = optimizer.Optimizer.b1, optimizer.Optimizer.b2
+    b1, b2 = optimizer.B1, optimizer.B2
     bound = ULP / 2 * np.sqrt(1 / (1 - b1**2) + 1 / (4 * (1 - b2**2)))
     tx = {m: optimizer.make(optimizer.Optimizer(clip_norm=1e9, moments=m)) for m in ("float32", "bfloat16")}
     w = jnp.zeros(4096)

@@ -90,11 +90,26 @@ def test_a_sample_to_a_row_is_the_same_batch_cut_up():
     np.testing.assert_array_equal(cut.tokens[1, :, :4], [[7, 8, 9, 10]] * 2)
 
 
+@pytest.mark.parametrize("micro", [1, 2, 3, 4])
+def test_rows_that_waited_may_be_cut_anew(micro: int):
+    ((before, n),), ((want, _),) = batches(GROUPS, micro=2), batches(GROUPS, micro=micro)
+    made = batches_of.recut(before, micro)
+    assert made.tokens.shape[1] == micro and (made.prompt_length >= 1).all()
+    made, want = (jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), groups) for groups in (made, want))
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:n], b[:n]), made, want)
+    assert not made.mask[n:].any()
+
+
 def test_groups_come_in_order_over_the_minibatches():
     made = batches(GROUPS, size=2, micro=1)
-    assert [int(n) for _, n in made] == [2, 1]
+    assert [int(n) for _, n in made] == [1, 2]
     firsts = [g.tokens[:, 0, 0].tolist() for g, _ in made]
-    assert firsts == [[5, 7], [4, 0]]
+    assert firsts == [[5, 0], [7, 4]]
+
+
+def test_dropped_groups_leave_no_update_of_a_few():
+    sizes = [int(n) for _, n in batches((3 * GROUPS)[:9], size=8)]  # 8 and 1 would be two steps of AdamW all the same
+    assert sizes == [4, 5]
 
 
 @pytest.mark.parametrize(("size", "micro"), [(1, 1), (2, 2), (3, 2), (4, 3), (8, 4)])
@@ -102,7 +117,9 @@ def test_shapes_do_not_depend_on_how_many_groups_were_kept(size: int, micro: int
     shapes = set()
     for kept in range(2 * size + 1):
         made = batches((3 * GROUPS * size)[:kept], size, micro)
-        assert sum(int(n) for _, n in made) == kept and all(0 < n <= size for _, n in made)
+        counts = [int(n) for _, n in made]
+        assert sum(counts) == kept and len(counts) == -(-kept // size)
+        assert not counts or (0 < max(counts) <= size and max(counts) - min(counts) <= 1)
         for groups, n in made:
             flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), groups)
             assert flat.mask[:n].any((1, 2)).all() and not flat.mask[n:].any() and not flat.advantage[n:].any()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from configs import midtrain, rl_stage1, rl_stage2, rl_stage3, sft
 from m2jax import run as training
 from m2jax.checkpoint import load_params
 from m2jax.metrics import read_metrics
@@ -102,6 +103,24 @@ def test_other_values_are_refused_and_nothing_changes(files: tuple[Path, Path], 
     assert _contents(runs.whole) == before
 
 
+def test_fewer_steps_than_are_done_are_refused_and_nothing_changes(
+    files: tuple[Path, Path], runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _contents(runs.whole)
+    config = tiny_run.config(*files, **{"steps": STEPS - 1, "sampling.slots": 4})  # slots may change
+    with tiny_run.one_device(monkeypatch), pytest.raises(SystemExit, match=f"{STEPS} steps are done .* {STEPS - 1};"):
+        training.run(config, runs.whole)
+    assert _contents(runs.whole) == before
+
+
+def test_what_may_change_is_told_by_whole_keys() -> None:
+    """By how a key begins: no other begins as one that is free."""
+    for make in (rl_stage1, rl_stage2, rl_stage3, sft, midtrain):
+        keys = training._flat(make.get_config().to_dict())
+        free = {key for key in keys if key.startswith(training.FREE)}
+        assert free <= {*training.FREE} | {key for key in keys if key.startswith("checkpoint.")}
+
+
 def test_a_folder_in_which_another_process_trains_is_refused(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,11 +161,12 @@ def test_record_summary_and_report(runs: Runs) -> None:
 
 
 def test_step_that_is_not_finite_stops_the_run(
-    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     config = tiny_run.config(*files, **{"steps": 4, "optimizer.lr": 1e30})
-    with tiny_run.one_device(monkeypatch), pytest.raises((SystemExit, FloatingPointError), match="in step 1"):
+    with tiny_run.one_device(monkeypatch), pytest.raises(SystemExit) as end:
         training.run(config, tmp_path / "run")
+    assert end.value.code == training.FAILS_AGAIN and "in step 1" in capsys.readouterr().err
     assert [row["step"] for row in read_metrics(tmp_path / "run")] == [0, 1]  # the step's line is there to look at
     assert not (tmp_path / "run" / "eval_after.jsonl").exists()
     cfg, params, _ = load_params(tmp_path / "run")  # the checkpoint before it
