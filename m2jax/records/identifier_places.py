@@ -100,76 +100,65 @@ def _is_institution(match: re.Match[str]) -> bool:
     return not all(word.strip(",") in GENERIC for word in match["name"].split())
 
 
-PLACES: list[tuple[str, str, Callable[[re.Match[str]], bool] | None]] = [
+_PLACES: list[tuple[str, Callable[[re.Match[str]], bool] | None]] = [
     (
-        "geography",
         rf"(?<![\w./\-])\d{{1,6}}[A-Za-z]?(?:-\d+)?\s+(?:[NSEW]\.?\s+)?(?P<name>(?:{_WORD}\s+){{1,4}})(?:{_STREET})\b\.?{_UNIT}",
         _is_street,
     ),
     (
-        "geography",
         rf"(?i)(?<![\w./\-])\d{{1,6}}\s+(?:\w+\s+){{1,3}}(?:street|avenue|ave|road|boulevard|blvd|lane|parkway|pkwy|highway|hwy)\b\.?{_UNIT}",
         None,
     ),
-    ("geography", r"(?i)\bP\.?\s?O\.?\s+b(?:o?x|ag)\.?\s+\d+", None),
+    (r"(?i)\bP\.?\s?O\.?\s+b(?:o?x|ag)\.?\s+\d+", None),
     (
-        "geography",
         rf"(?<![\w./\-])\d{{1,6}}[A-Za-z]?\s+(?:(?:NW|NE|SW|SE|[NSEW]\.?)\s+{_CAP}(?:\s+{_CAP}){{0,2}}{_UNIT}"
         rf"|{_CAP}(?:\s+{_CAP}){{0,2}},?\s+(?:Apt|Apartment|Suite|Ste|Unit|Flat)\b\.?\s*#?\s*\w+)",
         None,
     ),
     (
-        "geography",
         r"(?<!mail )(?<!IP )(?<!ip )(?<!Mail )(?<!web )(?<!MAC )\b(?i:address(?:\s+is)?)[:\s]\s*(?P<x>(?:\d|[A-Z](?=[a-z]+\s\d)|The\s)[^.;\n]*)",
         None,
     ),
     (
-        "geography",
         rf"\b(?:[Ff]rom|[Oo]n|[Aa]t|[Oo]ff|[Nn]ear|[Tt]o|[Ii]n|[Aa]long)\s+(?P<x>(?P<name>{_CAP}(?:\s+{_CAP}){{0,2}})\s+(?:Street|Road|Rd|Lane|"
         r"St|Hwy|Pkwy|Avenue|Ave|Terrace|Crescent|Boulevard|Blvd|Drive|Mews|Gardens|Close|Way|Square|Court))\b",
         _is_institution,
     ),
-    ("geography", r"(?<![\w/])(?:[A-Z]{1,2}\d[A-Z\d]?\s\d[ABD-HJLNP-UW-Z]{2}|[A-Z]\d[A-Z]\s\d[A-Z]\d)(?!\w)", None),
-    ("geography", rf"(?P<x>{_TOWN}(?:\s+{_CAP}){{0,2}}),?\s+(?:{_STATE})\s+(?=\d{{5}}\b)", None),
+    (r"(?<![\w/])(?:[A-Z]{1,2}\d[A-Z\d]?\s\d[ABD-HJLNP-UW-Z]{2}|[A-Z]\d[A-Z]\s\d[A-Z]\d)(?!\w)", None),
+    (rf"(?P<x>{_TOWN}(?:\s+{_CAP}){{0,2}}),?\s+(?:{_STATE})\s+(?=\d{{5}}\b)", None),
     (
-        "geography",
         rf"\b(?i:now|currently|formerly|previously|later)\s+in\s+(?P<x>{_TOWN}(?:\s+{_CAP}){{0,2}})",
         _is_small_place,
     ),
-    ("geography", r"(?i)\bzip(?:\s?code)?[:\s]*(?:is\s+)?(?P<x>\d{5}(?:-\d{4})?)\b", None),
+    (r"(?i)\bzip(?:\s?code)?[:\s]*(?:is\s+)?(?P<x>\d{5}(?:-\d{4})?)\b", None),
     (
-        "geography",
         r"(?i)\b(?:postal\s?code|post\s?code)[:\s]*(?:is\s+)?(?P<x>(?=[A-Z]*\d)[A-Z0-9]{2,5}(?:[\s\-]?[A-Z0-9]{3,4})?)\b",
         None,
     ),
-    ("geography", rf"\b(?:{_STATE})\.?,?\s+(?P<x>\d{{5}}(?:-\d{{4}})?)(?![\d,.]\d|\d|\s*(?:cells|/|mg|mL))", None),
+    (rf"\b(?:{_STATE})\.?,?\s+(?P<x>\d{{5}}(?:-\d{{4}})?)(?![\d,.]\d|\d|\s*(?:cells|/|mg|mL))", None),
     (
-        "geography",
         rf"(?P<x>{_TOWN}(?:\s+{_CAP}){{0,2}}),\s*(?P<state>{_STATE})\b(?!\s*[=:/]|[\w\-])",
         _is_town_of_state,
     ),
-    ("geography", rf"(?<![\w'’\-])(?P<x>{_LOUD_TOWN}),\s*(?:{_LOUD_STATES})\b(?!\s*[=:/]|[\w\-])", _is_loud_town),
-    ("geography", rf"\b(?i:in|near)\s+(?P<x>{_LOUD_TOWN}),\s*(?:{_STATE})\b(?!\s*[=:/]|[\w\-])", _is_loud_town),
-    ("geography", rf"\b(?i:at|to|from|by|via)\s+(?P<x>{_LOUD_HOSPITAL})\b(?!\s+[Cc]hemo)", None),
+    (rf"(?<![\w'’\-])(?P<x>{_LOUD_TOWN}),\s*(?:{_LOUD_STATES})\b(?!\s*[=:/]|[\w\-])", _is_loud_town),
+    (rf"\b(?i:in|near)\s+(?P<x>{_LOUD_TOWN}),\s*(?:{_STATE})\b(?!\s*[=:/]|[\w\-])", _is_loud_town),
+    (rf"\b(?i:at|to|from|by|via)\s+(?P<x>{_LOUD_HOSPITAL})\b(?!\s+[Cc]hemo)", None),
     (
-        "geography",
         r"\b(?:Cedars[\s\-]Sinai|Kaiser(?:\s+Permanente)|Mass(?:achusetts)?\s+General|Johns\s+Hopkins)(?!\w)",
         None,
     ),
-    ("geography", rf"(?P<name>(?:{_CAP}\s+(?:of\s+|and\s+)?){{1,4}})(?:{_INSTITUTION})\b", _is_institution),
+    (rf"(?P<name>(?:{_CAP}\s+(?:of\s+|and\s+)?){{1,4}})(?:{_INSTITUTION})\b", _is_institution),
     (
-        "geography",
         rf"\b(?:St|Saint|Mount)\.?\s+{_CAP}(?:\s+{_CAP})?(?:'s)?\s+(?:{_INSTITUTION}|Medical|School)\b",
         None,
     ),
     (
-        "geography",
         rf"{_PLACE_CONTEXT}\s+(?P<x>{_TOWN}(?:\s+(?:(?:de|del|la|of|upon)\s+)?{_CAP}){{0,3}})",
         _is_small_place,
     ),
     (
-        "geography",
         rf"{_FROM_CONTEXT}\s+(?P<x>{_CAP}(?:\s+{_CAP}){{0,2}}(?:\s+(?:County|Township|Village|Parish|Beach|City)))\b",
         None,
     ),
 ]
+PLACES = [("geography", pattern, accept) for pattern, accept in _PLACES]

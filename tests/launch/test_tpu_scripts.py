@@ -195,34 +195,36 @@ def test_a_run_outlives_a_tpu_that_is_taken_away(run, machine):
     assert done.returncode == 0, done.stderr
     arrival = ["create", "list", "list", "list", "train", "list", "scp", "setup", "list", "train"]
     assert (machine / "calls").read_text().split() == ["list", *arrival, "list", "delete", *arrival]
-    started = f"launch/train.py --config=configs/rl_stage2.py:32b --workdir={machine}/home/buckets/bucket/runs/a"
+    workdir = machine / "home" / "buckets" / "bucket" / "runs" / "a"
+    started = f"launch/train.py --config=configs/rl_stage2.py:32b --workdir={workdir}"
     assert (machine / "started").read_text().splitlines() == [started] * 2
     assert (machine / "bucket" / "runs" / "a" / "steps").read_text().split("\n") == ["a step"] * 3 + [""]
     assert "through" in done.stdout and "stage2 is SUSPENDED: queueing" in done.stderr
     assert not (machine / "bucket" / f".m2jax-probe-{os.uname().nodename}").exists()
 
 
-def test_a_training_that_fails_at_once_is_not_begun_again(run, machine):
+def _active(machine: Path, trouble: str) -> None:
+    """A TPU that is there, whose training does what the shell's words in `trouble` say."""
     (machine / "state").write_text("ACTIVE")
     (machine / "home").mkdir()
-    (machine / "trouble").write_text("echo 'error: no such key'; exit 1")
+    (machine / "trouble").write_text(trouble)
+
+
+def test_a_training_that_fails_at_once_is_not_begun_again(run, machine):
+    _active(machine, "echo 'error: no such key'; exit 1")
     done = run("run", *TRAIN, SOON="3600")
     assert done.returncode == 2 and "soon after its start" in done.stderr and "launch/tpu/delete.sh" in done.stderr
     assert "error: no such key" in done.stdout and len((machine / "started").read_text().splitlines()) == 1
 
 
 def test_a_training_that_fails_later_is_begun_again(run, machine):
-    (machine / "state").write_text("ACTIVE")
-    (machine / "home").mkdir()
-    (machine / "trouble").write_text("exit 1")
+    _active(machine, "exit 1")
     assert run("run", *TRAIN, SOON="0").returncode == 0
     assert len((machine / "started").read_text().splitlines()) == 2
 
 
 def test_a_training_that_would_end_so_again_is_not_begun_again(run, machine):
-    (machine / "state").write_text("ACTIVE")
-    (machine / "home").mkdir()
-    (machine / "trouble").write_text("exit 3")
+    _active(machine, "exit 3")
     done = run("run", *TRAIN, SOON="0")
     assert done.returncode == 2 and "ended as it would again" in done.stderr and "launch/tpu/delete.sh" in done.stderr
     assert len((machine / "started").read_text().splitlines()) == 1
