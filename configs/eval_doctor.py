@@ -22,8 +22,10 @@ def get_config(preset: str = "") -> ConfigDict:
     c.longest = 1024  # tokens of a prompt and what is made of it
     c.slots = 16
     c.rounds = 6  # messages of a consultation
-    c.n = ConfigDict({"questions": 100, "replies": 60, "consultations": 40, "texts": 60})  # 0 leaves a part out
+    c.n = ConfigDict(
+        {"questions": 200, "sums": 100, "replies": 60, "consultations": 40, "texts": 60}
+    )  # 0 leaves a part out
     if preset == "smoke":
         c.max_tokens, c.rounds = 8, 2
-        c.n.update({"questions": 3, "replies": 3, "consultations": 2, "texts": 2})
+        c.n.update({"questions": 3, "sums": 3, "replies": 3, "consultations": 2, "texts": 2})
     return c

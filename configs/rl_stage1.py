@@ -29,5 +29,6 @@ def get_config(preset: str = "") -> ConfigDict:
         c.optimizer.lr = 1e-3
         c.tasks.train, c.data.max_prompt_tokens = 400, 640
         c.eval.cases = 4 if c.preset == "smoke" else 40
+        c.steps = 3 if c.preset == "smoke" else 12
         c.data.refill = 0  # a draw of prompts is most of a step there
     return c

@@ -41,8 +41,10 @@ def get_config(preset: str = "") -> ConfigDict:
         c.consult.rounds, c.consult.patient_tokens, c.consult.context_tokens = 4, 48, 1536
         c.consult.adapter, c.consult.trim = "affective", True  # so small a model seldom ends by itself
         c.eval.cases = 20
+        c.steps = 8
         c.data.max_prompt_tokens = 384
     if c.preset == "smoke":
+        c.steps = 3
         c.consult.rounds, c.consult.patient_tokens, c.eval.cases = 2, 12, 3
     if c.preset == "32b":
         c.consult.context_tokens = 32_768
@@ -57,6 +59,7 @@ def _whole(c: ConfigDict) -> None:
     c.data.max_prompt_tokens = 3072
     c.grpo.row_samples = c.grpo.row_samples and 1
     if c.preset in ("cpu", "smoke"):
+        c.steps = 3
         c.data.prompts_per_step, c.data.max_prompt_tokens, c.grpo.row_samples = 2, 512, 2
     elif c.preset == "chip":
         c.grpo.row_samples, c.grpo.micro_groups = 2, 1

@@ -40,7 +40,7 @@ def base() -> ConfigDict:
 
     c.data = ConfigDict()
     c.data.path = ""  # JSONL of chats; empty: made, as the next keys say
-    c.data.made = "items:1,consultations:1"  # of data.made.MADE, with their shares of the chats
+    c.data.made = "items:2,sums:1,consultations:2"  # of data.made.MADE, with their shares of the chats
     c.data.train = 4000
     c.data.heldout = 200
     c.data.row_tokens = 4096  # chats are packed into rows of so many; a longer chat is an error

@@ -23,6 +23,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # where the configs a
 from m2jax.report import stages
 
 STAGES = ("midtrain", "sft", "rl_stage1", "rl_stage2", "rl_stage3")
+CPU = {  # what a stage has here beside its cpu preset
+    "rl_stage2": ("--config.steps=12", "--config.data.clinic=200", "--config.judge.adapter=grader"),
+}
 VERIFIED = ("rl_stage2", "rl_stage3")  # whose judge and patient are the model that all begins with
 _PRESET = flags.DEFINE_string("preset", "cpu", "Preset of every stage; of the evaluation smoke where that is it.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/curriculum", "Folder for everything.")
@@ -70,7 +73,8 @@ def asked() -> tuple[str, dict[str, list[str]]]:
     if unknown := [name for name in _STAGES.value if name not in STAGES]:
         raise ValueError(f"--stages names {unknown}; the stages are {', '.join(STAGES)}")
     configs = [importlib.import_module(f"configs.{name}").get_config(_PRESET.value) for name in _STAGES.value]
-    own: dict[str, list[str]] = {name: [] for name in (*STAGES, "eval")}
+    of_preset = CPU if _PRESET.value == "cpu" else {}
+    own: dict[str, list[str]] = {name: [*of_preset.get(name, ())] for name in (*STAGES, "eval")}
     for value in _SET.value:
         stage, _, rest = value.partition(".")
         if stage not in own:

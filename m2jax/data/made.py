@@ -12,6 +12,7 @@ from m2jax.clinic.sample import sample_item
 from m2jax.data import grading, roles
 from m2jax.data.chats import Chat
 from m2jax.data.consultations import consultations
+from m2jax.data.practice import worked
 from m2jax.text.chat import Message
 
 LETTERS = "ABCDE"
@@ -29,8 +30,19 @@ def items(split: str, n: int, seed: int) -> list[Chat]:
     return chats
 
 
+def sums(split: str, n: int, seed: int) -> list[Chat]:
+    """n sums of the ward, worked out: "12 x 5 = 60. The answer is 60 mg." """
+    chats = []
+    for i in range(seed, seed + n):
+        question, answer = worked(i, split)
+        messages = (Message("user", question), Message("assistant", answer, trained=True))
+        chats.append(Chat(f"sum-{split}-{i}", messages, "quantity", split))
+    return chats
+
+
 MADE: dict[str, Callable[[str, int, int], list[Chat]]] = {
     "items": items,
+    "sums": sums,
     "consultations": consultations,
     "grader": grading.grader,  # of n replies
     "writer": grading.writer,

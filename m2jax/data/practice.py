@@ -70,13 +70,14 @@ def diagnosis(seed: int, split: str) -> Task:
 
 def quantity(seed: int, split: str) -> Task:
     """A sum of the ward. Every fourth sum that there is belongs to those held out."""
-    rng = _generator(seed, split, 2)
-    while True:
-        question, value, unit = _SUMS[rng.integers(len(_SUMS))](rng)
-        if (zlib.crc32(question.encode()) % 4 == 0) == (split == "heldout"):
-            break
-    question += f' End with "The answer is", the number and "{unit}".'
+    question, _, value, unit = _sum(seed, split)
     return _task("quantity", seed, split, question, {"kind": "quantity", "value": value, "unit": unit})
+
+
+def worked(seed: int, split: str) -> tuple[str, str]:
+    """The question of the seed's `quantity`, and how it is answered."""
+    question, working, value, unit = _sum(seed, split)
+    return question, f"{working} = {value}. The answer is {value} {unit}."
 
 
 def instructions(seed: int, split: str) -> Task:
@@ -108,9 +109,17 @@ def _generator(seed: int, split: str, what: int) -> np.random.Generator:
     return np.random.default_rng([seed, SPLITS.index(split), what])
 
 
-# ---- Sums: rng -> (question, value, unit) ---------------------------------------
+# ---- Sums: rng -> (question, what is worked out, value, unit) -------------------
 
-_Sum = tuple[str, float, str]
+_Sum = tuple[str, str, int, str]
+
+
+def _sum(seed: int, split: str) -> _Sum:
+    rng = _generator(seed, split, 2)
+    while True:
+        question, working, value, unit = _SUMS[rng.integers(len(_SUMS))](rng)
+        if (zlib.crc32(question.encode()) % 4 == 0) == (split == "heldout"):
+            return question + f' End with "The answer is", the number and "{unit}".', working, value, unit
 
 
 def _pick(rng: np.random.Generator, options: Sequence[Any]) -> Any:
@@ -121,6 +130,7 @@ def _by_weight(rng: np.random.Generator) -> _Sum:
     weight, dose, drug = int(rng.integers(6, 41)), int(_pick(rng, (2, 5, 7, 10, 15, 20))), _pick(rng, DRUGS)
     return (
         f"A child weighs {weight} kg and is to have {dose} mg/kg of {drug} in one dose. How much is that?",
+        f"{weight} x {dose}",
         weight * dose,
         "mg",
     )
@@ -128,24 +138,26 @@ def _by_weight(rng: np.random.Generator) -> _Sum:
 
 def _of_a_day(rng: np.random.Generator) -> _Sum:
     dose, times, drug = int(_pick(rng, (125, 200, 250, 400, 500, 750))), int(rng.integers(2, 5)), _pick(rng, DRUGS)
-    return f"{dose} mg of {drug} are given {times} times a day. How much is that in {times} doses?", dose * times, "mg"
+    asked = f"{dose} mg of {drug} are given {times} times a day. How much is that in {times} doses?"
+    return asked, f"{dose} x {times}", dose * times, "mg"
 
 
 def _volume(rng: np.random.Generator) -> _Sum:
     strength, volume, drug = int(_pick(rng, (20, 25, 40, 50))), int(rng.integers(2, 13)), _pick(rng, DRUGS)
     asked = f"A syrup holds {strength} mg of {drug} in each mL. How much syrup gives {strength * volume} mg?"
-    return asked, volume, "mL"
+    return asked, f"{strength * volume} / {strength}", volume, "mL"
 
 
 def _infusion(rng: np.random.Generator) -> _Sum:
     hours, rate = int(_pick(rng, (2, 4, 5, 6, 8, 10, 12))), int(rng.integers(4, 31)) * 5
-    return f"{hours * rate} mL of fluid are to run in over {hours} hours. At what rate?", rate, "mL/h"
+    asked = f"{hours * rate} mL of fluid are to run in over {hours} hours. At what rate?"
+    return asked, f"{hours * rate} / {hours}", rate, "mL/h"
 
 
 def _course(rng: np.random.Generator) -> _Sum:
     tablets, times, days = int(rng.integers(2, 5)), int(rng.integers(2, 5)), int(rng.integers(3, 15))
     asked = f"{tablets * times * days} tablets are dispensed; {tablets} are taken {times} times a day. For how long?"
-    return asked, days, "days"
+    return asked, f"{tablets * times * days} / {tablets * times}", days, "days"
 
 
 _SUMS = (_by_weight, _of_a_day, _volume, _infusion, _course)

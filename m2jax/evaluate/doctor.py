@@ -1,6 +1,7 @@
 """How good a doctor a model is, by rules alone: what the stages of the curriculum are compared by (`launch/eval.py`).
 
     questions      multiple choice; the letter with the highest probability is the answer
+    sums           doses, rates and the like, worked out (`data.practice.quantity`)
     replies        to patients' first messages: the criteria that have a check; whether what the case needs is asked
     consultations  with a patient who answers from the record without a model (`patient.reference`): of the symptoms
                    that are told only when asked for, the share asked for, and how many a message of the doctor; the
@@ -21,10 +22,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from m2jax.clinic.sample import Item, sample_case, sample_item
-from m2jax.data import corpus, made
+from m2jax.data import corpus, made, practice
 from m2jax.data.cases import checked_only
 from m2jax.data.chats import Chat
 from m2jax.data.made import LETTERS
+from m2jax.data.tasks import Task
 from m2jax.evaluate import serving
 from m2jax.evaluate.figures import Figure, figure
 from m2jax.patient.disclosed import asked
@@ -35,6 +37,7 @@ from m2jax.patient.rubric import chat
 from m2jax.patient.script import Dialogue, Line, Script, said_by, sample_script
 from m2jax.patient.shown import opening
 from m2jax.rollout.single_turn import results_of, single_turn
+from m2jax.rules.rule import reward
 from m2jax.sampler import requests
 from m2jax.sampler.requests import Generate, Score
 from m2jax.text.chat import Message, render
@@ -72,6 +75,18 @@ def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: Con
     right = results_of(engine.run([answered(item, chat) for item, chat in zip(items, asked_as, strict=True)]))
     chance = np.mean([1 / len(item.options) for item in items])
     return [figure("multiple choice", right, note=f"chance {chance:.3f}", ids=range(n))]
+
+
+def sums(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
+    """Sums worked out right."""
+
+    def worked(task: Task) -> requests.Dialogue:
+        chat = [Message(m["role"], m["content"]) for m in task.messages]
+        done = yield Generate(ROLE, render(tokenizer, chat).tokens.tolist())
+        return reward(task.rule, tokenizer.decode(done.tokens))
+
+    tasks = [practice.quantity(SEED + i, "heldout") for i in range(n)]
+    return [figure("numeric items", results_of(engine.run([worked(task) for task in tasks])), ids=range(n))]
 
 
 def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
@@ -172,6 +187,7 @@ def perplexity(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: Co
 
 PARTS: dict[str, Callable[[serving.Telling, Tokenizer, int, ConfigDict], list[Figure]]] = {
     "questions": questions,
+    "sums": sums,
     "replies": replies,
     "consultations": consultations,
     "texts": perplexity,

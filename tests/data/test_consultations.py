@@ -69,10 +69,11 @@ def test_the_curriculum_learns_from_items_and_consultations_in_a_proportion(mixt
     assert {chat.id for chat in talks} <= {chat.id for chat in consultations("train", n, 0)}
 
 
-def test_the_sft_of_every_preset_has_both():
+def test_the_sft_of_every_preset_has_all_three():
     for preset in ("smoke", "cpu", "7b", "32b"):
         config = sft.get_config(preset)
         train, heldout = read_chats(config if preset in ("smoke", "cpu") else sft.get_config("smoke"))
-        assert config.data.made == "items:1,consultations:1"
+        assert config.data.made == "items:2,sums:1,consultations:2"
         for side in (train, heldout):
-            assert len({chat.id.startswith("consultation") for chat in side}) == 2
+            assert len({chat.id.partition("-")[0] for chat in side if "sum" in chat.id or "cons" in chat.id}) == 2
+            assert any(not chat.id.startswith(("sum-", "consultation-")) for chat in side)

@@ -68,6 +68,15 @@ def test_the_sums_are_right():
         assert task.rule.value == pytest.approx(worked[kind]), question(task)
 
 
+def test_a_sum_that_is_worked_out_is_paid():
+    for i, task in enumerate(of("quantity")):
+        asked, answer = practice.worked(i, "train")
+        assert asked == question(task) and reward(task.rule, answer) == 1, answer
+        left, right = answer.partition(". The")[0].split(" = ")
+        a, sign, b = left.split()
+        assert int(right) == (int(a) * int(b) if sign == "x" else int(a) / int(b)), answer
+
+
 @pytest.mark.parametrize("pair", [*combinations(range(9), 2)])
 def test_any_two_instructions_can_be_followed_at_once_and_broken_each(pair: tuple[int, int]):
     drawn = [practice._INSTRUCTIONS[i](np.random.default_rng(7)) for i in pair]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from configs import eval_doctor
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import condition_of
+from m2jax.data import practice
 from m2jax.evaluate import doctor
 from m2jax.patient.disclosed import asked
 from m2jax.patient.outcome import open_facts, outcome
 from m2jax.patient.script import sample_script
+from m2jax.sampler.requests import Completion
+from m2jax.text.tokenizer import load_tokenizer
+from m2jax.weights import names
 from tests.train.tiny_run import write_model
 
 
@@ -22,16 +28,38 @@ def test_every_part_gives_its_figures(tmp_path: Path):
     config.model, config.longest = str(write_model(tmp_path / "model")), 4096
     figures = {f.name: f for f in doctor.run(config, lambda _: None)}
     assert [*figures] == [
-        "multiple choice", "rubric score", "first reply asks what is needed", "tokens of a first reply",
+        "multiple choice", "numeric items",
+        "rubric score", "first reply asks what is needed", "tokens of a first reply",
         *doctor.MEASURES, "perplexity of general text",
     ]  # fmt: skip
-    assert [len(f.each) for f in figures.values()] == [3, 3, 3, 3, 2, 2, 2, 2, 2, 2]
+    assert [len(f.each) for f in figures.values()] == [3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2]
     assert set(figures["multiple choice"].each) <= {0, 1} and set(figures["messages of a consultation"].each) == {2}
     assert figures["perplexity of general text"].value > 50  # of 432 tokens, untrained
     again = [f for f in doctor.run(config, lambda _: None)]
     assert again == [*figures.values()]
-    config.n.update({"questions": 0, "replies": 0, "consultations": 0})
+    config.n.update({"questions": 0, "sums": 0, "replies": 0, "consultations": 0})
     assert [f.name for f in doctor.run(config, lambda _: None)] == ["perplexity of general text"]
+
+
+def test_a_sum_counts_where_it_is_worked_out_right():
+    """An engine that works out every second one."""
+
+    class Engine:
+        def run(self, dialogues: list[Any]) -> list[Any]:
+            return [self.ended(dialogue, i) for i, dialogue in enumerate(dialogues)]
+
+        def ended(self, dialogue: Any, i: int) -> Any:
+            next(dialogue)
+            said = practice.worked(doctor.SEED + i, "heldout")[1] if i % 2 else "The answer is 0 mg."
+            try:
+                none = np.zeros(0, np.float32)
+                dialogue.send(Completion(np.asarray(tokenizer.encode(said)), none, none, stopped=True))
+            except StopIteration as end:
+                return end.value
+
+    tokenizer = load_tokenizer(names.resolve("smollm2-135m-instruct"))
+    (found,) = doctor.sums(Engine(), tokenizer, 10, eval_doctor.get_config())
+    assert found.name == "numeric items" and found.each == (0, 1) * 5
 
 
 @pytest.mark.parametrize("seed", range(doctor.SEED, doctor.SEED + 20))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import shutil
 import sys
 from pathlib import Path
 
+from launch import curriculum
 from tests.train import tiny_run
 
 
@@ -46,3 +49,13 @@ def test_two_stages_follow_one_another_and_what_is_done_is_not_done_again(tmp_pa
     assert code == 1 and "holds a curriculum with other values of set" in said
     code, said = tiny_run.finish(tiny_run.start([*argv, "--preset=chip"]))
     assert code == 1 and "has no preset 'chip'" in said
+
+
+def test_what_a_stage_has_beside_its_preset_is_of_its_config():
+    for name, given in curriculum.CPU.items():
+        config = importlib.import_module(f"configs.{name}").get_config("cpu")
+        for flag in given:
+            key, _, value = flag.removeprefix("--config.").partition("=")
+            *path, last = key.split(".")
+            kept = functools.reduce(lambda found, part: found[part], path, config)
+            assert str(kept[last]) != value and type(kept[last])(value) is not None
