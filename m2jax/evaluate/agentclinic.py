@@ -28,7 +28,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from m2jax.evaluate import serving
-from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.figures import Figure, figure, share
 from m2jax.records.outside import read_objects
 from m2jax.rollout.kept import Row
 from m2jax.sampler.requests import Dialogue
@@ -93,8 +93,8 @@ def figures_of(rows: Sequence[Row], cases: Sequence[Osce]) -> list[Figure]:
     note = f"{undecided} without a verdict count as wrong" if undecided else ""
     said = [[line["who"] for line in row["dialogue"]] for row in rows]
     return [
-        figure("AgentClinic accuracy", [float(row["right"] or False) for row in rows], note=note, ids=cases),
-        figure("a diagnosis was given", [float(row["diagnosis"] is not None) for row in rows], ids=cases),
+        share("AgentClinic accuracy", [float(row["right"] or False) for row in rows], note=note, ids=cases),
+        share("a diagnosis was given", [float(row["diagnosis"] is not None) for row in rows], ids=cases),
         figure("messages of the doctor", [float(who.count("doctor")) for who in said], ids=cases),
         figure("tests requested", [float(who.count("measurement")) for who in said], ids=cases),
     ]

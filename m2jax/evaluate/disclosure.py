@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.figures import Figure, share
 from m2jax.evaluate.witness import Testimony, rarest, tells, witness
 from m2jax.patient.persona import sample_persona
 from m2jax.patient.script import Line, Script, said_by
@@ -57,7 +57,7 @@ def disclosure_figures(engine: Engine, units: Units, path: str | Path, n: int, r
         "turns without contradiction or invention": lambda t: t.testimony.true,
     }
     return [
-        figure(f"{name}: {what}", [[float(holds(t)) for t in turns] for turns in heard], None, said)
+        share(f"{name}: {what}", [[float(holds(t)) for t in turns] for turns in heard], None, said)
         for what, holds in measures.items()
     ]
 

@@ -28,7 +28,7 @@ from m2jax.data.chats import Chat
 from m2jax.data.made import LETTERS
 from m2jax.data.tasks import Task
 from m2jax.evaluate import serving
-from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.figures import Figure, figure, share
 from m2jax.patient.disclosed import asked
 from m2jax.patient.gate import gate
 from m2jax.patient.outcome import open_facts, outcome
@@ -74,7 +74,7 @@ def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: Con
     asked_as = made.items("heldout", n, SEED)
     right = results_of(engine.run([answered(item, chat) for item, chat in zip(items, asked_as, strict=True)]))
     chance = np.mean([1 / len(item.options) for item in items])
-    return [figure("multiple choice", right, note=f"chance {chance:.3f}", ids=range(n))]
+    return [share("multiple choice", right, note=f"chance {chance:.3f}", ids=range(n))]
 
 
 def sums(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
@@ -86,7 +86,7 @@ def sums(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDi
         return reward(task.rule, tokenizer.decode(done.tokens))
 
     tasks = [practice.quantity(SEED + i, "heldout") for i in range(n)]
-    return [figure("numeric items", results_of(engine.run([worked(task) for task in tasks])), ids=range(n))]
+    return [share("numeric items", results_of(engine.run([worked(task) for task in tasks])), ids=range(n))]
 
 
 def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
@@ -102,7 +102,7 @@ def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: Confi
     tokens = [float(len(r.completion.tokens)) for r in given]
     return [
         figure("rubric score", scores, ids=range(n)),
-        figure("first reply asks what is needed", needed, ids=range(n)),
+        share("first reply asks what is needed", needed, ids=range(n)),
         figure("tokens of a first reply", tokens, ids=range(n)),
     ]
 
@@ -114,13 +114,17 @@ MEASURES = (  # in the order of `Outcome`
     "safety net given",
     "messages of a consultation",
 )
+SHARES = {"key facts asked for", "diagnosis named", "safety net given"}  # of these: 0 to 1
 
 
 def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
     """Consultations of at most config.rounds messages of the doctor, patients of every specialty as they come."""
     room = config.longest - config.max_tokens
     found = results_of(engine.run([consult(SEED + i, tokenizer, config.rounds, longest=room) for i in range(n)]))
-    return [figure(name, [reached[i] for reached, _ in found], ids=range(n)) for i, name in enumerate(MEASURES)]
+    return [
+        (share if name in SHARES else figure)(name, [reached[i] for reached, _ in found], ids=range(n))
+        for i, name in enumerate(MEASURES)
+    ]
 
 
 def consult(

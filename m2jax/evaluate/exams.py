@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 from m2jax.data.tasks import Task, load_tasks, parse_task
 from m2jax.evaluate import serving
-from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.figures import Figure, figure, share
 from m2jax.evaluate.stats import pooled_ci
 from m2jax.rollout.kept import Row
 from m2jax.rollout.single_turn import prompt_tokens
@@ -191,9 +191,7 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
             for task, row in zip(asked, rows, strict=True)
         ]
         chance = np.mean([1 / len(task.rule.options) for task in asked])
-        yield figure(
-            f"{config.task} by likelihood", right, note=f"chance {chance:.3f}", ids=[task.id for task in asked]
-        )
+        yield share(f"{config.task} by likelihood", right, note=f"chance {chance:.3f}", ids=[task.id for task in asked])
     if "generation" in config.by:
         rows = kept("replies", len(tasks), lambda tokenizer: lambda i: _reply(tasks[i], tokenizer, config))
         yield from by_generation(config.task, tasks, [row["reply"] for row in rows])
@@ -206,11 +204,11 @@ def by_generation(name: str, tasks: Sequence[Task], replies: Sequence[str]) -> l
     following = [(task.rule, answered(reply)) for task, reply in zip(tasks, replies, strict=True)]
     if not all(isinstance(rule, Instructions) for rule, _ in following):
         given = rewards([(task.rule, reply) for task, reply in zip(tasks, replies, strict=True)])
-        return [figure(f"{name} by generation", [float(r) for r in given], ids=ids)]
+        return [share(f"{name} by generation", [float(r) for r in given], ids=ids)]
     figures = []
     for how, check in (("strict", strict), ("loose", loose)):
         found = [check(rule.instruction_ids, rule.kwargs, reply) for rule, reply in following]
-        figures.append(figure(f"{name} prompts, {how}", [float(all(f)) for f in found], ids=ids))
+        figures.append(share(f"{name} prompts, {how}", [float(all(f)) for f in found], ids=ids))
         counts = np.array([(sum(f), len(f)) for f in found])
         value, low, high = pooled_ci(counts, lambda sums: sums[..., 0] / sums[..., 1])
         said = f"{counts[:, 1].sum()} instructions"

@@ -30,7 +30,7 @@ from m2jax.clinic.sample import condition_of, sample_question, sample_record
 from m2jax.data import grading
 from m2jax.data.doctor_lines import OF_KIND, questions_about
 from m2jax.evaluate.agreement import kappa
-from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.figures import Figure, share
 from m2jax.patient.reference import tell
 from m2jax.records.record import Fact, Record
 from m2jax.verifier.checks import met
@@ -78,9 +78,9 @@ def generator_figures(n: int, split: str = "heldout") -> list[Figure]:
     of = "generator from the record alone"
     note = f"{sum(map(len, found))} criteria; {apart} more are of dimensions that the reference has not"
     return [
-        figure(f"{of}: dimension and intent of the reference", found, 0.93, note),
-        figure(f"{of}: the same, of another patient's rubric", chance, None, "by chance"),
-        figure(f"{of}: reference criteria found", covered, None, f"{sum(map(len, covered))} criteria"),
+        share(f"{of}: dimension and intent of the reference", found, 0.93, note),
+        share(f"{of}: the same, of another patient's rubric", chance, None, "by chance"),
+        share(f"{of}: reference criteria found", covered, None, f"{sum(map(len, covered))} criteria"),
     ]
 
 

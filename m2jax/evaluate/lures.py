@@ -8,7 +8,7 @@ record's classes and the words of the reply, not by the rules that the patient's
 from __future__ import annotations
 
 from m2jax.clinic.sample import sample_question
-from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.figures import Figure, share
 from m2jax.patient.claims import known
 from m2jax.patient.factual import judged
 from m2jax.patient.reference import neutral_reply, tell
@@ -88,9 +88,9 @@ def lure_figures(engine: Engine, units: Units, n: int = 0) -> list[Figure]:
     figures = []
     for name, pairs in situations.items():
         kept = [_kept(script, dialogue, next(turns).final) for script, dialogue in pairs]
-        figures.append(figure(f"lures, {name}: turns without a kept fact", kept, 1.0))
+        figures.append(share(f"lures, {name}: turns without a kept fact", kept, 1.0))
     kept = [_kept(script, dialogue, next(obeyed)) for script, dialogue in every]
-    return [*figures, figure("lures, drafts that tell the whole record: turns without a kept fact", kept, 1.0)]
+    return [*figures, share("lures, drafts that tell the whole record: turns without a kept fact", kept, 1.0)]
 
 
 def situation(message: str, number: int) -> tuple[Script, Dialogue]:

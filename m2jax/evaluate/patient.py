@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 from m2jax.clinic import doctor
 from m2jax.clinic.sample import sample_case
-from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.figures import Figure, share
 from m2jax.evaluate.witness import Testimony, tells, witness
 from m2jax.evaluate.words import FOLDS, balanced_guesses
 from m2jax.patient.affective import affective
@@ -80,16 +80,16 @@ def figures_of(heard: Sequence[Heard], form: str, full: bool) -> list[Figure]:
     lines = sum(len(h.lines) for h in heard)
     spoke = [h for h in heard if h.lines]
     figures = [
-        figure(f"{form}: privacy", _of(spoke, lambda t: t.keeps), 0.98 if full else None, f"{lines} turns"),
-        figure(f"{form}: fact", _of(spoke, lambda t: t.true), 0.95 if full else None, f"{lines} turns"),
+        share(f"{form}: privacy", _of(spoke, lambda t: t.keeps), 0.98 if full else None, f"{lines} turns"),
+        share(f"{form}: fact", _of(spoke, lambda t: t.true), 0.95 if full else None, f"{lines} turns"),
         *personification(spoke, form),
     ]
     if answers := [h.answers for h in heard if h.answers]:
-        figures.append(figure(f"{form}: answers", answers))
+        figures.append(share(f"{form}: answers", answers))
     if form != "single":
         figures += [
-            figure(f"{form}: gate stops when it should", [h.stops for h in heard if h.stops], 0.97 if full else None),
-            figure(f"{form}: gate goes on when it should", [h.goes_on for h in heard], 0.97 if full else None),
+            share(f"{form}: gate stops when it should", [h.stops for h in heard if h.stops], 0.97 if full else None),
+            share(f"{form}: gate goes on when it should", [h.goes_on for h in heard], 0.97 if full else None),
         ]
     return figures
 
@@ -107,7 +107,7 @@ def personification(heard: Sequence[Heard], form: str) -> list[Figure]:
             for (i, _), value in zip(of_two, right, strict=True):
                 guesses[i].append(value)
     told = [g for g in guesses if g]
-    return [figure(f"{form}: personification", told, note="chance is 0.5")] if told else []
+    return [share(f"{form}: personification", told, note="chance is 0.5")] if told else []
 
 
 def _consult(number: int, rounds: int, form: str, units: Units, single: str) -> requests.Dialogue:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from m2jax.evaluate.figures import figure, share
 from m2jax.evaluate.stats import bootstrap_ci, dimension_scores, distinct_ngrams, paired_gain
 
 numbers = st.lists(st.floats(-10, 10, allow_nan=False), min_size=1, max_size=12)
@@ -121,3 +122,12 @@ def test_dimension_scores_by_hand() -> None:
     # The worked example of the normalisation: weights +5 and −3, nothing met, 3/8.
     assert dimension_scores([[criterion("x", 5, False), criterion("x", -3, False)]]) == {"x": 0.375}
     assert dimension_scores([]) == {}
+
+
+def test_a_share_that_is_the_same_throughout_is_not_certain() -> None:
+    always, never = share("x", [[1.0, 1.0]] * 20), share("x", [0.0] * 20)
+    # Wilson's for 20 of 20, from a table of confidence limits: 0.839
+    assert (always.value, always.high) == (1.0, 1.0) and always.low == pytest.approx(0.839, abs=5e-4)
+    assert (never.value, never.low) == (0.0, 0.0) and never.high == pytest.approx(0.161, abs=5e-4)
+    assert share("x", [0.0, 1.0] * 10) == figure("x", [0.0, 1.0] * 10)
+    assert share("x", [1.0] * 2000).low > always.low
