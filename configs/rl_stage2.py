@@ -92,6 +92,9 @@ def base() -> ConfigDict:
     c.judge.model = ""
     c.judge.key_env = ""  # the environment variable that holds its key; empty: it needs none
     c.judge.adapter = ""  # that judges over the verifier's weights, of those that ship (`grader`); empty: none
+    c.judge.votes = (
+        0  # k: the mean of so many verdicts, each after a reason; 0: one, of a served judge without a reason
+    )
 
     c.dynamic = ConfigDict()  # criteria that come and go beside the rubrics' own (rollout/dynamic.py)
     c.dynamic.every = 0  # steps between minings of the policy's own replies; 0: never

@@ -44,6 +44,7 @@ from m2jax.train.parts import Parts
 from m2jax.train.step import TrainState, init_state, make_logprobs, make_step
 from m2jax.verifier import proposals
 from m2jax.verifier.grader import Judge, OutsideJudge, judge_tokens
+from m2jax.verifier.judge_prompt import READ, REASON
 from m2jax.verifier.rubric import Case, Criterion
 from m2jax.weights import names
 from m2jax.weights.load import read_config
@@ -126,9 +127,8 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     if config.judge.adapter:
         roles["judge"] = Role(sampling, params=verifier, adapter=config.judge.adapter)
     criteria = values.dynamic_settings(config, tokenizer)
-    grammars = (
-        Grammars(tokenizer, cfg.vocab_size) if criteria and criteria.proposals and "judge" not in outside else None
-    )
+    written = bool(criteria and criteria.proposals) or config.judge.votes
+    grammars = Grammars(tokenizer, cfg.vocab_size) if written and "judge" not in outside else None
     engine = Engine(cfg, serving, sizes, roles, dtype, grammars)
     served = jax.tree.map(lambda w: w.astype(dtype), weights)
     if config.lora.rank:
@@ -144,8 +144,12 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     for name in {config.judge.adapter, consult.adapter if consult else ""} - {""}:
         shipped = adapters.load_adapter(name, cfg, stacked=config.layers == "scanned")
         engine.update(name, policy.place_adapter(shipped, config, cfg, mesh))
-    judges = Judge(tokenizer, "judge" if config.judge.adapter else values.verifier_role(config), sizes.pasts[-1])
-    judge = None if skip else OutsideJudge() if "judge" in outside else judges
+    judge, votes = None, config.judge.votes
+    if "judge" in outside:
+        judge = OutsideJudge(votes=max(1, votes))
+    elif not skip:
+        role = "judge" if config.judge.adapter else values.verifier_role(config)
+        judge = Judge(tokenizer, role, sizes.pasts[-1], votes)
     parts = Parts(
         config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx,
         frozen, units, criteria,
@@ -242,9 +246,10 @@ def engine_sizes(
     for case in cases:
         for criterion in case.rubric:
             if (criterion.check is None or config.watch.every) and not config.judge.url:
-                start, end = judge_tokens(tokenizer, case, "", criterion)
+                start, end = judge_tokens(tokenizer, case, "", criterion, REASON if config.judge.votes else READ)
+                reason = len(end) + 2 * Judge.reason_tokens if config.judge.votes else 0
                 # a reply becomes quoted lines: some tokens more than its own
-                judged, asked = max(judged, len(start) + 2 * max_tokens), max(asked, len(end) + 1)
+                judged, asked = max(judged, len(start) + 2 * max_tokens + reason), max(asked, len(end) + 1)
     if config.dynamic.proposals and not config.judge.url:
         room, longer = proposals_room(tokenizer, cases, max_tokens)
         judged, asked = max(judged, room), max(asked, longer)

@@ -48,8 +48,8 @@ def endpoints(config: ConfigDict) -> dict[str, Endpoint]:
 
 
 def _temperature(config: ConfigDict, name: str) -> float:
-    """A judge says the same to the same; a patient speaks as one that is served here does."""
-    return config.sampling.temperature if name == "patient" else 0.0
+    """A judge says the same to the same, unless it votes; a patient speaks as one that is served here does."""
+    return config.sampling.temperature if name == "patient" or config.judge.votes > 1 else 0.0
 
 
 def dynamic_settings(config: ConfigDict, tokenizer: Tokenizer) -> dynamic.Settings | None:
@@ -96,8 +96,18 @@ def check_consult(config: ConfigDict) -> None:
 
 
 def check_judge(config: ConfigDict) -> None:
-    """Of config.judge.adapter."""
-    named = config.judge.adapter
+    """Of config.judge.adapter and votes."""
+    named, votes = config.judge.adapter, config.judge.votes
+    if votes < 0 or (votes and config.reward.unchecked == "skip"):
+        raise ValueError(
+            f"config.judge.votes is {votes} where config.reward.unchecked is {config.reward.unchecked!r}; give 0, or "
+            "more where it is 'judge'"
+        )
+    if votes > 1 and not config.sampling.temperature:
+        raise ValueError(
+            f"config.judge.votes is {votes}, but config.sampling.temperature is 0, at which all votes are the same; "
+            "raise one, or lower the other to 1"
+        )
     if named and (config.judge.url or config.reward.unchecked == "skip"):
         other = "config.judge.url another" if config.judge.url else "config.reward.unchecked='skip' asks none"
         raise ValueError(f"config.judge.adapter={named!r} names a judge, and {other}; drop one of them")

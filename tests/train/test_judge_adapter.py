@@ -1,4 +1,4 @@
-"""A run whose judge is an adapter over the start weights."""
+"""A run whose judge is an adapter, a model of its own, or one that votes."""
 
 from __future__ import annotations
 
@@ -63,6 +63,17 @@ def test_a_model_of_its_own_judges_and_stays_as_it_is(tmp_path: Path):
         judged(model, verifier=str(other), **{"reward.unchecked": "skip"})
 
 
+def test_a_judge_that_votes_gives_a_reason_with_each_vote(tmp_path: Path):
+    mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
+    with jax.set_mesh(mesh):
+        parts, _ = rl.start(tiny_run.config(*tiny_run.write_all(tmp_path), **{"judge.votes": 3}), mesh)
+        asked = [grade(case, "Do you smoke? " * 20, parts.judge) for case in parts.heldout]
+        given = [v for verdicts in results_of(parts.engine.run(asked)) for v in verdicts if v.by == "judge"]
+    told = parts.engine.stats()
+    assert len(given) == len(parts.heldout) and all(0 < v.probability < 1 for v in given)
+    assert told["verdicts"] == 3 * len(given) and told["decode_tokens"] > 3 * len(given) * 10
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -70,6 +81,9 @@ def test_a_model_of_its_own_judges_and_stays_as_it_is(tmp_path: Path):
         ({"judge.adapter": "affective", "model": "other"}, "the role's model is 'other'"),
         ({"judge.adapter": "affective", "reward.unchecked": "skip"}, "asks none"),
         ({"judge.adapter": "affective", "judge.url": "http://h/v1", "judge.model": "m"}, "judge.url another"),
+        ({"judge.votes": -1}, "judge.votes is -1"),
+        ({"judge.votes": 1, "reward.unchecked": "skip"}, "give 0, or more where it is 'judge'"),
+        ({"judge.votes": 3, "sampling.temperature": 0.0}, "all votes are the same"),
     ],
     ids=str,
 )
