@@ -33,9 +33,18 @@ def set_environment() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
+def mend_cache() -> None:
+    """Removes what a killed process was writing to the cache: without its time, JAX writes nothing to it any more."""
+    for entry in Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).glob("*-cache"):
+        if not entry.with_name(entry.name.removesuffix("-cache") + "-atime").exists():
+            entry.unlink(missing_ok=True)
+
+
 if "jax" in sys.modules:
     raise pytest.UsageError("jax was imported before tests/conftest.py: remove the plugin (-p) that does it")
 set_environment()
+if "PYTEST_XDIST_WORKER" not in os.environ:  # once, before the workers begin
+    mend_cache()
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50, database=None)
 hypothesis.settings.load_profile("ci")
 

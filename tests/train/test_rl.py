@@ -20,6 +20,7 @@ from m2jax.train import batches as batches_of
 from m2jax.train import grpo, optimizer, rl
 from m2jax.train.step import TrainState
 from m2jax.verifier.checks import parse_check
+from m2jax.verifier.judge_prompt import REASON
 from m2jax.verifier.rubric import Case, Criterion
 from tests.text.fixtures import tiny_tokenizers as tiny
 
@@ -233,7 +234,7 @@ def test_a_mesh_that_does_not_fit_the_devices_is_refused(shape):
 def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer: Tokenizer):
     config = ConfigDict({"data": {"prompts_per_step": 4, "samples_per_prompt": 2, "max_prompt_tokens": 64}})
     config.dynamic = {"proposals": 0}
-    config.sampling, config.judge, config.watch = {"slots": 6, "cache_tokens": 0}, {"url": ""}, {"every": 0}
+    config.sampling, config.judge, config.watch = {"slots": 6, "cache_tokens": 0}, {"url": "", "votes": 0}, {"every": 0}
     checked = [case("a"), Case("b", "cough", "train", ({"role": "user", "content": "I cough. " * 5},), (CHECKED,))]
     prompt_size, sizes = rl.engine_sizes(config, tokenizer, checked, max_tokens=8, shards=1)
     longest = len(prompt_tokens(tokenizer, checked[1]))
@@ -251,7 +252,12 @@ def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer:
     for criterion in judged[0].rubric:
         prefix, suffix = rl.judge_tokens(tokenizer, judged[0], "a b\nc d\ne f", criterion)
         assert len(prefix) <= sizes.pasts[-1] and len(suffix) < sizes.chunks[-1]
-    config.data.max_prompt_tokens, config.sampling.cache_tokens = 2048, 100_000
+    config.judge.votes = 2
+    _, voting = rl.engine_sizes(config, tokenizer, judged, max_tokens=8, shards=1)
+    for criterion in judged[0].rubric:
+        prefix, suffix = rl.judge_tokens(tokenizer, judged[0], "a b\nc d\ne f", criterion, REASON)
+        assert len(prefix) + len(suffix) + 2 * rl.Judge.reason_tokens <= voting.pasts[-1]
+    config.judge.votes, config.data.max_prompt_tokens, config.sampling.cache_tokens = 0, 2048, 100_000
     _, long = rl.engine_sizes(config, tokenizer, judged, max_tokens=16_384, shards=1)
     question = max(len(rl.judge_tokens(tokenizer, judged[0], "", c)[1]) for c in judged[0].rubric)
     # however long replies are, a prompt or a question does not pay for one
