@@ -10,9 +10,11 @@ are no diagnosis; and as long as a message asks for more history it goes on.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 
+from m2jax.patient.gate_words import ADVICE, BEFORE, FAREWELL, NOW, PLACE, RECAP, TREATMENT, disease
 from m2jax.patient.words import read
 from m2jax.verifier.negation import is_negated
 
@@ -43,7 +45,7 @@ _DIAGNOSIS = re.compile(
 _UNSURE = re.compile(
     r"\b(?:could|might|may|perhaps|maybe|possib\w+|if|whether|rule\s+out|exclude|unless|before|until\s+(?!proven)|either"
     r"|wonder\w*|not\s+(?:yet\s+)?(?:sure|certain|know)|don't\s+(?:yet\s+)?know|can't\s+say|cannot\s+say|need\s+to\s+know"
-    r"|you\s+(?:said|say|told|mentioned)|have\s+this\s+right|been\s+through|since\s+(?:you|she|he)\s+(?:have|has)|i\s+see"
+    r"|you\s+(?:said|say|told|mentioned|think|thought|believe|suspect|looked|read)|have\s+this\s+right|been\s+through|since\s+(?:you|she|he)\s+(?:have|has)|i\s+see"
     r"|your\s+(?:mother|father|brother|sister|parents?|uncle|aunt)\s+ha(?:s|ve|d)\b.*,\s*then)\b",
     re.IGNORECASE,
 )
@@ -75,17 +77,6 @@ _NO_DIAGNOSIS = re.compile(
     )(?:\b|$)""",
     re.IGNORECASE | re.VERBOSE,
 )
-# Names of diseases by their endings and the commonest without one; a sentence that states one may word it in any way.
-_DISEASE = re.compile(
-    r"""\b(?:\w{2,}(?:itis|osis|oma|emia|aemia|pathy|algia|iasis|plegia|thyroidism|rrhoids|rrhage|trophy)\b
-    | (?:\w+\s+)?(?:disease|syndrome|disorder|infection|deficiency|fracture|failure|attack|detachment|embolism|infarction|poisoning
-      |overdose|vertigo|cancer|tumou?r|stone|stones|ulcer|hernia|clot|sprain|strain|tear|effusion|abscess|withdrawal|thyroid)\b
-    | stroke|gout|flu|influenza|migraine|pneumonia|asthma|copd|croup|scabies|shingles|measles|mumps|chickenpox|eczema|psoriasis|acne|angina
-    | diabetes|anxiety|depression|panic|epilepsy|dementia|malaria|covid|cold|reflux|anaphylaxis|pregnancy|ectopic|miscarriage|meningism
-    | sepsis|preeclampsia|pre-eclampsia|glaucoma|cataract|polymyalgia|lupus|jaundice|constipation|headaches?|palsy|torn|restless\s+legs|concussion)
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
 _STATES = re.compile(
     r"\b(?:is|it's|that's|are|has|have|had|you've|confirms?|shows?|explains?|called|fits|found|torn|points?|dealing|due|caused|left|sure|confident)\b",
     re.IGNORECASE,
@@ -93,6 +84,37 @@ _STATES = re.compile(
 _HISTORY = re.compile(
     r"\b(?:family|relatives?|ever|already|known|in\s+the\s+past|years?\s+ago|history|some\s+people|others|often|note|mentions?|wrote|read|usually|many)\b",
     re.IGNORECASE,
+)
+_DOUBT = re.compile(
+    r"\b(?:could|might|may|perhaps|maybe|possib\w+|if|whether|rule\s+out|exclude|unless|before|either|wonder\w*|not\s+(?:yet\s+)?(?:sure|certain)"
+    r"|don't\s+(?:yet\s+)?know|looking\s+for|test\s+for|check\s+for|screen\w*\s+for|worr\w+\s+about|think\w*\s+(?:of|about)|risk\s+of|cause|prevent\w*"
+    r"|suspicio\w+|such\s+as|like|were|was|used\s+to|vaccin\w+)\b",
+    re.IGNORECASE,
+)
+_POSSIBLE = re.compile(
+    r"\b(?:is|are|remains?)\s+(?:also\s+|still\s+)?(?:a\s+|one\s+)?(?:possib\w+|unlikely|less\s+likely)\b|\b(?:on|top\s+of)\s+my\s+list|\bcomes?\s+to\s+mind"
+    r"|\bnot\s+there\s+yet|\bone\s+of\s+(?:the|several)\b",
+    re.IGNORECASE,
+)
+_OTHERS = re.compile(
+    r"\b(?:family|relatives?|mother|father|mum|mom|dad|brother|sister|aunts?|uncles?|cousins?|grand\w+|ever|in\s+the\s+past|ago|history|some\s+people"
+    r"|lots\s+of\s+people|many\s+people|others|you\s+(?:said|say|told|mentioned|think|looked|read)|had)\b",
+    re.IGNORECASE,
+)
+_IF = re.compile(r"\b(?:if|when|unless|in\s+case|should\s+you|whether)\b", re.IGNORECASE)
+_MUST = re.compile(
+    r"\b(?:must|need(?:s)?|ha(?:s|ve)\s+to|want\s+(?:you|him|her|them)|sending|send|take|head|call|dial|ring|phone|go|going|get|bring|leave|drive|admit\w*)\b",
+    re.IGNORECASE,
+)
+_TALK = frozenset(
+    """i you he she it we they this that these those is are was were am be been do does did have has had can could will
+    would should may might must yes no not ok okay right well so now then and but or thanks thank hello hi good morning
+    afternoon evening sorry please let's let sure great fine nice welcome hmm mm mm-hm hm mhm ah oh i'm i'll i've that's
+    it's you're he's she's what when where why how who which tell go on take sit come lie stand look open close breathe
+    breath big deep sip cough swallow follow hold lift raise push pull squeeze tap touch turn roll hop smile again more
+    start begin begin next first lots plenty many most some all any your my our his her their there here goodness dear
+    interesting understood noted exactly absolutely course alright wow gosh mrs mr ms dr doctor summary recap possible
+    questions history examination step option options important note update""".split()
 )
 _ACT = (
     "take|start|go|rest|drink|call|come|use|apply|avoid|wear|stay|keep|try|see|stretch|stop|put|chew|give|bring|book|wash|eat|raise"
@@ -117,27 +139,22 @@ _SENDS = re.compile(
       \b(?:ambulance|emergency|999|911|112|a&e|er|hospital)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-_FAREWELL = re.compile(
-    r"""\b(?:good-?bye|bye(?:-bye|\s+now)?|farewell|get\s+well(?:\s+soon)?|all\s+the\s+best|best\s+wishes|(?:speedy|quick|swift)\s+recovery
-    | feel\s+better\s+soon|look\s+after\s+yourself|(?:that's|that\s+is)\s+all\s+for\s+(?:today|now)|(?:we\s+are|we're)\s+done
-    | have\s+a\s+(?:good|nice|great|lovely|pleasant)\s+(?:day|evening|weekend|night|afternoon|week|one)
-    | see\s+you\s+(?:in|on|next|soon|then|later|tomorrow|again)|take\s+(?:good\s+)?care(?=\s*(?:[.!,]|and\b|now\b|of\s+yourself\s*[.!]|$)))""",
-    re.IGNORECASE | re.VERBOSE,
-)
 _CLOSING = re.compile(
     r"""\b(?:any\s+(?:more\s+|other\s+|further\s+)?questions|anything\s+(?:else\s+)?(?:you(?:'d|\s+would)?\s+(?:like|want)\s+to\s+ask|unclear)
     | any\s+(?:thoughts|concerns)|what\s+questions|how\s+does\s+(?:that|this|it)\s+sound
     | what\s+do\s+you\s+think(?=\s*\?|\s+(?:of|about)\s+(?:that|this))|anything\s+else\s+i\s+can
     | make\s+sense|(?:sound|is\s+(?:that|this)|are\s+you|seem|feel)\s+(?:all\s+right|alright|okay|ok|good|fine|reasonable|clear|acceptable)
     | do\s+you\s+(?:understand|agree|follow)|are\s+you\s+(?:happy|okay|comfortable)|would\s+you\s+like\s+(?:me\s+to|to\s+know|some|that)
+    | tell\s+me\s+back|repeat\s+(?:it\s+|that\s+)?back|in\s+your\s+own\s+words
     | all\s+right\?|okay\?|can\s+(?:somebody|someone|anyone)\s+(?:drive|take|bring)|shall\s+(?:i|we)|do\s+you\s+have\s+a\s+way)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _ELSE = re.compile(r"\banything\s+else\s*\?", re.IGNORECASE)  # closes what told what to do, else asks
+_ANSWERED = re.compile(r"#|\*\*|you\s+(?:asked|ask|wonder\w*)\b", re.IGNORECASE)  # by the doctor, in what follows
 _REQUEST = re.compile(
     r"(?:^\W*(?:(?:now|please|first|so|okay|then|and|do)[\s,]+)*|,\s*(?:please\s+)?)(?:(?:tell\s+me|describe|show\s+me|rate|list|explain|share|say\s+more)\b"
     r"|(?:continue|go\s+on|keep\s+(?:going|talking))(?:,?\s+please)?\W*$)"
-    r"|(?<!you\s)(?<!you've\s)\btell\s+me\b|\bneed\s+to\s+(?:know|hear)\b(?!\s+if)|\byou\s+(?:can|may)\s+(?:share|explain|say)\b",
+    r"|(?<!you\s)(?<!you've\s)\btell\s+me\b(?!\s+(?:back|if|when|should)\b)|\bneed\s+to\s+(?:know|hear)\b(?!\s+if)|\byou\s+(?:can|may)\s+(?:share|explain|say)\b",
     re.IGNORECASE,
 )
 
@@ -158,11 +175,13 @@ def gate(doctor_messages: Sequence[str], limit: int) -> Gate:
         raise ValueError(f"limit is {limit} and there are {len(doctor_messages)} messages; both must be at least 1")
     last = doctor_messages[-1]
     if not asks_more(last):
-        if any(map(gives_diagnosis, doctor_messages)) and (gives_plan(last) or names_and_goes_on(last)):
+        if (any(map(gives_diagnosis, doctor_messages)) or names_disease(last)) and (
+            gives_plan(last) or names_and_goes_on(last)
+        ):
             return Gate(True, "diagnosis")
-        if any(_SENDS.search(sentence) and not _UNSURE.search(sentence) for sentence in _statements(last)):
+        if any(map(_sends, _statements(last))):
             return Gate(True, "emergency")
-        if any(_FAREWELL.search(sentence) for sentence in _sentences(last)):
+        if any(FAREWELL.search(sentence) for sentence in _sentences(last)):
             return Gate(True, "farewell")
     return Gate(True, "limit") if len(doctor_messages) >= limit else Gate(False)
 
@@ -172,6 +191,13 @@ def gives_diagnosis(message: str) -> bool:
     return any(_commits(sentence) or _states_disease(sentence) for sentence in _statements(message))
 
 
+def names_disease(message: str) -> bool:
+    """Whether some sentence of a message that asks nothing names a disease as what the patient has, in whatever words:
+    not as possible, past, a relative's or told by the patient.
+    """
+    return any(_names(sentence) for sentence in _statements(message)) or _opens_with_a_name(message)
+
+
 def names_and_goes_on(message: str) -> bool:
     """Whether a message states a disease by name and says more than that: who has a diagnosis and asks nothing is
     telling what will be done, in whatever words.
@@ -179,31 +205,69 @@ def names_and_goes_on(message: str) -> bool:
     named = [s for s in _statements(message) if _states_disease(s)]
     if not named:
         return False
-    rest = _DISEASE.split(named[0])[-1]
+    rest = named[0][[*disease().finditer(named[0])][-1].end() :]
     others = [s for s in _statements(message) if s != named[0]]
     return max(len(re.findall(r"\w+", text)) for text in (rest, *others)) >= MORE
 
 
 def gives_plan(message: str) -> bool:
-    """Whether some sentence says what to do."""
-    return any(_PLAN.search(sentence) for sentence in _statements(message))
+    """Whether some sentence says what to do, or how it is treated."""
+    return any(
+        _PLAN.search(s) or ((TREATMENT.search(s) or ADVICE.search(s)) and not RECAP.search(s))
+        for s in _statements(message)
+    )
 
 
 def asks_more(message: str) -> bool:
     """Whether a message asks for history, and not only whether all is understood."""
     sentences = _sentences(message)
-    asked = (s for s in sentences if s.endswith("?") or _REQUEST.search(s))
+    answered = {s for s, after in itertools.pairwise(sentences) if _ANSWERED.match(s) and not after.endswith("?")}
+    asked = (s for s in sentences if (s.endswith("?") and s not in answered) or _REQUEST.search(s))
     told = any(_PLAN.search(s) and not (_commits(s) or _states_disease(s)) for s in _statements(message))
     return any(not (_CLOSING.search(s) or (told and _ELSE.search(s))) for s in asked)
 
 
 def _states_disease(sentence: str) -> bool:
     """Whether a sentence says that somebody has a disease, or begins with its name."""
-    found = _DISEASE.search(sentence)
+    found = disease().search(sentence)
     if not found or _UNSURE.search(sentence) or _HISTORY.search(sentence):
         return False
     return not is_negated(sentence, found.start(), found.end()) and (
         found.start() == 0 or _STATES.search(sentence) is not None
+    )
+
+
+def _names(sentence: str) -> bool:
+    for found in disease().finditer(sentence):
+        before = sentence[: found.start()]
+        if not (
+            _DOUBT.search(before)
+            or _POSSIBLE.search(sentence)
+            or _OTHERS.search(before)
+            or RECAP.search(sentence)
+            or is_negated(sentence, found.start(), found.end())
+        ):
+            return True
+    return False
+
+
+def _opens_with_a_name(message: str) -> bool:
+    """ "Molluscum. ...", "BPPV, as I thought: ...": a few words without a verb, of which none is talk."""
+    first = re.split(r"[.,:;!?–—\n]|\s-\s", _HEADING.sub("", message.strip("#* \n")), maxsplit=1)[0]
+    words = re.findall(r"[\w'-]+", first.lower())
+    return 0 < len(words) <= 4 and not _TALK.intersection(words) and bool(read(first).names)
+
+
+def _sends(sentence: str) -> bool:
+    """Whether a sentence sends the patient to emergency care, or says that it is on its way."""
+    if _SENDS.search(sentence):
+        return not _UNSURE.search(sentence)
+    place = PLACE.search(sentence)
+    return bool(
+        place
+        and (NOW.search(sentence) or _MUST.search(sentence))
+        and not BEFORE.search(sentence)
+        and not _IF.search(sentence[: place.start()])
     )
 
 
