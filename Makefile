@@ -45,7 +45,7 @@ curriculum: setup
 adapters: setup
 	@$(export_malloc); set -e; \
 	train() { .venv/bin/python launch/train.py --config="$$1" --workdir="runs/adapters/$$2"; \
-		.venv/bin/python launch/adapter.py --run="runs/adapters/$$2" --name="$$2"; }; \
+		.venv/bin/python launch/adapter.py --run="runs/adapters/$$2" --name="$$2" --n=60; }; \
 	.venv/bin/python launch/train.py --config=configs/grader_sft.py:writer --workdir=runs/adapters/writer; \
 	.venv/bin/python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer; \
 	train configs/grader_sft.py grader; \

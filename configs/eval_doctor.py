@@ -1,5 +1,5 @@
 """A model as a doctor, by rules alone: python launch/eval.py --config=configs/eval_doctor.py[:cpu|:smoke]
---config.model=NAME_OR_RUN [--json]
+--config.model=NAME_OR_FOLDER [--json]
 
 Preset `cpu` (the default): a few minutes for SmolLM2-135M on two cores. `smoke`: seconds.
 """

@@ -2,7 +2,7 @@
 
     python launch/train.py --config=configs/rl_stage2.py[:preset] [--config.grpo.lr=2e-6 ...] [--workdir=runs/mine]
 
-Presets: `smoke` (a minute or two, for tests), `cpu` (the demo: SmolLM2-135M on two cores, about ten minutes), `chip`
+Presets: `smoke` (a minute or two, for tests), `cpu` (the demo: SmolLM2-135M on two cores, about 15 minutes), `chip`
 (one GPU or TPU chip), `0.5b` (Qwen2.5-0.5B on one chip of 16 GB), `7b` (Qwen2.5-7B with an adapter on eight v5e or v6e
 chips), `32b` (Qwen2.5-32B on 64 v5p chips, the paper's scale). Without one: `chip` where JAX finds an accelerator, else
 `cpu`. `launch/compile.py` tells beforehand whether a preset fits a TPU.

@@ -38,11 +38,17 @@ class CaseStream(Stream[Case]):
     """Endless batches of cases. ValueError where there are fewer than a batch."""
 
     def __init__(self, cases: Sequence[Case], batch_size: int, seed: int) -> None:
-        if batch_size > len(cases):
-            raise ValueError(
-                f"config.data.prompts_per_step is {batch_size}, but there are only {len(cases)} training cases"
-            )
+        check_enough(cases, batch_size)
         super().__init__(cases, batch_size, seed)
+
+
+def check_enough(cases: Sequence[Case], batch_size: int) -> None:
+    """ValueError where a step wants more cases than there are."""
+    if batch_size > len(cases):
+        raise ValueError(
+            f"config.data.prompts_per_step is {batch_size}, but there are only {len(cases)} training cases; give a file "
+            "with more (config.data.path), more of the clinic beside them (config.data.clinic), or lower it"
+        )
 
 
 def checked_only(cases: Sequence[Case]) -> list[Case]:

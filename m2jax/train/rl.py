@@ -105,6 +105,8 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         train, heldout = case_data.load(config.data.path, clinic=config.data.clinic, skip_unchecked=skip)
         heldout = heldout[: config.eval.cases or None]
     values.check_batches(config, mesh)
+    if not consult:
+        case_data.check_enough(train, config.data.prompts_per_step)
     values.check_dynamic(config)
     values.check_watch(config, heldout)
     policy.check_context(cfg, mesh, s.max_tokens, "config.sampling.max_tokens")
