@@ -46,8 +46,8 @@ def check_enough(cases: Sequence[Case], batch_size: int) -> None:
     """ValueError where a step wants more cases than there are."""
     if batch_size > len(cases):
         raise ValueError(
-            f"config.data.prompts_per_step is {batch_size}, but there are only {len(cases)} training cases; give a file "
-            "with more (config.data.path), more of the clinic beside them (config.data.clinic), or lower it"
+            f"config.data.prompts_per_step is {batch_size}, but there are only {len(cases)} training cases; give a "
+            "file with more (config.data.path), more of the clinic beside them (config.data.clinic), or lower it"
         )
 
 
