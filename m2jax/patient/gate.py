@@ -88,17 +88,25 @@ _HISTORY = re.compile(
 _DOUBT = re.compile(
     r"\b(?:could|might|may|perhaps|maybe|possib\w+|if|whether|rule\s+out|exclude|unless|before|either|wonder\w*|not\s+(?:yet\s+)?(?:sure|certain)"
     r"|don't\s+(?:yet\s+)?know|looking\s+for|test\s+for|check\s+for|screen\w*\s+for|worr\w+\s+about|think\w*\s+(?:of|about)|risk\s+of|cause|prevent\w*"
-    r"|suspicio\w+|such\s+as|like|were|was|used\s+to|vaccin\w+)\b",
+    r"|suspicio\w+|such\s+as|like|were|was\s+(?:diagnosed|treated|told)|used\s+to|vaccin\w+)\b",
     re.IGNORECASE,
 )
 _POSSIBLE = re.compile(
     r"\b(?:is|are|remains?)\s+(?:also\s+|still\s+)?(?:a\s+|one\s+)?(?:possib\w+|unlikely|less\s+likely)\b|\b(?:on|top\s+of)\s+my\s+list|\bcomes?\s+to\s+mind"
-    r"|\bnot\s+there\s+yet|\bone\s+of\s+(?:the|several)\b",
+    r"|\bnot\s+there\s+yet|\bone\s+of\s+(?:the|several)\b|\b(?:some|most)\s+(?:folks?|people|parents|patients)\b|\bfears?\b"
+    r"|\b(?:are|is)\s+(?:often\s+|also\s+)?(?:seen|found|common)\s+in\b|\bcan\s+(?:all\s+|both\s+|also\s+)?(?:show|cause|look|feel|present|be)\b",
+    re.IGNORECASE,
+)
+_OPEN = re.compile(  # of a whole message: nothing is decided yet
+    r"\b(?:possible|potential|several|various|different|many|other)\s+(?:possible\s+)?(?:causes|reasons|explanations|conditions|diagnos[ei]s|possibilities)\b"
+    r"|\bpossibilities\b|\bone\s+of\s+the\s+following\b|\bidentify\s+the\s+(?:\w+\s+)?cause|\bmany\s+things\b|\bpremature\b|\bopen\s+question\b|\bgot\s+all\s+(?:of\s+)?that\b|\bdifferential\b|\bnarrow\s+(?:it|things|this)\s+down|\btoo\s+early\s+to\b|\bcan(?:'t|not)\s+(?:yet\s+)?say\b"
+    r"|\bjump\s+to\s+conclusions\b|\bget\s+to\s+the\s+bottom\b|\b(?:reason|why)\s+i(?:'m|\s+am)?\s+ask(?:ing)?\b|\bi\s+ask\s+because\b"
+    r"|\b(?:will|would|should|to)\s+help\s+(?:us|me)\s+(?:to\s+)?(?:find|work\s+out|decide|understand|see|tell|rule)\b",
     re.IGNORECASE,
 )
 _OTHERS = re.compile(
     r"\b(?:family|relatives?|mother|father|mum|mom|dad|brother|sister|aunts?|uncles?|cousins?|grand\w+|ever|in\s+the\s+past|ago|history|some\s+people"
-    r"|lots\s+of\s+people|many\s+people|others|you\s+(?:said|say|told|mentioned|think|looked|read)|had)\b",
+    r"|lots\s+of\s+people|many\s+people|others|you\s+(?:said|say|told|mentioned|think|looked|read)|had|he'd|she'd|as\s+a\s+(?:\w+\s+)?(?:child|boy|girl|kid|baby|teenager))\b",
     re.IGNORECASE,
 )
 _IF = re.compile(r"\b(?:if|when|unless|in\s+case|should\s+you|whether)\b", re.IGNORECASE)
@@ -141,12 +149,12 @@ _SENDS = re.compile(
 )
 _CLOSING = re.compile(
     r"""\b(?:any\s+(?:more\s+|other\s+|further\s+)?questions|anything\s+(?:else\s+)?(?:you(?:'d|\s+would)?\s+(?:like|want)\s+to\s+ask|unclear)
-    | any\s+(?:thoughts|concerns)|what\s+questions|how\s+does\s+(?:that|this|it)\s+sound
+    | any\s+(?:thoughts|concerns)|what\s+questions|how\s+does\s+(?:that|this|it)\s+(?:\w+\s+)?sound
     | what\s+do\s+you\s+think(?=\s*\?|\s+(?:of|about)\s+(?:that|this))|anything\s+else\s+i\s+can
     | make\s+sense|(?:sound|is\s+(?:that|this)|are\s+you|seem|feel)\s+(?:all\s+right|alright|okay|ok|good|fine|reasonable|clear|acceptable)
     | do\s+you\s+(?:understand|agree|follow)|are\s+you\s+(?:happy|okay|comfortable)|would\s+you\s+like\s+(?:me\s+to|to\s+know|some|that)
-    | tell\s+me\s+back|repeat\s+(?:it\s+|that\s+)?back|in\s+your\s+own\s+words
-    | all\s+right\?|okay\?|can\s+(?:somebody|someone|anyone)\s+(?:drive|take|bring)|shall\s+(?:i|we)|do\s+you\s+have\s+a\s+way)""",
+    | tell\s+me\s+back|repeat\s+(?:it\s+|that\s+)?back
+    | (?:all\s+right|alright|okay|ok|yeah|yes|eh|cool|deal|fair\s+enough|mind\s+at\s+(?:rest|ease)|happy\s+with\s+(?:that|this)|clear(?:\s+so\s+far)?)\?|can\s+(?:somebody|someone|anyone)\s+(?:drive|take|bring)|shall\s+(?:i|we)|do\s+you\s+have\s+a\s+way)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _ELSE = re.compile(r"\banything\s+else\s*\?", re.IGNORECASE)  # closes what told what to do, else asks
@@ -154,7 +162,7 @@ _ANSWERED = re.compile(r"#|\*\*|you\s+(?:asked|ask|wonder\w*)\b", re.IGNORECASE)
 _REQUEST = re.compile(
     r"(?:^\W*(?:(?:now|please|first|so|okay|then|and|do)[\s,]+)*|,\s*(?:please\s+)?)(?:(?:tell\s+me|describe|show\s+me|rate|list|explain|share|say\s+more)\b"
     r"|(?:continue|go\s+on|keep\s+(?:going|talking))(?:,?\s+please)?\W*$)"
-    r"|(?<!you\s)(?<!you've\s)\btell\s+me\b(?!\s+(?:back|if|when|should)\b)|\bneed\s+to\s+(?:know|hear)\b(?!\s+if)|\byou\s+(?:can|may)\s+(?:share|explain|say)\b",
+    r"|(?<!you\s)(?<!you've\s)\btell\s+me\b(?!\s+(?:back|if|when|should)\b)|\bneed\s+to\s+(?:know|hear)\b(?!\s+if)|\b(?:walk|talk|take)\s+me\s+through\b|\bfill\s+me\s+in\b|\bin\s+your\s+own\s+words\b|\bstart\s+(?:from|at)\s+the\s+(?:beginning|start|top)\b|\bhelp\s+me\s+(?:to\s+)?understand\b|\b(?:fire\s+away|go\s+ahead)\b|\b(?:carry|go)\s+on\s+telling\b|\bon\s+to\s+the\b|\b(?:begin|start)\s+(?:please\s+)?with\s+the\b|\bi(?:'d|\s+would)\s+(?:just\s+|really\s+|now\s+|also\s+|still\s+)?(?:like|love|want|need|be\s+(?:interested|curious|keen))\s+(?:to\s+(?:hear|know|understand|learn|find\s+out|see\s+(?:what|how|where))|in)\b|\byou\s+(?:can|may)\s+(?:share|explain|say)\b",
     re.IGNORECASE,
 )
 
@@ -188,13 +196,16 @@ def gate(doctor_messages: Sequence[str], limit: int) -> Gate:
 
 def gives_diagnosis(message: str) -> bool:
     """Whether some sentence commits itself to what the patient has."""
-    return any(_commits(sentence) or _states_disease(sentence) for sentence in _statements(message))
+    undecided = _OPEN.search(message)
+    return any(_commits(s) or (_states_disease(s) and not undecided) for s in _statements(message))
 
 
 def names_disease(message: str) -> bool:
     """Whether some sentence of a message that asks nothing names a disease as what the patient has, in whatever words:
     not as possible, past, a relative's or told by the patient.
     """
+    if _OPEN.search(message):
+        return False
     return any(_names(sentence) for sentence in _statements(message)) or _opens_with_a_name(message)
 
 
@@ -230,7 +241,7 @@ def asks_more(message: str) -> bool:
 def _states_disease(sentence: str) -> bool:
     """Whether a sentence says that somebody has a disease, or begins with its name."""
     found = disease().search(sentence)
-    if not found or _UNSURE.search(sentence) or _HISTORY.search(sentence):
+    if not found or _UNSURE.search(sentence) or _HISTORY.search(sentence) or _POSSIBLE.search(sentence):
         return False
     return not is_negated(sentence, found.start(), found.end()) and (
         found.start() == 0 or _STATES.search(sentence) is not None
@@ -240,12 +251,15 @@ def _states_disease(sentence: str) -> bool:
 def _names(sentence: str) -> bool:
     for found in disease().finditer(sentence):
         before = sentence[: found.start()]
+        clause = sentence[max(before.rfind(sign) for sign in ":;—") + 1 :]
         if not (
             _DOUBT.search(before)
             or _POSSIBLE.search(sentence)
             or _OTHERS.search(before)
-            or RECAP.search(sentence)
-            or is_negated(sentence, found.start(), found.end())
+            or RECAP.search(before)
+            or is_negated(
+                clause, found.start() - len(sentence) + len(clause), found.end() - len(sentence) + len(clause)
+            )
         ):
             return True
     return False

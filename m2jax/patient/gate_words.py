@@ -20,11 +20,12 @@ _KINDS = (
 )
 _NAMES = (
     "stroke|tia|gout|flu|influenza|migraines?|pneumonia|asthma|copd|croup|scabies|shingles|measles|mumps|chickenpox|eczema"
-    "|psoriasis|acne|angina|diabetes|anxiety|depression|panic|epilepsy|dementia|malaria|covid|cold|anaphylaxis|pregnan(?:t|cy)"
+    "|psoriasis|acne|angina|diabetes|anxiety|depression|panic|epilepsy|dementia|malaria|covid|anaphylaxis|pregnan(?:t|cy)"
     "|ectopic|miscarriage|meningism|sepsis|pre-?eclampsia|glaucoma|cataracts?|polymyalgia|lupus|jaundice|constipation|torn"
     "|restless\\s+legs|concussion|impetigo|rosacea|molluscum|ringworm|threadworms?|pinworms?|lice|thrush|warts?|verrucas?|boil"
     "|haemorrhoids|hemorrhoids|piles|gallstones?|hay\\s+fever|hives|urticaria|eczema|vitiligo|cellulitis|faint|syncope|nosebleeds?"
-    "|athlete's\\s+foot|hypertension|ptsd|post-?traumatic\\s+stress|pcos|bppv|ibs|gord|gerd|uti|dvt|adhd|ocd|autism|bipolar"
+    "|athlete's\\s+foot|hypertension|ptsd|post-?traumatic\\s+stress|pcos|bppv|ibs|gord|gerd|uti|dvt|adhd|ocd|autism|bipolar|mono|giardia\\w*|salmonella|shigella|c\\.?\\s?diff\\w*|tinea|jock\\s+itch|rupture\\w*|snapped|lipoma|ganglion|osgood\\S*|h\\.?\\s?pylori|helicobacter|sj(?:ö|o)gren'?s|m(?:é|e)ni(?:è|e)re'?s|dupuytren'?s|de\\s+quervain'?s"
+    "|kawasaki\\S*|gilbert'?s|wilson'?s|paget'?s|perthes\\S*|dka|heart\\s+attack|(?:common|viral|simple|head|bad)\\s+cold"
     "|schizophrenia|menopause|perimenopause|fibroids?|fibromyalgia|sciatica|whiplash|bunion|stye|chalazion|tinnitus|herpes"
     "|cold\\s+sores?|chlamydia|syphilis|hiv|dengue|typhoid|lyme|mono|scarlet\\s+fever|glandular\\s+fever|rheumatic\\s+fever"
     "|mediterranean\\s+fever|hand,?\\s+foot,?\\s+(?:and|&)\\s+mouth|norovirus|virus|viral|diverticul\\w+|coeliac|celiac|crohn'?s"
@@ -90,7 +91,7 @@ ADVICE = re.compile(
 )
 _PLACES = (
     r"ambulance|a\s?&\s?e|\ber\b|emergency\s+(?:department|room|unit|services|mri|scan|surgery|operation|care|eye\s+\w+)|casualty|hospital|999|911|112|000"
-    r"|ward|admi(?:t|ssion)|(?:early\s+)?pregnancy\s+unit|labou?r\s+ward|surgeons?|surgical\s+team|spinal\s+team|stroke\s+(?:team|unit)|cath(?:eter)?\s+lab|resus"
+    r"|ward|admi(?:t|ssion)|(?:early\s+)?pregnancy\s+unit|labou?r\s+ward|surgeons?|surgical\s+team|(?:neonatal|assessment|medical|eye|burns|cardiac|coronary|intensive\s+care|maternity)\s+unit|n?icu|theatre|spinal\s+team|stroke\s+(?:team|unit)|cath(?:eter)?\s+lab|resus|paramedics?"
 )
 _NOW = (
     r"now|right\s+away|straight\s*away|straight|immediately|at\s+once|without\s+delay|tonight|today|this\s+(?:\w+\s+)?(?:minute|instant|morning|afternoon|evening|moment)"
@@ -105,11 +106,11 @@ BEFORE = re.compile(
 # What the patient said, takes or had, told back.
 RECAP = re.compile(
     r"\b(?:you(?:'re|\s+are|\s+were)\s+(?:already\s+)?(?:on|taking|using)|you(?:'ve|\s+have)?\s+(?:already\s+)?(?:been|tried|took|taken|take|used|had|mentioned|said|told)"
-    r"|i\s+(?:gather|understand|hear|see)|make\s+sure\s+i|to\s+(?:sum\s+up|recap|summari[sz]e)|so\s+far|as\s+i\s+understand|your\s+(?:notes|records|letter))\b",
+    r"|i\s+(?:gather|understand|hear|see)|make\s+sure\s+i|to\s+(?:sum\s+up|recap|summari[sz]e)|so\s+far|as\s+i\s+understand|noted\b|let\s+me\s+(?:recap|summari[sz]e)|your\s+(?:notes|records|letter))\b",
     re.IGNORECASE,
 )
 FAREWELL = re.compile(
-    r"""\b(?:good-?\s?bye|bye(?:-bye|\s+now)?|farewell|cheerio|so\s+long|get\s+well(?:\s+soon)?|all\s+the\s+best(?!\s+for\s+the)|best\s+wishes|(?:speedy|quick|swift)\s+recovery
+    r"""\b(?:(?:good-?\s?bye|bye(?:-?bye)?)(?:\s+(?:now|for\s+now|then))?(?=\s*(?:[.!,;]|and\b|$))|farewell(?=\s*(?:[.!,;]|and\b|$))|cheerio|ta-?ra|ta-?ta|so\s+long|get\s+well(?:\s+soon)?|all\s+the\s+best(?!\s+for\s+the)|best\s+wishes|(?:speedy|quick|swift)\s+recovery
     | feel\s+better\s+soon|look\s+after\s+yourself|(?:that's|that\s+is)\s+all\s+for\s+(?:today|now)|(?:we\s+are|we're)\s+done|mind\s+how\s+you\s+go
     | safe\s+(?:journey|travels|trip|home)|off\s+you\s+go|(?:until|till)\s+next\s+(?:time|week)|my\s+best\s+to
     | have\s+a\s+(?:good|nice|great|lovely|pleasant|restful)\s+(?:day|evening|weekend|night|afternoon|week|one|rest)
