@@ -20,12 +20,14 @@ from absl import app, flags
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where the configs are
 
+from m2jax import adapters
 from m2jax.report import stages
 
 STAGES = ("midtrain", "sft", "rl_stage1", "rl_stage2", "rl_stage3")
 CPU = {  # what a stage has here beside its cpu preset
     "rl_stage2": ("--config.steps=12", "--config.data.clinic=200", "--config.judge.adapter=grader"),
 }
+ADAPTERS = {"rl_stage2": "judge.adapter", "rl_stage3": "consult.adapter"}
 VERIFIED = ("rl_stage2", "rl_stage3")  # whose judge and patient are the model that all begins with
 _PRESET = flags.DEFINE_string("preset", "cpu", "Preset of every stage; of the evaluation smoke where that is it.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/curriculum", "Folder for everything.")
@@ -39,7 +41,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"{argv[1]!r} is no flag; see --help")
     try:
         start, own = asked()
-        begin(Path(_WORKDIR.value), {"model": start, "preset": _PRESET.value, "stages": _STAGES.value, "set": own})
+        values = {"model": start, "preset": _PRESET.value, "stages": _STAGES.value, "set": _SET.value}
+        begin(Path(_WORKDIR.value), values)
     except ValueError as error:
         sys.exit(f"error: {error}")
     workdir = Path(_WORKDIR.value)
@@ -73,14 +76,18 @@ def asked() -> tuple[str, dict[str, list[str]]]:
     if unknown := [name for name in _STAGES.value if name not in STAGES]:
         raise ValueError(f"--stages names {unknown}; the stages are {', '.join(STAGES)}")
     configs = [importlib.import_module(f"configs.{name}").get_config(_PRESET.value) for name in _STAGES.value]
+    start = _MODEL.value or configs[0].model
     of_preset = CPU if _PRESET.value == "cpu" else {}
     own: dict[str, list[str]] = {name: [*of_preset.get(name, ())] for name in (*STAGES, "eval")}
+    if start != adapters.card("grader")["model"]:  # they are of that model alone
+        for name, key in ADAPTERS.items():
+            own[name].append(f"--config.{key}=")
     for value in _SET.value:
         stage, _, rest = value.partition(".")
         if stage not in own:
             raise ValueError(f"--set={value} is of no stage; begin with one of {', '.join(STAGES)} or eval, and a dot")
         own[stage].append(f"--config.{rest}")
-    return _MODEL.value or configs[0].model, own
+    return start, own
 
 
 def begin(workdir: Path, values: dict) -> None:

@@ -28,6 +28,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"{argv[1]!r} is no flag; values are given as --config.key=value")
     logging.set_verbosity(logging.WARNING)
     from m2jax.evaluate import agentclinic, consultation, doctor, exams, healthbench_run, verifier
+    from m2jax.outside.endpoint import EndpointDown
 
     began = time.monotonic()
 
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"config.kind is {kind!r}; it must be one of {', '.join(kinds)}")
         for figure in kinds[kind](_CONFIG.value, tell):
             print(json.dumps(dataclasses.asdict(figure)) if _JSON.value else row(figure), flush=True)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EndpointDown) as error:
         sys.exit(f"error: {error}")
     tell("done")
 

@@ -29,9 +29,11 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from m2jax.outside.endpoint import EndpointDown
 from m2jax.rollout.rejection import hard, sample
 from m2jax.train import rl
 
+DECIDES = ("model", "verifier", "seed", "sampling", "reward", "judge")  # what is sampled, and what it is worth
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config of an RL stage.", lock_config=True)
 _OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 _K = flags.DEFINE_integer("k", 8, "Replies to each case.", lower_bound=1)
@@ -57,10 +59,10 @@ def main(argv: list[str]) -> None:
             found = sample(
                 parts.engine, parts.tokenizer, cases, _K.value, _LEAST.value, _AGREE.value,
                 out.with_name(out.name + ".sampled.jsonl"), judge=parts.judge, reward=parts.reward,
-                who=who | {key: config.to_dict()[key] for key in ("model", "seed", "sampling", "reward", "judge")},
+                who=who | {key: config.to_dict()[key] for key in DECIDES},
                 at_once=config.data.prompts_per_step, seed=config.seed,
             )  # fmt: skip
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EndpointDown) as error:
         sys.exit(f"error: {error}")
     if distributed.is_first():
         good = [row["chat"] for row in found if row["chat"]]

@@ -31,6 +31,7 @@ FREE = (  # what may change when a run goes on: how much of it, where it is kept
     "optimizer.offload",
 )  # fmt: skip
 
+OFF = {"0", "0.0", '""', "false", "[]", "null"}  # values, as JSON, of what a run does without
 FAILS_AGAIN = 3  # the exit status where the same command would end so again: launch/tpu/run.sh then gives up
 
 
@@ -185,8 +186,10 @@ def _same_run(workdir: Path, config: ConfigDict, command: str) -> dict[str, Any]
     file = workdir / "config.json"
     mine = json.loads(json.dumps(config.to_dict() | {"command": command}))
     if file.exists():
-        changed = _flat(mine).items() ^ _flat(json.loads(file.read_text())).items()
-        names = sorted({key for key, _ in changed if not key.startswith(FREE)})
+        now, there = _flat(mine), _flat(json.loads(file.read_text()))
+        # what has come to the configs since the run began is as it was then, as long as it is off
+        changed = {key for key, _ in now.items() ^ there.items() if key in there or now[key] not in OFF}
+        names = sorted(key for key in changed if not key.startswith(FREE))
         if names:
             raise ValueError(
                 f"{workdir} holds a run with other values of {', '.join(names)}; "

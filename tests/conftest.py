@@ -35,7 +35,7 @@ def set_environment() -> None:
 
 def mend_cache() -> None:
     """Removes what a killed process was writing to the cache: without its time, JAX writes nothing to it any more."""
-    for entry in Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).glob("*-cache"):
+    for entry in (REPOSITORY / ".cache" / "jax").glob("*-cache"):
         if not entry.with_name(entry.name.removesuffix("-cache") + "-atime").exists():
             entry.unlink(missing_ok=True)
 

@@ -135,10 +135,11 @@ def marked(record: Any, dialogue: Dialogue, judge: OutsideJudge | None) -> reque
 def _verdicts(
     name: str, rubric: Rubric, messages: Sequence[Row], reply: str, judge: OutsideJudge | None
 ) -> requests.Dialogue:
-    """What a reply met of its rubric; None where a criterion has no check and there is no judge."""
+    """What a reply met of its rubric; None where a criterion has no check, and no judge has given a verdict."""
     if judge is None:
         return [verdict and verdict.met for verdict in grade_checks(rubric, reply)]
-    return [v.met for v in (yield from grade(Case(name, name, "heldout", tuple(messages), rubric), reply, judge))]
+    verdicts = yield from grade(Case(name, name, "heldout", tuple(messages), rubric), reply, judge)
+    return [v.met if v.by in ("check", "judge") else None for v in verdicts]
 
 
 def _score(rubric: Rubric, met: Sequence[bool | None], counts: Callable[[Criterion], bool]) -> float | None:

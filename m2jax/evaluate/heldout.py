@@ -21,6 +21,7 @@ from m2jax.rollout.single_turn import Rollout, pay, results_of, single_turn
 from m2jax.sampler.requests import Dialogue, Score
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.train import rl
+from m2jax.verifier.grader import check_judged
 from m2jax.verifier.rubric import Case
 
 SEED_OFFSET = 1_000_003  # the evaluation's samples share no key with training's
@@ -48,6 +49,7 @@ def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None]
     dialogues = [counted(_dialogue(parts, case, role)) for case in parts.heldout for _ in range(n)]
     ended = results_of(parts.engine.run(dialogues, seed=seed))
     groups = [ended[i * n : (i + 1) * n] for i in range(len(parts.heldout))]
+    check_judged([[v for reply, _ in group for v in reply.verdicts] for group in groups])
     paid = pay(parts.heldout, [[reply for reply, _ in group] for group in groups], parts.reward)
     if not distributed.is_first():
         return

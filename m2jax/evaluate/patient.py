@@ -15,8 +15,10 @@ record and the persona; `two`, the Termination Gate and the Affective Unit; `thr
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib import resources
 
 from m2jax.clinic import doctor
 from m2jax.clinic.sample import sample_case
@@ -73,6 +75,19 @@ def patient_figures(
         heard = results_of(engine.run([_consult(i, rounds, form, units, single) for i in numbers]))
         figures += figures_of(heard, form, full=form == FORMS[-1])
     return figures
+
+
+def gate_figures() -> list[Figure]:
+    """The gate on gate_turns.jsonl: the doctor's messages of 200 consultations, written by one who had not seen the
+    rules, each with whether the last one ends it. The rules were never tuned on these.
+    """
+    file = resources.files("m2jax.evaluate").joinpath("gate_turns.jsonl")
+    turns = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    right = [(t["stop"], float(gate(t["messages"], 99).stop == t["stop"])) for t in turns]
+    return [
+        share("hand-written turns: gate stops when it should", [r for stop, r in right if stop], 0.97),
+        share("hand-written turns: gate goes on when it should", [r for stop, r in right if not stop], 0.97),
+    ]
 
 
 def figures_of(heard: Sequence[Heard], form: str, full: bool) -> list[Figure]:

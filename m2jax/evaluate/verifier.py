@@ -19,7 +19,7 @@ from m2jax.evaluate.disclosure import disclosure_figures
 from m2jax.evaluate.figures import Figure
 from m2jax.evaluate.generated import generator_figures
 from m2jax.evaluate.lures import lure_figures
-from m2jax.evaluate.patient import patient_figures
+from m2jax.evaluate.patient import gate_figures, patient_figures
 from m2jax.evaluate.physicians import physician_figures
 from m2jax.patient.simulate import Units
 from m2jax.text.tokenizer import Tokenizer
@@ -70,7 +70,7 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
 
 
 def _patient(v: Verifier) -> list[Figure]:
-    return patient_figures(v.engine, v.units, v.config.n.patient, v.config.n.ablation, v.config.rounds)
+    return gate_figures() + patient_figures(v.engine, v.units, v.config.n.patient, v.config.n.ablation, v.config.rounds)
 
 
 def _lures(v: Verifier) -> list[Figure]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import email.utils
+import json
 import queue
 import random
 import sys
@@ -137,7 +138,7 @@ class Client:
             said, asked, answered = parse(response.json())
         except (ValueError, RecursionError) as error:  # also JSON that ends too early, or is nested without end
             return _Trouble(f"a broken answer: {error}")
-        if said.whole:
+        if said.whole and ("response_format" not in body or _is_json(said.text)):
             self._answers.put(name, said)
         cost = (asked * e.price[0] + answered * e.price[1]) / 1e6
         counts += Counter(prompt_tokens=asked, answer_tokens=answered, cost=cost)
@@ -158,6 +159,14 @@ class _Trouble:
 
     text: str
     retry_after: float = 0.0
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _retry_after(value: str) -> float:

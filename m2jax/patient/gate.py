@@ -14,7 +14,23 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from m2jax.patient.gate_words import ADVICE, BEFORE, FAREWELL, NOW, PLACE, RECAP, TREATMENT, disease
+from m2jax.patient.gate_words import (
+    ADVICE,
+    BEFORE,
+    DOUBT,
+    FAREWELL,
+    IF,
+    MUST,
+    NOW,
+    OPEN,
+    OTHERS,
+    PLACE,
+    POSSIBLE,
+    RECAP,
+    TALK,
+    TREATMENT,
+    disease,
+)  # fmt: skip
 from m2jax.patient.words import read
 from m2jax.verifier.negation import is_negated
 
@@ -73,7 +89,7 @@ _NO_DIAGNOSIS = re.compile(
     | enough|worr\w+|understand\w*|awful|best|time|possible|necessary|hand|thing|high\s+blood\s+pressure|one|concern\w*|reason\w*|glad|sorry
     | you\b|i\b|we\b|in\b|at\b|on\b|for\b|with\b|there|your|my|so\b|no\b|not\b|an?\s+(?:good|long|hard|concern|difficult|pain|fever|cough)
     | for\s+today|everything|several|two|three|questions|lost|gained|grown|(?:rash|lump|bruise|itch|bump|spot)\w*(?!\s+(?:called|due|from|caused))
-    | safe|private|relief|pity|shame|unclear|pending|\w+(?:ing|ful|able|ible)\W*$
+    | safe|private|relief|way|quick|job|up\s+to|(?:matter|question|sign)\s+of|\w+ing\s+(?:to|for|that|when|how)|pity|shame|unclear|pending|\w+(?:ing|ful|able|ible)\W*$
     )(?:\b|$)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -84,45 +100,6 @@ _STATES = re.compile(
 _HISTORY = re.compile(
     r"\b(?:family|relatives?|ever|already|known|in\s+the\s+past|years?\s+ago|history|some\s+people|others|often|note|mentions?|wrote|read|usually|many)\b",
     re.IGNORECASE,
-)
-_DOUBT = re.compile(
-    r"\b(?:could|might|may|perhaps|maybe|possib\w+|if|whether|rule\s+out|exclude|unless|before|either|wonder\w*|not\s+(?:yet\s+)?(?:sure|certain)"
-    r"|don't\s+(?:yet\s+)?know|looking\s+for|test\s+for|check\s+for|screen\w*\s+for|worr\w+\s+about|think\w*\s+(?:of|about)|risk\s+of|cause|prevent\w*"
-    r"|suspicio\w+|such\s+as|like|were|was\s+(?:diagnosed|treated|told)|used\s+to|vaccin\w+)\b",
-    re.IGNORECASE,
-)
-_POSSIBLE = re.compile(
-    r"\b(?:is|are|remains?)\s+(?:also\s+|still\s+)?(?:a\s+|one\s+)?(?:possib\w+|unlikely|less\s+likely)\b|\b(?:on|top\s+of)\s+my\s+list|\bcomes?\s+to\s+mind"
-    r"|\bnot\s+there\s+yet|\bone\s+of\s+(?:the|several)\b|\b(?:some|most)\s+(?:folks?|people|parents|patients)\b|\bfears?\b"
-    r"|\b(?:are|is)\s+(?:often\s+|also\s+)?(?:seen|found|common)\s+in\b|\bcan\s+(?:all\s+|both\s+|also\s+)?(?:show|cause|look|feel|present|be)\b",
-    re.IGNORECASE,
-)
-_OPEN = re.compile(  # of a whole message: nothing is decided yet
-    r"\b(?:possible|potential|several|various|different|many|other)\s+(?:possible\s+)?(?:causes|reasons|explanations|conditions|diagnos[ei]s|possibilities)\b"
-    r"|\bpossibilities\b|\bone\s+of\s+the\s+following\b|\bidentify\s+the\s+(?:\w+\s+)?cause|\bmany\s+things\b|\bpremature\b|\bopen\s+question\b|\bgot\s+all\s+(?:of\s+)?that\b|\bdifferential\b|\bnarrow\s+(?:it|things|this)\s+down|\btoo\s+early\s+to\b|\bcan(?:'t|not)\s+(?:yet\s+)?say\b"
-    r"|\bjump\s+to\s+conclusions\b|\bget\s+to\s+the\s+bottom\b|\b(?:reason|why)\s+i(?:'m|\s+am)?\s+ask(?:ing)?\b|\bi\s+ask\s+because\b"
-    r"|\b(?:will|would|should|to)\s+help\s+(?:us|me)\s+(?:to\s+)?(?:find|work\s+out|decide|understand|see|tell|rule)\b",
-    re.IGNORECASE,
-)
-_OTHERS = re.compile(
-    r"\b(?:family|relatives?|mother|father|mum|mom|dad|brother|sister|aunts?|uncles?|cousins?|grand\w+|ever|in\s+the\s+past|ago|history|some\s+people"
-    r"|lots\s+of\s+people|many\s+people|others|you\s+(?:said|say|told|mentioned|think|looked|read)|had|he'd|she'd|as\s+a\s+(?:\w+\s+)?(?:child|boy|girl|kid|baby|teenager))\b",
-    re.IGNORECASE,
-)
-_IF = re.compile(r"\b(?:if|when|unless|in\s+case|should\s+you|whether)\b", re.IGNORECASE)
-_MUST = re.compile(
-    r"\b(?:must|need(?:s)?|ha(?:s|ve)\s+to|want\s+(?:you|him|her|them)|sending|send|take|head|call|dial|ring|phone|go|going|get|bring|leave|drive|admit\w*)\b",
-    re.IGNORECASE,
-)
-_TALK = frozenset(
-    """i you he she it we they this that these those is are was were am be been do does did have has had can could will
-    would should may might must yes no not ok okay right well so now then and but or thanks thank hello hi good morning
-    afternoon evening sorry please let's let sure great fine nice welcome hmm mm mm-hm hm mhm ah oh i'm i'll i've that's
-    it's you're he's she's what when where why how who which tell go on take sit come lie stand look open close breathe
-    breath big deep sip cough swallow follow hold lift raise push pull squeeze tap touch turn roll hop smile again more
-    start begin begin next first lots plenty many most some all any your my our his her their there here goodness dear
-    interesting understood noted exactly absolutely course alright wow gosh mrs mr ms dr doctor summary recap possible
-    questions history examination step option options important note update""".split()
 )
 _ACT = (
     "take|start|go|rest|drink|call|come|use|apply|avoid|wear|stay|keep|try|see|stretch|stop|put|chew|give|bring|book|wash|eat|raise"
@@ -149,7 +126,7 @@ _SENDS = re.compile(
 )
 _CLOSING = re.compile(
     r"""\b(?:any\s+(?:more\s+|other\s+|further\s+)?questions|anything\s+(?:else\s+)?(?:you(?:'d|\s+would)?\s+(?:like|want)\s+to\s+ask|unclear)
-    | any\s+(?:thoughts|concerns)|what\s+questions|how\s+does\s+(?:that|this|it)\s+(?:\w+\s+)?sound
+    | any\s+(?:thoughts|concerns)|what\s+questions|how\s+does\s+(?:that|this|it)\s+(?:\w+\s+)?(?:sound|sit|feel)
     | what\s+do\s+you\s+think(?=\s*\?|\s+(?:of|about)\s+(?:that|this))|anything\s+else\s+i\s+can
     | make\s+sense|(?:sound|is\s+(?:that|this)|are\s+you|seem|feel)\s+(?:all\s+right|alright|okay|ok|good|fine|reasonable|clear|acceptable)
     | do\s+you\s+(?:understand|agree|follow)|are\s+you\s+(?:happy|okay|comfortable)|would\s+you\s+like\s+(?:me\s+to|to\s+know|some|that)
@@ -158,11 +135,15 @@ _CLOSING = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _ELSE = re.compile(r"\banything\s+else\s*\?", re.IGNORECASE)  # closes what told what to do, else asks
-_ANSWERED = re.compile(r"#|\*\*|you\s+(?:asked|ask|wonder\w*)\b", re.IGNORECASE)  # by the doctor, in what follows
+_ANSWERED = re.compile(
+    r"#|\*\*|you\s+(?:asked|ask|wonder\w*)\b|(?:so\s+|and\s+)?what\s+(?:happens|next|now|does\s+(?:this|that|it)\s+mean|do\s+we\s+do|can\s+(?:we|you)\s+do)\b"
+    r"|why\s*\?|is\s+(?:it|this|that)\s+(?:serious|dangerous|contagious|catching)\b",
+    re.IGNORECASE,
+)  # by the doctor, in what follows
 _REQUEST = re.compile(
     r"(?:^\W*(?:(?:now|please|first|so|okay|then|and|do)[\s,]+)*|,\s*(?:please\s+)?)(?:(?:tell\s+me|describe|show\s+me|rate|list|explain|share|say\s+more)\b"
     r"|(?:continue|go\s+on|keep\s+(?:going|talking))(?:,?\s+please)?\W*$)"
-    r"|(?<!you\s)(?<!you've\s)\btell\s+me\b(?!\s+(?:back|if|when|should)\b)|\bneed\s+to\s+(?:know|hear)\b(?!\s+if)|\b(?:walk|talk|take)\s+me\s+through\b|\bfill\s+me\s+in\b|\bin\s+your\s+own\s+words\b|\bstart\s+(?:from|at)\s+the\s+(?:beginning|start|top)\b|\bhelp\s+me\s+(?:to\s+)?understand\b|\b(?:fire\s+away|go\s+ahead)\b|\b(?:carry|go)\s+on\s+telling\b|\bon\s+to\s+the\b|\b(?:begin|start)\s+(?:please\s+)?with\s+the\b|\bi(?:'d|\s+would)\s+(?:just\s+|really\s+|now\s+|also\s+|still\s+)?(?:like|love|want|need|be\s+(?:interested|curious|keen))\s+(?:to\s+(?:hear|know|understand|learn|find\s+out|see\s+(?:what|how|where))|in)\b|\byou\s+(?:can|may)\s+(?:share|explain|say)\b",
+    r"|(?<!you\s)(?<!you've\s)\btell\s+me\b(?!\s+(?:back|if|when|should)\b)|\bneed\s+to\s+(?:know|hear)\b(?!\s+if)|\b(?:walk|talk|take)\s+me\s+through\b|\bfill\s+me\s+in\b|\bin\s+your\s+own\s+words\b|\bstart\s+(?:from|at)\s+the\s+(?:beginning|start|top)\b|\bhelp\s+me\s+(?:to\s+)?understand\b|\b(?:fire\s+away|go\s+ahead)\b|\b(?:carry|go)\s+on\s+telling\b|\bon\s+to\s+the\b|\b(?:begin|start)\s+(?:please\s+)?with\s+the\b|\bi(?:'d|\s+would)\s+(?:just\s+|really\s+|now\s+|also\s+|still\s+)?(?:like|love|want|need|value|appreciate|be\s+(?:interested|curious|keen|grateful))\s+(?:to\s+(?:hear|know|understand|learn|find\s+out|see\s+(?:what|how|where))|in|(?:some\s+|a\s+bit\s+)?more\s+(?:detail|about|on))\b|\byou\s+(?:can|may)\s+(?:share|explain|say)\b",
     re.IGNORECASE,
 )
 
@@ -196,7 +177,7 @@ def gate(doctor_messages: Sequence[str], limit: int) -> Gate:
 
 def gives_diagnosis(message: str) -> bool:
     """Whether some sentence commits itself to what the patient has."""
-    undecided = _OPEN.search(message)
+    undecided = OPEN.search(message)
     return any(_commits(s) or (_states_disease(s) and not undecided) for s in _statements(message))
 
 
@@ -204,7 +185,7 @@ def names_disease(message: str) -> bool:
     """Whether some sentence of a message that asks nothing names a disease as what the patient has, in whatever words:
     not as possible, past, a relative's or told by the patient.
     """
-    if _OPEN.search(message):
+    if OPEN.search(message):
         return False
     return any(_names(sentence) for sentence in _statements(message)) or _opens_with_a_name(message)
 
@@ -241,7 +222,7 @@ def asks_more(message: str) -> bool:
 def _states_disease(sentence: str) -> bool:
     """Whether a sentence says that somebody has a disease, or begins with its name."""
     found = disease().search(sentence)
-    if not found or _UNSURE.search(sentence) or _HISTORY.search(sentence) or _POSSIBLE.search(sentence):
+    if not found or _UNSURE.search(sentence) or _HISTORY.search(sentence) or POSSIBLE.search(sentence):
         return False
     return not is_negated(sentence, found.start(), found.end()) and (
         found.start() == 0 or _STATES.search(sentence) is not None
@@ -253,9 +234,9 @@ def _names(sentence: str) -> bool:
         before = sentence[: found.start()]
         clause = sentence[max(before.rfind(sign) for sign in ":;—") + 1 :]
         if not (
-            _DOUBT.search(before)
-            or _POSSIBLE.search(sentence)
-            or _OTHERS.search(before)
+            DOUBT.search(before)
+            or POSSIBLE.search(sentence)
+            or OTHERS.search(before)
             or RECAP.search(before)
             or is_negated(
                 clause, found.start() - len(sentence) + len(clause), found.end() - len(sentence) + len(clause)
@@ -269,7 +250,7 @@ def _opens_with_a_name(message: str) -> bool:
     """ "Molluscum. ...", "BPPV, as I thought: ...": a few words without a verb, of which none is talk."""
     first = re.split(r"[.,:;!?–—\n]|\s-\s", _HEADING.sub("", message.strip("#* \n")), maxsplit=1)[0]
     words = re.findall(r"[\w'-]+", first.lower())
-    return 0 < len(words) <= 4 and not _TALK.intersection(words) and bool(read(first).names)
+    return 0 < len(words) <= 4 and not TALK.intersection(words) and bool(read(first).names)
 
 
 def _sends(sentence: str) -> bool:
@@ -279,9 +260,9 @@ def _sends(sentence: str) -> bool:
     place = PLACE.search(sentence)
     return bool(
         place
-        and (NOW.search(sentence) or _MUST.search(sentence))
+        and (NOW.search(sentence) or MUST.search(sentence))
         and not BEFORE.search(sentence)
-        and not _IF.search(sentence[: place.start()])
+        and not IF.search(sentence[: place.start()])
     )
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (tables of patterns)
-"""What the Termination Gate knows of doctors' words: names of diseases, treatments, emergencies, farewells."""
+"""What the Termination Gate knows of doctors' words: names of diseases, treatments, emergencies, farewells, doubt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMES = (
     "|ectopic|miscarriage|meningism|sepsis|pre-?eclampsia|glaucoma|cataracts?|polymyalgia|lupus|jaundice|constipation|torn"
     "|restless\\s+legs|concussion|impetigo|rosacea|molluscum|ringworm|threadworms?|pinworms?|lice|thrush|warts?|verrucas?|boil"
     "|haemorrhoids|hemorrhoids|piles|gallstones?|hay\\s+fever|hives|urticaria|eczema|vitiligo|cellulitis|faint|syncope|nosebleeds?"
-    "|athlete's\\s+foot|hypertension|ptsd|post-?traumatic\\s+stress|pcos|bppv|ibs|gord|gerd|uti|dvt|adhd|ocd|autism|bipolar|mono|giardia\\w*|salmonella|shigella|c\\.?\\s?diff\\w*|tinea|jock\\s+itch|rupture\\w*|snapped|lipoma|ganglion|osgood\\S*|h\\.?\\s?pylori|helicobacter|sj(?:ö|o)gren'?s|m(?:é|e)ni(?:è|e)re'?s|dupuytren'?s|de\\s+quervain'?s"
+    "|athlete's\\s+foot|hypertension|ptsd|post-?traumatic\\s+stress|pcos|bppv|ibs|gord|gerd|uti|dvt|adhd|ocd|autism|bipolar|roseola|slapped\\s+cheek|birthmark|mono|giardia\\w*|salmonella|shigella|c\\.?\\s?diff\\w*|tinea|jock\\s+itch|rupture\\w*|snapped|lipoma|ganglion|osgood\\S*|h\\.?\\s?pylori|helicobacter|sj(?:ö|o)gren'?s|m(?:é|e)ni(?:è|e)re'?s|dupuytren'?s|de\\s+quervain'?s"
     "|kawasaki\\S*|gilbert'?s|wilson'?s|paget'?s|perthes\\S*|dka|heart\\s+attack|(?:common|viral|simple|head|bad)\\s+cold"
     "|schizophrenia|menopause|perimenopause|fibroids?|fibromyalgia|sciatica|whiplash|bunion|stye|chalazion|tinnitus|herpes"
     "|cold\\s+sores?|chlamydia|syphilis|hiv|dengue|typhoid|lyme|mono|scarlet\\s+fever|glandular\\s+fever|rheumatic\\s+fever"
@@ -41,10 +41,8 @@ _NAMES = (
 
 @functools.cache
 def disease() -> re.Pattern[str]:
-    """Any name of a disease: what the clinic calls its conditions and their differentials, and the tables above."""
-    of_clinic = {
-        name for c in conditions() for name in (c.name, *c.names, *(d for names in c.differentials for d in names))
-    }
+    """Any name of a disease: what the clinic calls its conditions, and the tables above."""
+    of_clinic = {name for c in conditions() for name in (c.name, *c.names)}
     known = "|".join(re.escape(name) for name in sorted(of_clinic, key=len, reverse=True))
     return re.compile(
         rf"\b(?:{known}|\w{{2,}}(?:{_ENDINGS})|(?:[\w'-]+\s+)?(?:{_KINDS})|{_NAMES})\b",
@@ -91,7 +89,7 @@ ADVICE = re.compile(
 )
 _PLACES = (
     r"ambulance|a\s?&\s?e|\ber\b|emergency\s+(?:department|room|unit|services|mri|scan|surgery|operation|care|eye\s+\w+)|casualty|hospital|999|911|112|000"
-    r"|ward|admi(?:t|ssion)|(?:early\s+)?pregnancy\s+unit|labou?r\s+ward|surgeons?|surgical\s+team|(?:neonatal|assessment|medical|eye|burns|cardiac|coronary|intensive\s+care|maternity)\s+unit|n?icu|theatre|spinal\s+team|stroke\s+(?:team|unit)|cath(?:eter)?\s+lab|resus|paramedics?"
+    r"|ward|admi(?:t|ssion)|(?:early\s+)?pregnancy\s+unit|labou?r\s+ward|surgeons?|surgical\s+team|(?:\w+\s+)?(?:\w+\s+)unit|(?:trauma|burns|stroke|heart|cardiothoracic)\s+cent(?:re|er)|n?icu|theatre|spinal\s+team|stroke\s+(?:team|unit)|cath(?:eter)?\s+lab|resus|paramedics?"
 )
 _NOW = (
     r"now|right\s+away|straight\s*away|straight|immediately|at\s+once|without\s+delay|tonight|today|this\s+(?:\w+\s+)?(?:minute|instant|morning|afternoon|evening|moment)"
@@ -116,4 +114,44 @@ FAREWELL = re.compile(
     | have\s+a\s+(?:good|nice|great|lovely|pleasant|restful)\s+(?:day|evening|weekend|night|afternoon|week|one|rest)
     | see\s+you\s+(?:in|on|next|soon|then|later|tomorrow|again)|take\s+(?:good\s+)?care(?=\s*(?:[.!,]|and\b|now\b|of\s+yourself\s*[.!]|$)))""",
     re.IGNORECASE | re.VERBOSE,
+)
+# Before a name: it is not said that the patient has it.
+DOUBT = re.compile(
+    r"\b(?:could|might|may|perhaps|maybe|possib\w+|if|whether|rule\s+out|exclude|unless|before|either|wonder\w*|not\s+(?:yet\s+)?(?:sure|certain)"
+    r"|don't\s+(?:yet\s+)?know|looking\s+for|test\s+for|check\s+for|screen\w*\s+for|worr\w+\s+about|think\w*\s+(?:of|about)|risk\s+of|cause|prevent\w*"
+    r"|suspicio\w+|such\s+as|(?:conditions?|things?|something|diseases?|illness(?:es)?|causes?)\s+like|were|was\s+(?:diagnosed|treated|told)|used\s+to|vaccin\w+)\b",
+    re.IGNORECASE,
+)
+POSSIBLE = re.compile(
+    r"\b(?:is|are|remains?)\s+(?:also\s+|still\s+)?(?:a\s+|one\s+)?(?:possib\w+|unlikely|less\s+likely)\b|\b(?:on|top\s+of)\s+my\s+list|\bcomes?\s+to\s+mind"
+    r"|\bnot\s+there\s+yet|\bon\s+the\s+list\b|\bsometimes\b|\b(?:commonest|most\s+common|frequent)\s+(?:reason|cause)s?\s+(?:for|of)\b|\bone\s+of\s+(?:the|several)\b|\b(?:some|most)\s+(?:folks?|people|parents|patients)\b|\bfears?\b"
+    r"|\b(?:are|is)\s+(?:often\s+|also\s+)?(?:seen|found|common)\s+in\b|\bcan\s+(?:all\s+|both\s+|also\s+)?(?:show|cause|look|feel|present|be)\b",
+    re.IGNORECASE,
+)
+OPEN = re.compile(  # of a whole message: nothing is decided yet
+    r"\b(?:possible|potential|several|various|different|many|other)\s+(?:possible\s+)?(?:causes|reasons|explanations|conditions|diagnos[ei]s|possibilities)\b"
+    r"|\bpossibilities\b|\bone\s+of\s+the\s+following\b|\bidentify\s+the\s+(?:\w+\s+)?cause|\bmany\s+things\b|\bpremature\b|\bopen\s+question\b|\bgot\s+(?:all\s+(?:of\s+)?)?that\b|\bnone\s+of\s+(?:them|these|those)\s+(?:is|are)\b|\byour\s+symptoms\s*:|\bcurrent\s+treatment\b|\bseparate\s+story\b|^\W*(?:so|right|okay|ok)[,\s]+(?:you(?:'ve|\s+have)\s+(?:had|been)|you\s+(?:were|took|had)|mum|mom|dad|gran|nan)\b|\bdifferential\b|\bnarrow\s+(?:it|things|this)\s+down|\btoo\s+early\s+to\b|\bcan(?:'t|not)\s+(?:yet\s+)?say\b"
+    r"|\bjump\s+to\s+conclusions\b|\bget\s+to\s+the\s+bottom\b|\b(?:reason|why)\s+i(?:'m|\s+am)?\s+ask(?:ing)?\b|\bi\s+ask\s+because\b"
+    r"|\b(?:will|would|should|to)\s+help\s+(?:us|me)\s+(?:to\s+)?(?:find|work\s+out|decide|understand|see|tell|rule)\b",
+    re.IGNORECASE,
+)
+OTHERS = re.compile(
+    r"\b(?:family|relatives?|mother|father|mum|mom|dad|brother|sister|aunts?|uncles?|cousins?|grand\w+|gran|nana?|ever|in\s+the\s+past|ago|history|some\s+people"
+    r"|lots\s+of\s+people|many\s+people|others|you\s+(?:said|say|told|mentioned|think|looked|read)|had|he'd|she'd|as\s+a\s+(?:\w+\s+)?(?:child|boy|girl|kid|baby|teenager))\b",
+    re.IGNORECASE,
+)
+IF = re.compile(r"\b(?:if|when|unless|in\s+case|should\s+you|whether)\b", re.IGNORECASE)
+MUST = re.compile(
+    r"\b(?:must|need(?:s)?|ha(?:s|ve)\s+to|want\s+(?:you|him|her|them)|sending|send|take|head|call|called|calling|dial|ring|phone|go|going|goes|get|bring|leave|drive|admit\w*)\b",
+    re.IGNORECASE,
+)
+TALK = frozenset(
+    """i you he she it we they this that these those is are was were am be been do does did have has had can could will
+    would should may might must yes no not ok okay right well so now then and but or thanks thank hello hi good morning
+    afternoon evening sorry please let's let sure great fine nice welcome hmm mm mm-hm hm mhm ah oh i'm i'll i've that's
+    it's you're he's she's what when where why how who which tell go on take sit come lie stand look open close breathe
+    breath big deep sip cough swallow follow hold lift raise push pull squeeze tap touch turn roll hop smile again more
+    start begin begin next first lots plenty many most some all any your my our his her their there here goodness dear
+    interesting understood noted exactly absolutely course alright wow gosh mrs mr ms dr doctor summary recap possible
+    questions history examination step option options important note update""".split()
 )

@@ -32,7 +32,7 @@ from m2jax.sampler.grammar import Grammars
 from m2jax.sampler.journal import Journal, Known
 from m2jax.sampler.lane import Lane
 from m2jax.sampler.outside import Outside
-from m2jax.sampler.requests import Answer, Chat, Dialogue, Failed, Request, Role
+from m2jax.sampler.requests import Answer, Chat, Dialogue, Failed, Request, Role, Unanswered
 from m2jax.sampler.scheduler import Sizes, Ticket
 
 
@@ -248,7 +248,8 @@ class Engine:
     def _resume(self, state: _Running, answers: list[Answer | ValueError | None] | None) -> None:
         """Gives a dialogue its answers and takes its next requests, until it waits or ends."""
         value: Any = None if answers is None else answers if state.many else answers[0]
-        throw: Exception | None = next((a for a in answers or () if isinstance(a, ValueError)), None)
+        failed = next((a for a in answers or () if isinstance(a, ValueError)), None)
+        throw: Exception | None = failed and Unanswered(failed, answers)
         while True:
             try:
                 asked = state.dialogue.throw(throw) if throw else state.dialogue.send(value)

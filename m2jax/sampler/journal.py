@@ -94,6 +94,11 @@ class Journal:
         self._lines.clear()
         self._last = time.monotonic()
 
+    def remove(self) -> None:
+        """Forgets what was answered, on disk too."""
+        if self.writes:
+            self._path.unlink(missing_ok=True)
+
     def _read(self) -> int:
         """Takes in the file; returns how many of its bytes are sound, 0 where it is another run's."""
         if not self._path.exists():

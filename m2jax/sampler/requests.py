@@ -100,6 +100,16 @@ class Failed:
     traceback: str
 
 
+class Unanswered(ValueError):
+    """Raised in a dialogue where one of the requests that it made together was not answered: the first one's reason.
+    answers: to all of them, a ValueError where there is none.
+    """
+
+    def __init__(self, reason: ValueError, answers: Sequence[Any]) -> None:
+        super().__init__(*reason.args)
+        self.answers = answers
+
+
 Request = Generate | Score | Chat
 # of a Generate; of a Score: for each suffix float32 [choices] or [suffix], or its alternatives; of a Chat
 Answer = Completion | list[np.ndarray | Alternatives] | Said

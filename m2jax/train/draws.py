@@ -30,6 +30,7 @@ from m2jax.sampler.journal import Journal
 from m2jax.train import grpo
 from m2jax.train.batches import Sample, episode_row, of_episodes, of_replies, width
 from m2jax.train.parts import Parts
+from m2jax.verifier.grader import check_judged
 from m2jax.verifier.reward import Verdict
 from m2jax.verifier.rubric import Case
 
@@ -98,7 +99,7 @@ def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
         journal = _journal(config, workdir, "rollout", draw, [[case.id, fingerprint(case)] for case in cases])
         keys = {"seed": config.seed, "first_key": draw * len(cases) * R, "journal": journal}
         found = grading.roll(cases, draw, keys)
-        check_judged([v for group in found for r in group for v in r.verdicts])
+        _check(journal, [[v for r in group for v in r.verdicts] for group in found])
         kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
         return Drawn(found, kept, told, held)
 
@@ -170,11 +171,12 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
     )
 
     def take(draw: int) -> Drawn:
+        journal = _journal(config, workdir, "rollout", draw, [])
         found = sessions.sessions(
             parts.engine, parts.units, parts.judge, range(draw * n, draw * n + n), config.data.samples_per_prompt,
-            rules, seed=config.seed, journal=_journal(config, workdir, "rollout", draw, []),
+            rules, seed=config.seed, journal=journal,
         )  # fmt: skip
-        check_judged([v for group in found for e in group for turn in e.turns for v in turn.verdicts])
+        _check(journal, [[v for e in group for turn in e.turns for v in turn.verdicts] for group in found])
         kept = [of_episodes(group, P) for group in found if sessions.has_signal(group)]
         return Drawn(found, kept, {}, [])
 
@@ -185,16 +187,6 @@ def _episodes(parts: Parts, workdir: Path) -> Draws:
         return dialogues.of_episodes(drawn.rollouts, parts.tokenizer)
 
     return Draws(take, told, shown, lambda kept: (P, width(kept, C)))
-
-
-def check_judged(verdicts: Sequence[Verdict]) -> None:
-    """EndpointDown where the judge was asked, and not one of its answers was a verdict."""
-    judged = [verdict for verdict in verdicts if verdict.by != "check"]
-    if judged and all(verdict.by == "failed" for verdict in judged):
-        raise EndpointDown(
-            f"the judge gave no verdict to any of {len(judged)} questions: look at what config.judge.url serves, and "
-            "whether it takes a response_format; the same command goes on"
-        )
 
 
 def _of_stream(parts: Parts) -> Source:
@@ -230,6 +222,16 @@ def _journal(config: ConfigDict, workdir: Path, name: str, draw: int, cases: lis
     who = {"step": step, "seed": config.seed, "cases": cases}
     file = workdir / (f"{name}-{number}.jsonl" if number else f"{name}.jsonl")
     return Journal(file, who, config.checkpoint.rollout_seconds, writes=jax.process_index() == 0)
+
+
+def _check(journal: Journal | None, by_case: Sequence[Sequence[Verdict]]) -> None:
+    """As `check_judged`; then what the judge said is not kept."""
+    try:
+        check_judged(by_case)
+    except EndpointDown:
+        if journal:
+            journal.remove()
+        raise
 
 
 def _write_rows(file: Path, rows: Sequence[Metrics]) -> None:

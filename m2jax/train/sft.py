@@ -200,5 +200,7 @@ def check_rows(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
         raise ValueError(
             f"config.data.rows_per_step is {rows}; it must be a multiple of config.data.micro_rows {micro}"
         )
+    if config.checkpoint.every < 1:
+        raise ValueError(f"config.checkpoint.every is {config.checkpoint.every}; it must be at least 1")
     if config.steps < 0 or config.epochs <= 0:
         raise ValueError(f"config.steps {config.steps} must be 0 or more and config.epochs {config.epochs} above 0")

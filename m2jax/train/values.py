@@ -183,8 +183,10 @@ def check_watch(config: ConfigDict, heldout: Sequence[Case | Task]) -> None:
 
 def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     split = mesh.shape["data"] * mesh.shape["fsdp"]
-    if config.data.prompts_per_step < 1:
-        raise ValueError(f"config.data.prompts_per_step is {config.data.prompts_per_step}; it must be at least 1")
+    for key in ("data.prompts_per_step", "eval.samples_per_prompt", "sampling.slots", "checkpoint.every"):
+        group, name = key.split(".")
+        if config[group][name] < 1:
+            raise ValueError(f"config.{key} is {config[group][name]}; it must be at least 1")
     if config.grpo.micro_groups < 1 or config.grpo.micro_groups % split:
         raise ValueError(
             f"config.grpo.micro_groups is {config.grpo.micro_groups}; it must be a multiple of data x fsdp = {split} "

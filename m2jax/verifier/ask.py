@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from m2jax.outside.endpoint import Said
-from m2jax.sampler.requests import Chat, Completion, Generate, Score
+from m2jax.sampler.requests import Chat, Completion, Generate, Score, Unanswered
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.grader import Judge
@@ -20,9 +20,14 @@ from m2jax.verifier.grader import Judge
 def ask(
     tokenizer: Tokenizer | None, role: str, messages: Sequence[Message], max_tokens: int | None = None
 ) -> Generator[Generate | Chat, Completion | Said, str]:
-    """What `role` answers to a chat of texts, without outer whitespace. tokenizer: None where it is an endpoint."""
+    """What `role` answers to a chat of texts, without outer whitespace. tokenizer: None where it is an endpoint; what
+    that refuses to answer is "".
+    """
     if tokenizer is None:
-        said = yield Chat(role, [{"role": m.role, "content": m.content} for m in messages], max_tokens)
+        try:
+            said = yield Chat(role, [{"role": m.role, "content": m.content} for m in messages], max_tokens)
+        except Unanswered:
+            return ""
         return said.text.strip()
     completion = yield Generate(role, render(tokenizer, messages).tokens.tolist(), max_tokens)
     return tokenizer.decode(completion.tokens).strip()

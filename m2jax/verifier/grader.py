@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from m2jax.outside.endpoint import EndpointDown
 from m2jax.sampler.requests import Request, Score
 from m2jax.verifier.calibration import calibrate
 from m2jax.verifier.guards import for_judge
@@ -22,7 +23,7 @@ from m2jax.verifier.reasons import reason, reason_outside
 from m2jax.verifier.reward import Verdict, grade_checks
 from m2jax.verifier.rubric import Case, Criterion
 
-__all__ = ["Judge", "OutsideJudge", "grade", "judge_tokens"]
+__all__ = ["Judge", "OutsideJudge", "check_judged", "grade", "judge_tokens"]
 
 
 def grade(
@@ -45,6 +46,21 @@ def grade(
         for i, verdict in zip(undecided, given, strict=True):
             verdicts[i] = verdict
     return verdicts
+
+
+def check_judged(by_case: Sequence[Sequence[Verdict]]) -> None:
+    """EndpointDown where the judge was asked, and not one of its answers was a verdict. What it refuses to answer about
+    one case alone is that case's affair.
+    """
+    judged = [[v for v in verdicts if v.by != "check"] for verdicts in by_case]
+    asked = [v for verdicts in judged for v in verdicts]
+    cases = sum(map(bool, judged))
+    if asked and all(v.by != "judge" for v in asked) and (cases > 1 or any(v.by == "failed" for v in asked)):
+        raise EndpointDown(
+            f"the judge gave no verdict to any of {len(asked)} questions: look at what config.judge.url serves, and "
+            "whether it takes a response_format (of a local judge that votes: whether it can write JSON); the same "
+            "command goes on"
+        )
 
 
 def read_out(

@@ -21,6 +21,7 @@ from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.generator import DIMENSIONS
 from m2jax.verifier.judge_prompt import quoted
 from m2jax.verifier.phrases import content
+from m2jax.verifier.reasons import asked
 from m2jax.verifier.rubric import MAX_POINTS, Criterion, Rubric
 
 SCHEMA = json.dumps(
@@ -65,7 +66,7 @@ def propose(
     signs = [i % 2 == 0 for i in range(n)]
     chats = {sign: [{"role": "user", "content": proposal_prompt(record, messages, sign)}] for sign in (True, False)}
     if tokenizer is None:
-        said = yield [Chat(role, chats[sign], TOKENS, SCHEMA) for sign in signs]
+        said = yield from asked([Chat(role, chats[sign], TOKENS, SCHEMA) for sign in signs])
         texts = [answer.text for answer in said]
     else:
         tokens = {s: render(tokenizer, [Message("user", c[0]["content"])]).tokens.tolist() for s, c in chats.items()}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from m2jax.outside.endpoint import Said
-from m2jax.sampler.requests import Chat, Completion, Generate, Score
+from m2jax.sampler.requests import Chat, Completion, Generate, Score, Unanswered
 from m2jax.verifier.calibration import calibrate
 from m2jax.verifier.judge import Judge, OutsideJudge, fitting, judge_tokens
 from m2jax.verifier.judge_prompt import REASON, judge_messages
@@ -27,7 +27,7 @@ from m2jax.verifier.rubric import Case, Criterion
 KEYS = {True: "acceptable", False: "unacceptable"}  # by whether the points are positive
 EXPLANATION_CHARS = 400
 AGAIN = "That is not the JSON object that was asked for. Answer again, with it alone."
-FAILED = Verdict(False, None, "failed")
+FAILED, UNASKED = Verdict(False, None, "failed"), Verdict(False, None, "refused")
 REFUSED = Said("")
 
 
@@ -107,7 +107,8 @@ def reason_outside(
     case: Case, reply: str, criteria: Sequence[Criterion], judge: OutsideJudge
 ) -> Generator[list[Chat], list[Said], list[Verdict]]:
     """The verdicts on `criteria` of an endpoint. An answer that is no verdict is asked for once more, then the vote
-    does not count, nor does one that the endpoint refuses to give; a criterion without any vote is `FAILED`.
+    does not count, nor does one that the endpoint refuses to give; a criterion without any vote is `FAILED`, or
+    `UNASKED` where all were refused.
     """
     votes = [i for i in range(len(criteria)) for _ in range(judge.votes)]
     signs = [criteria[i].points > 0 for i in votes]
@@ -115,30 +116,28 @@ def reason_outside(
         Chat(judge.role, judge_messages(case.messages, reply, criteria[i], REASON), judge.max_tokens, schema(positive))
         for i, positive in zip(votes, signs, strict=True)
     ]
-    said = yield from _asked(chats)
+    said = yield from asked(chats)
     bad = [n for n, answer in enumerate(said) if answer is not REFUSED and not _sound(answer.text, signs[n])]
     if bad:
-        second = yield from _asked([_again(chats[n], said[n]) for n in bad])
+        second = yield from asked([_again(chats[n], said[n]) for n in bad])
         for n, answer in zip(bad, second, strict=True):
             said[n] = answer
     given: list[list[float]] = [[] for _ in criteria]
     for i, positive, answer in zip(votes, signs, said, strict=True):
         if _sound(answer.text, positive):
             given[i].append(probability_of(answer, positive))
-    return [_verdict(probabilities, judge.temperature) for probabilities in given]
+    heard = {i for i, answer in zip(votes, said, strict=True) if answer is not REFUSED}
+    return [
+        _verdict(probabilities, judge.temperature) if i in heard else UNASKED for i, probabilities in enumerate(given)
+    ]
 
 
-def _asked(chats: list[Chat]) -> Generator[list[Chat], list[Said], list[Said]]:
+def asked(chats: list[Chat]) -> Generator[list[Chat], list[Said], list[Said]]:
     """What each is answered; `REFUSED` where the endpoint will not, as of a text that its filter stops."""
     try:
         return list((yield chats))
-    except ValueError:
-        if len(chats) == 1:
-            return [REFUSED]
-    said = []
-    for chat in chats:  # one of them: what the others were answered is known by now
-        said += yield from _asked([chat])
-    return said
+    except Unanswered as error:
+        return [answer if isinstance(answer, Said) else REFUSED for answer in error.answers]
 
 
 def probability_of(said: Said, positive: bool) -> float:

@@ -24,12 +24,12 @@ PAID_QUANTILE = 0.2  # eq. 3 calls it P80: at least 80% of the group lies at or 
 @dataclass(frozen=True)
 class Verdict:
     """Whether a criterion is met. `probability` is the judge's for "met", in [0, 1]; None from a check. "failed": the
-    judge gave no verdict, which counts as not met.
+    judge gave no verdict, "refused": it would not answer; both count as not met.
     """
 
     met: bool
     probability: float | None
-    by: Literal["check", "judge", "failed"]
+    by: Literal["check", "judge", "failed", "refused"]
 
 
 def grade_checks(rubric: Rubric, reply: str) -> list[Verdict | None]:

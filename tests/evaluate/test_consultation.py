@@ -16,7 +16,7 @@ from m2jax.evaluate.consultation import PARTS
 from m2jax.patient.reference import scripted_reply
 from m2jax.patient.script import Line, Script, sample_script
 from m2jax.patient.shown import opening
-from tests.outside.fake_server import serving
+from tests.outside.fake_server import last, serving
 from tests.train.tiny_run import write_model
 
 
@@ -100,7 +100,8 @@ def test_roles_may_be_endpoints_and_records_from_elsewhere(
 
     def plays(number: int, body: dict) -> str:
         if body["model"] == "judge":
-            return json.dumps({"reason": "because", "verdict": "yes", "criteria_met": True})
+            key = "unacceptable" if "unacceptable" in last(body) else "acceptable"
+            return json.dumps({"explanation": "because", key: True})
         if body["model"] == "patient":
             return "I have had a fever since Monday."
         turn = sum(m["role"] == "assistant" for m in body["messages"])

@@ -9,7 +9,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from ml_collections import ConfigDict
+
 from launch import curriculum
+from m2jax.train import values
 from tests.train import tiny_run
 
 
@@ -51,11 +57,25 @@ def test_two_stages_follow_one_another_and_what_is_done_is_not_done_again(tmp_pa
     assert code == 1 and "has no preset 'chip'" in said
 
 
-def test_what_a_stage_has_beside_its_preset_is_of_its_config():
-    for name, given in curriculum.CPU.items():
+@pytest.mark.parametrize("model", ["smollm2-135m-instruct", "hf:other/model"])
+def test_what_a_stage_has_beside_its_preset_can_be(model: str):
+    """For a model that has no adapters too."""
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["test"])
+    with flagsaver.flagsaver(preset="cpu", model=model, stages=[*curriculum.STAGES], set=["sft.seed=1"]):
+        _, own = curriculum.asked()
+    assert own["sft"] == ["--config.seed=1"] and {*curriculum.CPU} <= {name for name, given in own.items() if given}
+    for name in curriculum.VERIFIED:
         config = importlib.import_module(f"configs.{name}").get_config("cpu")
-        for flag in given:
-            key, _, value = flag.removeprefix("--config.").partition("=")
-            *path, last = key.split(".")
-            kept = functools.reduce(lambda found, part: found[part], path, config)
-            assert str(kept[last]) != value and type(kept[last])(value) is not None
+        given = dict(flag.removeprefix("--config.").split("=", 1) for flag in own[name])  # the last one counts
+        config.update_from_flattened_dict(
+            {key: type(config_value(config, key))(value) for key, value in given.items()} | {"verifier": model}
+        )
+        values.check_judge(config)
+        if name == "rl_stage3":
+            values.check_consult(config)
+        assert config.judge.adapter == ("grader" if name == "rl_stage2" and model.startswith("smol") else "")
+
+
+def config_value(config: ConfigDict, key: str) -> object:
+    return functools.reduce(lambda found, part: found[part], key.split("."), config)

@@ -43,9 +43,9 @@ class Asking:
         self.pauses = Noted()
         self.client._stop = self.pauses
 
-    def ask(self, *texts: str) -> list:
+    def ask(self, *texts: str, schema: str | None = None) -> list:
         for i, text in enumerate(texts):
-            self.client.submit(i, body(self.endpoint, text))
+            self.client.submit(i, body(self.endpoint, text, schema=schema))
         found: dict = {}
         while len(found) < len(texts):
             found |= dict(self.client.collect(5.0))
@@ -53,8 +53,8 @@ class Asking:
         return [found[i] for i in range(len(texts))]
 
 
-def body(endpoint: Endpoint, text: str, seed: int = 0) -> dict:
-    return payload(endpoint, [{"role": "user", "content": text}], None, None, seed)
+def body(endpoint: Endpoint, text: str, seed: int = 0, schema: str | None = None) -> dict:
+    return payload(endpoint, [{"role": "user", "content": text}], None, schema, seed)
 
 
 def echo(_: int, asked: dict) -> str:
@@ -157,6 +157,18 @@ def test_a_refused_question_is_that_questions_alone(tmp_path: Path) -> None:
     assert (first, third) == (Said("heard a"), Said("heard b"))
     assert type(refused) is ValueError and "too long" in str(refused)
     assert len(server.asked) == 3
+
+
+def test_what_is_no_json_where_json_was_asked_for_is_not_kept(tmp_path: Path) -> None:
+    schema = '{"type": "object"}'
+    for _ in range(2):
+        with serving(lambda n, asked: "Here you are: {}") as server:
+            Asking(server.url, tmp_path).ask("a", schema=schema)
+        assert len(server.asked) == 1
+    with serving(lambda n, asked: "{}") as server:
+        for _ in range(2):
+            assert Asking(server.url, tmp_path).ask("a", schema=schema) == [Said("{}")]
+    assert len(server.asked) == 1
 
 
 def test_what_was_answered_is_not_paid_for_again(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from configs import midtrain, rl_stage1, rl_stage2, rl_stage3, sft
 from m2jax import run as training
@@ -101,6 +102,23 @@ def test_other_values_are_refused_and_nothing_changes(files: tuple[Path, Path], 
     assert isinstance(error.value.code, str)  # what Python prints, and exits with 1
     assert "optimizer.lr, seed" in error.value.code and str(runs.whole) in error.value.code
     assert _contents(runs.whole) == before
+
+
+def test_a_run_from_before_a_value_came_to_the_config_goes_on_while_it_is_off(tmp_path: Path) -> None:
+    config = rl_stage2.get_config("smoke")
+    older = config.to_dict() | {"command": "x"}
+    del older["judge"]["votes"], older["verifier"]
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    assert training._same_run(tmp_path, config, "y")["judge"]["votes"] == 0
+    for key, value in (("judge.votes", 3), ("verifier", "other"), ("seed", 1)):
+        with pytest.raises(ValueError, match=f"other values of {key};"):
+            training._same_run(tmp_path, rl_stage2_with(key, value), "y")
+
+
+def rl_stage2_with(key: str, value: object) -> ConfigDict:
+    config = rl_stage2.get_config("smoke")
+    config.update_from_flattened_dict({key: value})
+    return config
 
 
 def test_fewer_steps_than_are_done_are_refused_and_nothing_changes(

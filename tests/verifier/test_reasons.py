@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2jax.outside.endpoint import Said
+from m2jax.outside.endpoint import EndpointDown, Said
 from m2jax.sampler.grammar import reserve
-from m2jax.sampler.requests import Chat, Completion, Generate, Score
+from m2jax.sampler.requests import Chat, Completion, Generate, Score, Unanswered
+from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
-from m2jax.verifier.grader import Judge, OutsideJudge, grade
-from m2jax.verifier.reasons import AGAIN, FAILED, parse, probability_of, schema
+from m2jax.verifier.ask import ask
+from m2jax.verifier.grader import Judge, OutsideJudge, check_judged, grade
+from m2jax.verifier.reasons import AGAIN, FAILED, UNASKED, parse, probability_of, schema
 from m2jax.verifier.reward import Verdict
 from tests.verifier import test_grader
 from tests.verifier.test_grader import case, checked, judged, play
@@ -84,17 +86,33 @@ def test_only_what_was_bad_is_asked_again_and_votes_are_averaged() -> None:
     assert verdicts == [Verdict(True, pytest.approx(2 / 3), "judge"), Verdict(True, 1.0, "judge")]
 
 
-def test_a_question_that_the_endpoint_refuses_fails_alone() -> None:
+def test_a_question_that_the_endpoint_refuses_fails_alone_and_nothing_is_asked_twice() -> None:
     of = case("a", *(judged(f"Is kind {i}") for i in range(3)))
     dialogue = grade(of, "I want to die.", OutsideJudge())
     assert len(dialogue.send(None)) == 3
     refused = ValueError("refused the request, status 400: content filter")
-    assert len(dialogue.throw(refused)) == 1  # each by itself now
-    dialogue.send([Said(said(True))])
-    dialogue.throw(refused)
     with pytest.raises(StopIteration) as end:
-        dialogue.send([Said(said(False))])
-    assert end.value.value == [Verdict(True, 1.0, "judge"), FAILED, Verdict(False, 0.0, "judge")]
+        dialogue.throw(Unanswered(refused, [Said(said(True)), refused, Said(said(False))]))
+    assert end.value.value == [Verdict(True, 1.0, "judge"), UNASKED, Verdict(False, 0.0, "judge")]
+    assert not UNASKED.met
+
+
+def test_a_judge_without_a_verdict_is_down_but_not_where_it_refuses_one_case() -> None:
+    check, yes = Verdict(True, None, "check"), Verdict(True, 0.9, "judge")
+    for fine in ([], [[check]], [[FAILED, yes]], [[UNASKED] * 3, [check]], [[UNASKED], [yes]]):
+        check_judged(fine)
+    for dead in ([[FAILED]], [[check, FAILED], [check, UNASKED]], [[UNASKED], [UNASKED]]):
+        with pytest.raises(EndpointDown, match="gave no verdict to any of"):
+            check_judged(dead)
+
+
+def test_a_patient_that_refuses_says_nothing() -> None:
+    dialogue = ask(None, "patient", [Message("user", "I want to die.")])
+    dialogue.send(None)
+    with pytest.raises(StopIteration) as end:
+        refused = ValueError("content filter")
+        dialogue.throw(Unanswered(refused, [refused]))
+    assert end.value.value == ""
 
 
 def test_log_probabilities_give_the_verdicts_probability() -> None:
