@@ -105,10 +105,10 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         train, heldout = case_data.load(config.data.path, clinic=config.data.clinic, skip_unchecked=skip)
         heldout = heldout[: config.eval.cases or None]
     values.check_batches(config, mesh)
-    if not consult:
-        case_data.check_enough(train, config.data.prompts_per_step)
     values.check_dynamic(config)
     values.check_watch(config, heldout)
+    if not consult:
+        case_data.check_enough(train, config.data.prompts_per_step)
     policy.check_context(cfg, mesh, s.max_tokens, "config.sampling.max_tokens")
     serving = sharding.rearrange(mesh, tuple(config.sampling.mesh)) if config.sampling.mesh else mesh
     shards = serving.shape["data"] * serving.shape["fsdp"]
