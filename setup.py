@@ -33,6 +33,7 @@ INSTALL_REQUIRES = [
     "prometheus_client>=0.20",
     "rich>=13.9",
     "safetensors>=0.5",
+    "scipy>=1.14",
     "sentencepiece>=0.2.1",
     "starlette>=0.45",
     "tensorboardX>=2.6.2",

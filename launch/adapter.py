@@ -43,6 +43,8 @@ def main(argv: list[str]) -> None:
         who: roles.measure(name, engine, tokenizer, role, _N.value)
         for who, role in (("start", "start"), ("adapter", name))
     }
+    fitted = figures["adapter"].pop("calibration", None)
+    figures["start"].pop("calibration", None)
     summary = json.loads((run / "summary.json").read_text())
     card = {
         "name": name,
@@ -56,6 +58,7 @@ def main(argv: list[str]) -> None:
         "heldout_loss": {side: summary[side]["loss"] for side in ("before", "after")},
         "measured_on": f"{_N.value} records of the clinic's held-out conditions, greedy",
         "figures": figures,
+        **({"calibration": fitted} if fitted else {}),
         "config": {key: config[key] for key in ("lora", "optimizer", "data", "epochs", "dtype")},
         "jax": jax.__version__,
     }

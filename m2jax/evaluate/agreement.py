@@ -12,7 +12,7 @@ import numpy as np
 
 from m2jax.evaluate.figures import Figure, figure
 from m2jax.evaluate.stats import pooled_ci
-from m2jax.verifier.calibration import calibrate, fit_temperature
+from m2jax.verifier.calibration import Calibration, calibrate
 
 Pairs = Sequence[tuple[bool, bool]]  # (verdict, truth) of one record
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -60,21 +60,15 @@ def agreement_figures(
     ]
 
 
-def calibration_figures(name: str, records: Sequence[Sequence[tuple[float, bool]]]) -> list[Figure]:
-    """The log-loss, in nats a verdict, of (probability, truth) by record: as it is, and at the temperature fitted on
-    the other half of the records (`verifier.calibration`); none where there are less than two records.
-    """
-    halves = [[pair for one in records[side::2] for pair in one] for side in (0, 1)]
-    if not all(halves):
-        return []
-    fitted = [fit_temperature(*zip(*half, strict=True)) for half in halves]
-    plain, calibrated = [], []
-    for number, one in enumerate(records):
-        if one:
-            plain.append([_loss(p, truth) for p, truth in one])
-            calibrated.append([_loss(calibrate(p, fitted[1 - number % 2]), truth) for p, truth in one])
-    said = f"temperatures {fitted[0]:.2f} and {fitted[1]:.2f}"
-    return [figure(f"{name}: log-loss", plain), figure(f"{name}: log-loss, calibrated", calibrated, note=said)]
+def calibration_figures(
+    name: str, records: Sequence[Sequence[tuple[float, bool]]], calibration: Calibration
+) -> list[Figure]:
+    """The log-loss, in nats a verdict, of (probability, truth) by record: as it is, and calibrated."""
+    judged = [one for one in records if one]
+    plain = [[_loss(p, truth) for p, truth in one] for one in judged]
+    calibrated = [[_loss(calibrate(p, calibration), truth) for p, truth in one] for one in judged]
+    said = f"temperature {calibration.temperature:.2f}, bias {calibration.bias:+.2f}"
+    return [figure(f"{name}: log-loss as it is", plain), figure(f"{name}: log-loss", calibrated, note=said)]
 
 
 def _loss(probability: float, truth: bool) -> float:

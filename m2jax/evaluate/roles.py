@@ -26,6 +26,7 @@ from m2jax.sampler.requests import Dialogue
 from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.ask import ask, ask_yes
+from m2jax.verifier.calibration import calibrate, fit
 from m2jax.verifier.checks import met
 from m2jax.verifier.grader import Judge, read_out
 from m2jax.verifier.rubric import Case
@@ -42,19 +43,33 @@ def measure(name: str, engine: Engine, tokenizer: Tokenizer, role: str, n: int) 
 
 
 def grader(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
-    """Agreement with the checks and Cohen's kappa, on every criterion that has a check."""
-    sampled = sampled_replies(n)
+    """Agreement with the checks and Cohen's kappa, on every criterion that has a check; on sampled replies also as
+    calibrated on the others that there are, and that calibration.
+    """
+    sampled, others = sampled_replies(n), sampled_replies(None)[n:]
     cases = [sample_case(SEED + i, "heldout") for i in range(n)]
     composed = [(case, grading.composed_reply(case, np.random.default_rng([SEED, i]))) for i, case in enumerate(cases)]
-    return {
-        kind: agreement([[(p > 0.5, y) for p, y in one] for one in against_checks(engine, tokenizer, role, pairs)])
-        for kind, pairs in (("sampled", sampled), ("composed", composed))
+    given = {
+        kind: against_checks(engine, tokenizer, role, pairs)
+        for kind, pairs in (("sampled", sampled), ("composed", composed), ("others", others))
         if pairs
     }
+    figures = {
+        kind: agreement([[(p > 0.5, y) for p, y in one] for one in given[kind]])
+        for kind in ("sampled", "composed")
+        if kind in given
+    }
+    if labels := [pair for one in given.get("others", ()) for pair in one]:
+        fitted = fit(*zip(*labels, strict=True))
+        figures["calibration"] = fitted._asdict()
+        figures["calibrated"] = agreement(
+            [[(calibrate(p, fitted) > 0.5, y) for p, y in one] for one in given["sampled"]]
+        )
+    return figures
 
 
-def sampled_replies(n: int) -> list[tuple[Case, str]]:
-    """At most n replies that a model wrote to held-out cases; none where the package has none."""
+def sampled_replies(n: int | None) -> list[tuple[Case, str]]:
+    """At most n replies (None: all) that a model wrote to held-out cases; none where the package has none."""
     return [(sample_case(seed, "heldout"), reply) for seed, reply in load_replies("heldout")[:n]]
 
 

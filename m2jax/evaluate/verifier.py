@@ -23,6 +23,7 @@ from m2jax.evaluate.patient import gate_figures, patient_figures
 from m2jax.evaluate.physicians import physician_figures
 from m2jax.patient.simulate import Units
 from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.calibration import Calibration, calibrate, of_card
 from m2jax.verifier.grader import Judge
 from m2jax.weights import names
 from m2jax.weights.load import read_config
@@ -54,7 +55,8 @@ def start(config: ConfigDict, tell: Callable[[str], None]) -> Verifier:
         config.model, loaded, config.temperature, config.max_tokens, config.longest, slots=16
     )
     who = {name: name if name in served else "start" for name in adapters.NAMES}
-    judge = Judge(tokenizer, who["grader"], max_prefix=config.longest - SUFFIX)
+    fitted = of_card(adapters.card("grader")) if "grader" in served else Calibration()
+    judge = Judge(tokenizer, who["grader"], max_prefix=config.longest - SUFFIX, calibration=fitted)
     of_claims = Judge(tokenizer, "factual") if "factual" in served else None
     units = Units(tokenizer, who["affective"], who["factual"], of_claims, config.rounds + 1, config.max_tokens)
     return Verifier(serving.Telling(engine, tell), tokenizer, judge, units, config)
@@ -86,18 +88,26 @@ def _disclosure(v: Verifier) -> list[Figure]:
 
 
 def _grader(v: Verifier) -> list[Figure]:
-    replies = roles.sampled_replies(v.config.n.grader)
+    replies, fitted = roles.sampled_replies(v.config.n.grader), v.judge.calibration
     given = roles.against_checks(v.engine, v.tokenizer, v.judge.role, replies)
-    verdicts = [[(p > 0.5, truth) for p, truth in one] for one in given]
+    plain = [[(p > 0.5, truth) for p, truth in one] for one in given]
+    verdicts = [[(calibrate(p, fitted) > 0.5, truth) for p, truth in one] for one in given]
     measures = (("agreement", agreement, 0.93), ("kappa", kappa, 0.8))
-    return agreement_figures("grader against checks", verdicts, measures) + calibration_figures("grader", given)
+    as_it_is = tuple((f"{word} before calibration", statistic, None) for word, statistic, _ in measures)
+    name = "grader against checks"
+    return (
+        agreement_figures(name, verdicts, measures)
+        + agreement_figures(name, plain, as_it_is)
+        + calibration_figures("grader", given, fitted)
+    )
 
 
 def _physicians(v: Verifier) -> list[Figure]:
     if not v.config.data.k_qa:
         v.engine.tell("physicians: left out; --config.data.k_qa=FOLDER names K-QA's folder (NLI_medical_annotator.csv)")
         return []
-    return physician_figures(v.engine, v.judge, v.config.data.k_qa, v.config.n.physicians)
+    judge = dataclasses.replace(v.judge, calibration=Calibration())  # it was fitted on other statements
+    return physician_figures(v.engine, judge, v.config.data.k_qa, v.config.n.physicians)
 
 
 def _generator(v: Verifier) -> list[Figure]:

@@ -43,6 +43,7 @@ from m2jax.train.overlap import overlapped
 from m2jax.train.parts import Parts
 from m2jax.train.step import TrainState, init_state, make_logprobs, make_step
 from m2jax.verifier import proposals
+from m2jax.verifier.calibration import Calibration, of_card
 from m2jax.verifier.grader import Judge, OutsideJudge, judge_tokens
 from m2jax.verifier.judge_prompt import READ, REASON
 from m2jax.verifier.rubric import Case, Criterion
@@ -151,7 +152,9 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         judge = OutsideJudge(votes=max(1, votes))
     elif not skip:
         role = "judge" if config.judge.adapter else values.verifier_role(config)
-        judge = Judge(tokenizer, role, sizes.pasts[-1], votes)
+        # an adapter's calibration is that of the token it was trained to say
+        fitted = of_card(adapters.card(config.judge.adapter)) if config.judge.adapter and not votes else Calibration()
+        judge = Judge(tokenizer, role, sizes.pasts[-1], votes, calibration=fitted)
     parts = Parts(
         config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx,
         frozen, units, criteria,

@@ -73,7 +73,7 @@ def read_out(
     verdicts: dict[int, Verdict] = {}
     for indices, logps in zip(asked, answers, strict=True):
         for i, (yes, no) in zip(indices, logps, strict=True):
-            p = calibrate(1 / (1 + math.exp(no - yes)), judge.temperature)
+            p = calibrate(1 / (1 + math.exp(no - yes)), judge.calibration)
             verdicts[i] = Verdict(p > 0.5, p, "judge")
     return [verdicts[i] for i in range(len(criteria))]
 

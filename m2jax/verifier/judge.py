@@ -9,6 +9,7 @@ import numpy as np
 
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.calibration import Calibration
 from m2jax.verifier.judge_prompt import READ, judge_parts
 from m2jax.verifier.rubric import Case, Criterion
 
@@ -17,8 +18,8 @@ from m2jax.verifier.rubric import Case, Criterion
 class Judge:
     """A role of the engine with the tokenizer of its model. max_prefix: tokens that a question's prefix may have.
     votes: 0 reads the verdict off the next token; k asks k times for a reason and then a verdict (the engine needs
-    grammars, and for k > 1 the role a temperature above 0). reason_tokens: of such an answer. temperature: of the
-    calibration (`calibration.fit_temperature`).
+    grammars, and for k > 1 the role a temperature above 0). reason_tokens: of such an answer. calibration: of its
+    probabilities (`calibration.fit`).
 
     ValueError where Yes or No is not a token of its own.
     """
@@ -28,7 +29,7 @@ class Judge:
     max_prefix: int = 1 << 30
     votes: int = 0
     reason_tokens: int = 160
-    temperature: float = 1.0
+    calibration: Calibration = Calibration()
     choices: tuple[int, ...] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,13 +40,13 @@ class Judge:
 @dataclasses.dataclass(frozen=True)
 class OutsideJudge:
     """A role of the engine that is an endpoint. votes: how often it is asked (above 1, give it a temperature).
-    max_tokens: of an answer. temperature: of the calibration, as in `Judge`.
+    max_tokens: of an answer. calibration: as in `Judge`.
     """
 
     role: str = "judge"
     votes: int = 1
     max_tokens: int = 512
-    temperature: float = 1.0
+    calibration: Calibration = Calibration()
 
 
 def fitting(tokens: Callable[[str], list[int]], reply: str, room: int) -> str:

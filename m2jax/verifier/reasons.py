@@ -18,7 +18,7 @@ import numpy as np
 
 from m2jax.outside.endpoint import Said
 from m2jax.sampler.requests import Chat, Completion, Generate, Score, Unanswered
-from m2jax.verifier.calibration import calibrate
+from m2jax.verifier.calibration import Calibration, calibrate
 from m2jax.verifier.judge import Judge, OutsideJudge, fitting, judge_tokens
 from m2jax.verifier.judge_prompt import REASON, judge_messages
 from m2jax.verifier.reward import Verdict
@@ -76,7 +76,7 @@ def reason(
     given: list[list[float]] = [[] for _ in criteria]
     for n, ((yes, no),) in zip(sound, read, strict=True):
         given[votes[n]].append(1 / (1 + math.exp(min(float(no) - float(yes), 700.0))))
-    return [_verdict(probabilities, judge.temperature) for probabilities in given]
+    return [_verdict(probabilities, judge.calibration) for probabilities in given]
 
 
 def _prompt(case: Case, reply: str, criterion: Criterion, judge: Judge, room: int) -> list[int]:
@@ -128,7 +128,7 @@ def reason_outside(
             given[i].append(probability_of(answer, positive))
     heard = {i for i, answer in zip(votes, said, strict=True) if answer is not REFUSED}
     return [
-        _verdict(probabilities, judge.temperature) if i in heard else UNASKED for i, probabilities in enumerate(given)
+        _verdict(probabilities, judge.calibration) if i in heard else UNASKED for i, probabilities in enumerate(given)
     ]
 
 
@@ -178,8 +178,8 @@ def _sound(text: str, positive: bool) -> bool:
     return True
 
 
-def _verdict(probabilities: Sequence[float], temperature: float) -> Verdict:
+def _verdict(probabilities: Sequence[float], calibration: Calibration) -> Verdict:
     if not probabilities:
         return FAILED
-    p = calibrate(float(np.mean(probabilities)), temperature)
+    p = calibrate(float(np.mean(probabilities)), calibration)
     return Verdict(p > 0.5, p, "judge")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from m2jax.evaluate.agreement import agreement, agreement_figures, calibration_figures, f1, kappa, table
 from m2jax.evaluate.stats import pooled_ci
+from m2jax.verifier.calibration import fit
 
 PAIRS = [(True, True)] * 10 + [(False, False)] * 5 + [(True, False)] * 3 + [(False, True)] * 2
 
@@ -49,8 +50,10 @@ def test_more_records_narrow_the_interval() -> None:
 
 
 def test_a_judge_that_is_too_sure_loses_less_when_it_is_calibrated() -> None:
-    records = [[(0.99 if i // 2 % 10 < 7 else 0.01, True)] for i in range(200)]
-    plain, calibrated = calibration_figures("x", records)
+    right = [i // 2 % 10 < 7 for i in range(200)]
+    records = [[(0.99 if ok == (i % 2 == 0) else 0.01, i % 2 == 0)] for i, ok in enumerate(right)]
+    fitted = fit(*zip(*(pair for one in records for pair in one), strict=True))
+    plain, calibrated = calibration_figures("x", [*records, []], fitted)
     assert plain.value == pytest.approx(-np.log(0.99) * 0.7 - np.log(0.01) * 0.3)
     assert calibrated.value == pytest.approx(-np.log(0.7) * 0.7 - np.log(0.3) * 0.3, rel=0.01)
-    assert calibration_figures("x", records[:1]) == []
+    assert "bias" in calibrated.note

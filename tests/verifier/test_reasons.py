@@ -16,6 +16,7 @@ from m2jax.sampler.requests import Chat, Completion, Generate, Score, Unanswered
 from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.ask import ask
+from m2jax.verifier.calibration import Calibration
 from m2jax.verifier.grader import Judge, OutsideJudge, check_judged, grade
 from m2jax.verifier.reasons import AGAIN, FAILED, UNASKED, parse, probability_of, schema
 from m2jax.verifier.reward import Verdict
@@ -124,7 +125,9 @@ def test_log_probabilities_give_the_verdicts_probability() -> None:
     assert probability_of(by_token(text, "true", {"maybe": 0.5}), True) == 1.0
     joined = by_token(said(False, False), " false", {" false": 0.9, " true": 0.05, ":": 0.05})
     assert probability_of(joined, False) == pytest.approx(0.05 / 0.95)
-    (_,), (verdict,) = play(grade(case("a", judged("Is kind")), "Hm.", OutsideJudge(temperature=2.0)), [answer])
+    (_,), (verdict,) = play(
+        grade(case("a", judged("Is kind")), "Hm.", OutsideJudge(calibration=Calibration(2.0))), [answer]
+    )
     assert verdict.probability == pytest.approx(1 / (1 + math.sqrt(0.2 / 0.7)))
 
 
