@@ -60,6 +60,7 @@ def base() -> ConfigDict:
     c.grpo.eps_high = 0.28
     c.grpo.l_max = 0  # the constant divisor, in tokens; 0: sampling.max_tokens
     c.grpo.tis_cap = 0.0  # truncated importance weight between sampler and learner; 0: none
+    c.grpo.vanilla = False  # GRPO as in arXiv 2402.03300, to compare with: see train/grpo.py
     c.grpo.minibatches = 1  # updates per step
     c.grpo.row_samples = 0  # samples that share a row with one copy of their prompt; 0: all of a group
     c.grpo.micro_groups = 1  # rows whose gradients are computed at once

@@ -215,7 +215,7 @@ def _groups(config: ConfigDict, mesh: jax.sharding.Mesh) -> grpo.Groups:
 
 def _settings(config: ConfigDict) -> grpo.Grpo:
     g, s = config.grpo, config.sampling
-    return grpo.Grpo(s.max_tokens, g.eps_low, g.eps_high, s.temperature or 1.0, g.tis_cap or None, g.remat)
+    return grpo.Grpo(s.max_tokens, g.eps_low, g.eps_high, s.temperature or 1.0, g.tis_cap or None, g.remat, g.vanilla)
 
 
 def _lower_init(config: ConfigDict, mesh: jax.sharding.Mesh, state: step.TrainState) -> jax.stages.Lowered:

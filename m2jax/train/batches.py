@@ -30,9 +30,9 @@ class Sample:
     logp: np.ndarray
 
 
-def of_replies(group: Sequence[Rollout]) -> list[Sample]:
-    """The replies to one prompt, each with one advantage."""
-    advantages = grpo.advantages(np.asarray([r.reward for r in group]))
+def of_replies(group: Sequence[Rollout], vanilla: bool = False) -> list[Sample]:
+    """The replies to one prompt, each with one advantage, which may be vanilla GRPO's."""
+    advantages = grpo.advantages(np.asarray([r.reward for r in group]), vanilla)
     made = []
     for rollout, advantage in zip(group, advantages, strict=True):
         done, ones = rollout.completion, np.ones(len(rollout.completion.tokens), np.float32)

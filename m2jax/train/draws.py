@@ -100,7 +100,9 @@ def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
         keys = {"seed": config.seed, "first_key": draw * len(cases) * R, "journal": journal}
         found = grading.roll(cases, draw, keys)
         _check(journal, [[v for r in group for v in r.verdicts] for group in found])
-        kept = [of_replies(g) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]]
+        kept = [
+            of_replies(g, parts.grpo.vanilla) for g in found if grpo.has_signal(np.asarray([[r.reward for r in g]]))[0]
+        ]
         return Drawn(found, kept, told, held)
 
     def told(drawn: Sequence[Drawn]) -> Metrics:

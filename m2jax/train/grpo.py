@@ -3,9 +3,14 @@
     J = E[ 1/G sum_i 1/l_max sum_t min( r_it A_i, clip(r_it, 1 - eps_low, 1 + eps_high) A_i ) ]
     A_i = R_i - mean_j R_j
 
-No KL term, no division by the group's standard deviation, and a constant l_max instead of the length. A group is one
-prompt with its R completions in a single row [prompt | completion 1 | ... | completion R]: the prompt is computed
-once for all of them.
+No KL term, no division by the group's standard deviation, and a constant l_max instead of the length. To compare with,
+`Grpo.vanilla` is GRPO as DeepSeekMath has it (arXiv 2402.03300, eq. 3 and 4):
+
+    J = E[ 1/G sum_i 1/|o_i| sum_t ( min( r_it A_i, clip(r_it, 1 - eps_low, 1 + eps_low) A_i ) - KL * kl_it ) ]
+    A_i = (R_i - mean_j R_j) / std_j R_j,    kl_it = pi_start / pi - log(pi_start / pi) - 1
+
+A group is one prompt with its R completions in a single row [prompt | completion 1 | ... | completion R]: the prompt is
+computed once for all of them.
 """
 
 from __future__ import annotations
@@ -25,13 +30,15 @@ from m2jax.models.logprobs import token_logprobs
 from m2jax.models.params import Params
 from m2jax.sharding import batch_spec, einsum, merge_axes, reshard, row_spec, split_axis
 
+KL = 0.04  # the weight of vanilla GRPO's KL to the start model
+
 
 @dataclasses.dataclass(frozen=True)
 class Grpo:
     """eps_low, eps_high: the asymmetric clip. l_max: the constant divisor, in tokens (the generation cap).
     temperature: that of the sampler. remat: see `decoder.forward`.
     tis_cap: cap of the truncated importance weight pi_learner / pi_sampler; None trusts the sampler's
-    log-probabilities as the old ones.
+    log-probabilities as the old ones. vanilla: see the module; eps_high and l_max say nothing then.
     """
 
     l_max: int
@@ -40,6 +47,7 @@ class Grpo:
     temperature: float = 1.0
     tis_cap: float | None = None
     remat: str = "none"
+    vanilla: bool = False
 
     def __post_init__(self) -> None:
         remat_policy(self.remat)  # names what is wrong with it
@@ -65,9 +73,10 @@ class Groups:
     sampler_logp: jax.Array
 
 
-def advantages(rewards_NR: np.ndarray) -> np.ndarray:
-    """R_i - mean of its group; float32 like the input's shape."""
-    return (rewards_NR - rewards_NR.mean(-1, keepdims=True)).astype(np.float32)
+def advantages(rewards_NR: np.ndarray, vanilla: bool = False) -> np.ndarray:
+    """R_i - mean of its group, of vanilla GRPO over its standard deviation; float32 like the input's shape."""
+    off = rewards_NR - rewards_NR.mean(-1, keepdims=True)
+    return (off / (rewards_NR.std(-1, keepdims=True) + 1e-6) if vanilla else off).astype(np.float32)
 
 
 def has_signal(rewards_NR: np.ndarray) -> np.ndarray:
@@ -118,12 +127,20 @@ def objective(
     log_ratio = (logp - groups.old_logp) * groups.mask
     ratio = jnp.exp(log_ratio)
     gain = ratio * groups.advantage
-    clipped = jnp.clip(ratio, 1 - grpo.eps_low, 1 + grpo.eps_high) * groups.advantage
+    eps_high = grpo.eps_low if grpo.vanilla else grpo.eps_high
+    clipped = jnp.clip(ratio, 1 - grpo.eps_low, 1 + eps_high) * groups.advantage
     surrogate = jnp.minimum(gain, clipped) * groups.mask
     if grpo.tis_cap is not None:
         surrogate = surrogate * importance_weight(groups.old_logp, groups.sampler_logp, grpo.tis_cap)
-    loss = -surrogate.sum() / (n_groups * R * grpo.l_max)
-    sums = {
+    own, extra = float(grpo.l_max), {}
+    if grpo.vanilla:
+        start, _ = completion_logprobs(cfg, grpo, frozen, groups.tokens, groups.prompt_length, (R, C))
+        away = (jax.lax.stop_gradient(start) - logp) * groups.mask
+        kl = jnp.exp(away) - away - 1
+        surrogate, own = surrogate - KL * kl, jnp.maximum(groups.mask.sum(-1, keepdims=True), 1)
+        extra = {"kl_start": kl.sum()}
+    loss = -(surrogate / own).sum() / (n_groups * R)
+    sums = extra | {
         "tokens": groups.mask.sum(),
         "entropy": (entropy * groups.mask).sum(),
         "clip_fraction": ((clipped < gain) * groups.mask).sum(),

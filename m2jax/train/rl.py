@@ -86,6 +86,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         temperature=s.temperature or 1.0,
         tis_cap=g.tis_cap or None,
         remat=g.remat,
+        vanilla=g.vanilla,
     )
     values.check_verifier(config, cfg)
     tx = optimizer.make(optimizer.read(config, mesh))
@@ -138,8 +139,8 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         trained, frozen = policy.new_adapter(config, cfg, mesh), served
     else:
         # what is trained is donated to each update: the start weights need arrays of their own
-        trained, frozen = weights, None
         served = jax.tree.map(jnp.copy, served) if dtype == jnp.float32 else served
+        trained, frozen = weights, served if settings.vanilla else None
     engine.update("base", served)
     engine.update("doctor", trained)
     if config.verifier:

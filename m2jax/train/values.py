@@ -86,6 +86,11 @@ def check_consult(config: ConfigDict) -> None:
     for key in ("rounds", "patient_tokens", "context_tokens"):
         if config.consult[key] < 1:
             raise ValueError(f"config.consult.{key} is {config.consult[key]}; it must be at least 1")
+    if config.consult.session and config.grpo.vanilla:
+        raise ValueError(
+            "config.grpo.vanilla=True gives a reply one advantage, config.consult.session each turn its own; drop one "
+            "of the two"
+        )
     if not 0 <= config.consult.outcome <= 1:
         raise ValueError(f"config.consult.outcome is {config.consult.outcome}; give a share from 0 to 1")
     if not 0 <= config.consult.interrupted <= 1:

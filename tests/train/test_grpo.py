@@ -13,7 +13,8 @@ import pytest
 from m2jax import sharding
 from m2jax.models import attention, decoder, lora, params
 from m2jax.models.config import ModelConfig
-from m2jax.train import grpo, optimizer, step
+from m2jax.train import grpo, optimizer, rl, step
+from tests.train import tiny_run
 
 CFG = ModelConfig("qwen2", vocab_size=64, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=8)
 N, R, P, C = 8, 3, 6, 5
@@ -76,6 +77,53 @@ def test_the_worked_example(monkeypatch):
     loss, sums = grpo.objective(CFG, grpo.Grpo(l_max=4), {}, None, groups, jnp.int32(2))
     np.testing.assert_allclose(loss, -0.010875, atol=1e-7)
     assert (float(sums["tokens"]), float(sums["clip_fraction"])) == (7, 3)
+
+
+def test_the_worked_example_of_vanilla_grpo(monkeypatch):
+    """The ratios and rewards of the example above; A = +1, -1 and -1, +1, eps 0.2 on both sides, own lengths.
+
+      completion 1: (min(1.5, 1.2) + 1.0 + min(0.5, 0.8)) / 3 = 0.9        completion 2: min(-2.0, -1.2)     = -2.0
+      completion 3: (min(-0.5, -0.8) - 1.2) / 2               = -1.0       completion 4: min(1.3, 1.2)       = 1.2
+    The start model holds the first token for twice as likely: kl = 2 - ln 2 - 1 = 0.306853, by 0.04 / 3.
+    J = (0.9 - 2.0 - 1.0 + 1.2 - 0.004091) / 4 = -0.226023
+    """
+    ratio = np.array([[[1.5, 1.0, 0.5], [2.0, 9, 9]], [[0.5, 1.2, 9], [1.3, 9, 9]]], np.float32)
+    mask = (ratio != 9).astype(np.float32)
+    old = np.full((2, 2, 3), -2.0, np.float32)
+    rewards = np.array([[1.0, 0.0], [0.2, 0.8]])
+    groups = grpo.Groups(
+        tokens=np.zeros((2, 1 + 6), np.int32),
+        prompt_length=np.ones(2, np.int32),
+        mask=mask,
+        advantage=np.repeat(grpo.advantages(rewards, vanilla=True)[..., None], 3, axis=-1),
+        old_logp=old,
+        sampler_logp=old,
+    )
+    now = old + np.log(ratio)
+    start = now + np.where(np.arange(12).reshape(2, 2, 3) == 0, np.log(2), 0)
+    both = {"now": now, "start": start.astype(np.float32)}
+    monkeypatch.setattr(grpo, "completion_logprobs", lambda *args: (both[args[2]], jnp.ones_like(old)))
+    loss, sums = grpo.objective(CFG, grpo.Grpo(l_max=4, vanilla=True), "now", "start", groups, jnp.int32(2))
+    np.testing.assert_allclose(loss, 0.226023, atol=2e-6)
+    np.testing.assert_allclose(sums["kl_start"], 0.306853, atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_a_run_may_take_vanilla_grpo(tmp_path, rank):
+    """The KL to the start is 0 before the first update and not after it, and the start stays what it is."""
+    mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
+    values = {"grpo.vanilla": True, "lora.rank": rank}
+    with jax.set_mesh(mesh):
+        parts, state = rl.start(tiny_run.config(*tiny_run.write_all(tmp_path), **values), mesh)
+        stage = rl.stage(parts, tmp_path)
+        before = jax.device_get(parts.frozen)
+        found = []
+        for i in range(3):
+            batch, _ = stage.make_batch(i, state)
+            state, metrics = stage.update(state, batch)
+            found.append(float(metrics["kl_start"]))
+    assert found[0] == pytest.approx(0, abs=1e-6) and found[-1] > 1e-6
+    jax.tree.map(np.testing.assert_array_equal, before, jax.device_get(parts.frozen))
 
 
 def test_zero_variance_groups_have_no_signal():
