@@ -22,6 +22,7 @@ from m2jax.sampler.sampling import Knobs
 from m2jax.sampler.scheduler import Sizes
 from m2jax.train import grpo, midtrain, optimizer, policy, sft, step
 from m2jax.train.batches import episode_row
+from m2jax.verifier.judge import Judge
 from m2jax.weights import names
 from m2jax.weights.load import read_config
 
@@ -169,7 +170,9 @@ def _sizes(config: ConfigDict, shards: int) -> Sizes:
     the others computes more tokens.
     """
     page, P, C = 32, config.data.max_prompt_tokens, config.sampling.max_tokens
-    longest = -(-(P + 2 * C + JUDGE_TOKENS) // page) * page
+    reasons = 2 * Judge.reason_tokens if config.judge.votes and not config.judge.url else 0
+    longest = max(P + 2 * C + JUDGE_TOKENS + reasons, config.consult.context_tokens if config.get("consult") else 0)
+    longest = -(-longest // page) * page
     own = -(-(P + C) // page) * page
     slots = -(-min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt) // shards)
     tokens = -(-config.sampling.cache_tokens // shards) or slots * longest
