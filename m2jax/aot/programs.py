@@ -193,7 +193,7 @@ def _work(cfg: ModelConfig, config: ConfigDict, sizes: Sizes, shards: int) -> tu
         "decode": cost.model_flops(cfg, tokens, past, 1),
         "score": cost.model_flops(cfg, prefill, past, 1),
     }
-    return work, {"update": n, "decode": sizes.burst}
+    return work, {"update": n, "logprobs": n, "decode": sizes.burst}
 
 
 def _batch(config: ConfigDict) -> tuple[int, int, int, int, int]:
@@ -245,11 +245,15 @@ def _lower_restore(mesh: jax.sharding.Mesh, state: step.TrainState) -> jax.stage
 def _lower_update(
     objective: step.Objective, config: ConfigDict, mesh: jax.sharding.Mesh, state: Any, frozen: Any, batch: Any
 ) -> jax.stages.Lowered:
-    count = jax.ShapeDtypeStruct((), jnp.int32, sharding=jax.NamedSharding(mesh, sharding.P()))
     with jax.set_mesh(mesh):
         tx = optimizer.make(optimizer.read(config, mesh))
         train_step = step.make_step(objective, tx, jnp.dtype(config.dtype))
-        return train_step.lower(state, frozen, batch, count)
+        return train_step.lower(state, frozen, batch, _count(mesh))
+
+
+def _count(mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:
+    """How many rows of a batch count."""
+    return jax.ShapeDtypeStruct((), jnp.int32, sharding=jax.NamedSharding(mesh, sharding.P()))
 
 
 def _lower_logprobs(
@@ -257,7 +261,7 @@ def _lower_logprobs(
 ) -> jax.stages.Lowered:
     with jax.set_mesh(mesh):
         logprobs = step.make_logprobs(cfg, _settings(config), jnp.dtype(config.dtype))
-        return logprobs.lower(state.trained, frozen, _groups(config, mesh))
+        return logprobs.lower(state.trained, frozen, _groups(config, mesh), _count(mesh))
 
 
 def _lower_hand_over(
