@@ -14,9 +14,10 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from m2jax.models import lora
+from m2jax import sharding
+from m2jax.models import lora, params
 from m2jax.models.config import ModelConfig
-from m2jax.models.params import Params, abstract
+from m2jax.models.params import Params
 from m2jax.weights import names
 from m2jax.weights.load import load, read_config
 
@@ -97,9 +98,11 @@ def merged(trained: Any, config: dict[str, Any]) -> Params:
     return lora.merge(lora.attach(load(path, stacked=stacked, dtype="float32")[1], trained))
 
 
-def load_trained(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, Any, dict[str, Any], int]:
+def load_trained(
+    run_dir: Path, step: int | None = None, mesh: jax.sharding.Mesh | None = None
+) -> tuple[ModelConfig, Any, dict[str, Any], int]:
     """(model, what was trained: parameters or an adapter, the run's config, the step) of a checkpoint, the newest by
-    default.
+    default; its arrays go straight to where `mesh` has them, without one to the first device.
 
     ValueError where the folder holds no run or no such step.
     """
@@ -113,9 +116,14 @@ def load_trained(run_dir: Path, step: int | None = None) -> tuple[ModelConfig, A
     if rank:
         target = jax.eval_shape(lambda: lora.init(cfg, jax.random.key(0), rank, 1.0, stacked=stacked))
     else:
-        target = abstract(cfg, stacked=stacked)
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
+        target = params.abstract(cfg, stacked=stacked)
+    if mesh is None:
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        where = jax.tree.map(lambda _: device, target)
+    else:
+        axes = (lora if rank else params).logical_axes(cfg, stacked=stacked)
+        where = sharding.shardings(mesh, axes, target, sharding.Rules())
+    target = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), target, where)
     checkpoints = Checkpoints(run_dir)
     try:
         trained, step = checkpoints.restore_trained(step, target)

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from m2jax.checkpoint import Checkpoints, load_params
-from m2jax.models import lora
+from m2jax import sharding
+from m2jax.checkpoint import Checkpoints, load_params, load_trained
+from m2jax.models import lora, params
 from m2jax.train import optimizer
 from m2jax.train.step import TrainState, init_state
 from m2jax.weights.load import load
@@ -94,6 +95,24 @@ def test_load_params_merges_an_adapter(files: tuple[Path, Path], tmp_path: Path,
         pair = own[f"{name}_lora"]
         delta = np.einsum(equation, np.asarray(pair["a"]), np.asarray(pair["b"]))
         np.testing.assert_allclose(layer[name], np.asarray(base[name]) + delta, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_what_was_trained_goes_straight_into_a_mesh(files: tuple[Path, Path], tmp_path: Path, rank: int) -> None:
+    trained = load(files[0], stacked=True, dtype="float32")[1]
+    if rank:
+        trained = lora.init(tiny_run.CFG, jax.random.key(0), rank, 16.0, stacked=True)
+    trained = _noise(trained, seed=1)
+    _config(files, tmp_path, **{"layers": "scanned", "lora.rank": rank})
+    _save(tmp_path, 5, init_state(trained, TX))
+    mesh = sharding.make_mesh((2, 2, 2))
+    _, found, _, step = load_trained(tmp_path, mesh=mesh)
+    axes = (lora if rank else params).logical_axes(tiny_run.CFG, stacked=True)
+    assert step == 5
+    assert jax.tree.map(lambda x: x.sharding, found) == sharding.shardings(mesh, axes, found, sharding.Rules())
+    jax.tree.map(_assert_same_bits, trained, found)
+    first = jax.tree.map(lambda x: x.sharding.device_set, load_trained(tmp_path)[1])
+    assert all(devices == {jax.devices()[0]} for devices in jax.tree.leaves(first))
 
 
 def test_folder_without_a_run_is_named_with_a_remedy(tmp_path: Path) -> None:

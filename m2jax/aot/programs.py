@@ -22,6 +22,7 @@ from m2jax.sampler.sampling import Knobs
 from m2jax.sampler.scheduler import Sizes
 from m2jax.train import grpo, midtrain, optimizer, policy, sft, step
 from m2jax.train.batches import episode_row
+from m2jax.verifier.judge import Judge
 from m2jax.weights import names
 from m2jax.weights.load import read_config
 
@@ -169,7 +170,9 @@ def _sizes(config: ConfigDict, shards: int) -> Sizes:
     the others computes more tokens.
     """
     page, P, C = 32, config.data.max_prompt_tokens, config.sampling.max_tokens
-    longest = -(-(P + 2 * C + JUDGE_TOKENS) // page) * page
+    reasons = 2 * Judge.reason_tokens if config.judge.votes and not config.judge.url else 0
+    longest = max(P + 2 * C + JUDGE_TOKENS + reasons, config.consult.context_tokens if config.get("consult") else 0)
+    longest = -(-longest // page) * page
     own = -(-(P + C) // page) * page
     slots = -(-min(config.sampling.slots, config.data.prompts_per_step * config.data.samples_per_prompt) // shards)
     tokens = -(-config.sampling.cache_tokens // shards) or slots * longest
@@ -190,7 +193,7 @@ def _work(cfg: ModelConfig, config: ConfigDict, sizes: Sizes, shards: int) -> tu
         "decode": cost.model_flops(cfg, tokens, past, 1),
         "score": cost.model_flops(cfg, prefill, past, 1),
     }
-    return work, {"update": n, "decode": sizes.burst}
+    return work, {"update": n, "logprobs": n, "decode": sizes.burst}
 
 
 def _batch(config: ConfigDict) -> tuple[int, int, int, int, int]:
@@ -242,11 +245,15 @@ def _lower_restore(mesh: jax.sharding.Mesh, state: step.TrainState) -> jax.stage
 def _lower_update(
     objective: step.Objective, config: ConfigDict, mesh: jax.sharding.Mesh, state: Any, frozen: Any, batch: Any
 ) -> jax.stages.Lowered:
-    count = jax.ShapeDtypeStruct((), jnp.int32, sharding=jax.NamedSharding(mesh, sharding.P()))
     with jax.set_mesh(mesh):
         tx = optimizer.make(optimizer.read(config, mesh))
         train_step = step.make_step(objective, tx, jnp.dtype(config.dtype))
-        return train_step.lower(state, frozen, batch, count)
+        return train_step.lower(state, frozen, batch, _count(mesh))
+
+
+def _count(mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:
+    """How many rows of a batch count."""
+    return jax.ShapeDtypeStruct((), jnp.int32, sharding=jax.NamedSharding(mesh, sharding.P()))
 
 
 def _lower_logprobs(
@@ -254,7 +261,7 @@ def _lower_logprobs(
 ) -> jax.stages.Lowered:
     with jax.set_mesh(mesh):
         logprobs = step.make_logprobs(cfg, _settings(config), jnp.dtype(config.dtype))
-        return logprobs.lower(state.trained, frozen, _groups(config, mesh))
+        return logprobs.lower(state.trained, frozen, _groups(config, mesh), _count(mesh))
 
 
 def _lower_hand_over(

@@ -303,12 +303,20 @@ class Lane:
         return None, np.asarray(jax.device_get(out)).reshape(*tokens.shape[:2], -1)
 
     def _decode(self) -> None:
-        """One burst for every row whose prompt is cached; of one step where a grammar has a say in the next."""
-        began = time.perf_counter()
+        """Bursts for every row whose prompt is cached: one for those without a grammar; and for those in whose next
+        token one has a say, bursts of one step, as many as the others have made.
+        """
         budget = self.scheduler.reserve(self.sizes.burst)
-        if not budget:
-            return
-        constrained = any(row.constraint for row in budget)
+        free = {row: n for row, n in budget.items() if row.constraint is None}
+        bound = {row: n for row, n in budget.items() if row.constraint is not None}
+        steps = self._decode_burst(free, False) if free else 1
+        for _ in range(steps if bound else 0):
+            if going := {row: n for row, n in bound.items() if not row.ended}:
+                self._decode_burst(going, True)
+
+    def _decode_burst(self, budget: dict[Row, int], constrained: bool) -> int:
+        """A burst for the rows of `budget`; returns how many tokens the longest of them made."""
+        began = time.perf_counter()
         wide = any(row.request.alternatives for row in budget)
         places, B = self._places(list(budget), self.sizes.slots)
         past = bucket(self._decode_pasts(), max(1, *(row.cached for row in budget)))
@@ -323,8 +331,10 @@ class Lane:
             row.target = row.cached
             if row.constraint:
                 row.constraint.take(row.tokens[-1])
-        slot_steps = int(burst.made_B.max()) * self.sizes.slots * self.shards
+        steps = int(burst.made_B.max())
+        slot_steps = steps * self.sizes.slots * self.shards
         self._note("decode", began, decode_tokens=int(burst.made_B.sum()), slot_steps=slot_steps)
+        return steps
 
     def _decode_pasts(self) -> tuple[int, ...]:
         """The sizes of past that decode is compiled for; the ragged kernel reads what there is, whatever the size."""

@@ -184,29 +184,28 @@ class Scheduler:
         return [s for s in range(self.shards) if rows_on[s] < self.sizes.slots]
 
     def _being_computed(self, row: Row) -> bool:
-        """Whether another row is about to compute tokens that this one could then share: on a shard that it may enter,
-        where it would have to compute them itself.
+        """Whether another row is about to compute what this one would have to, on a shard that it may enter: a page of
+        it, but half of it where there are other shards. For less, as the head of a template, nobody waits there.
         """
         shards = self._open()
         others = [r for r in self.rows if r.shard in shards and not r.ready and r.role.adapter == row.role.adapter]
         if not others:
             return False
         known = max(self.pages[s].match(self._root(row), row.tokens[: row.target]).length for s in shards)
-        start = known // self.sizes.page * self.sizes.page
-        for other in others:
-            n = min(self.sizes.page, row.target - start, other.target - start)
-            worth = n > max(0, known - start) and n in (self.sizes.page, row.target - start)
-            if worth and row.tokens[start : start + n] == other.tokens[start : start + n]:
-                return True
-        return False
+        left = row.target - known
+        end = known + ((left + 1) // 2 if self.shards > 1 else min(left, self.sizes.page))
+        mine = row.tokens[:end]
+        return left > 0 and any(r.target >= end and r.tokens[:end] == mine for r in others)
 
     def _enter(self, row: Row, copies: list[list[tuple[int, int]]]) -> bool:
-        """Takes pages on the shard that knows most of the row, or has the fewest rows, of those with room; False where
-        none has any.
+        """Takes pages on the shard that knows most of the row, if at least half of it, else on that with the fewest
+        rows, of those with room; False where none has any.
         """
         rows_on = Counter(r.shard for r in self.rows)
         matches = {s: self.pages[s].match(self._root(row), row.tokens[: row.target]) for s in self._open()}
-        for shard in sorted(matches, key=lambda s: (-matches[s].length, rows_on[s], s)):
+        known = {s: match.length for s, match in matches.items()}
+        most = {s: n if 2 * n >= row.target else 0 for s, n in known.items()}
+        for shard in sorted(matches, key=lambda s: (-most[s], rows_on[s], -known[s], s)):
             if self._enter_shard(row, shard, matches[shard], rows_on[shard], copies[shard]):
                 return True
         return False

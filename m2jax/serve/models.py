@@ -78,13 +78,15 @@ def serve(
             f"mesh {mesh} (data, fsdp, model) is of {math.prod(mesh)} devices, and there are {len(jax.devices())}"
         )
     stacked, dtype = device.platform != "cpu", jnp.float32 if device.platform == "cpu" else jnp.bfloat16
+    over = sharding.make_mesh(mesh, jax.devices()[: math.prod(mesh)])
     trained: Any = None
     if run is not None:
-        cfg, trained, config, _ = checkpoint.load_trained(run)
+        cfg, trained, config, _ = checkpoint.load_trained(run, mesh=over)
+        with jax.set_mesh(over):
+            trained = _as_layers(cfg, trained, stacked)
         model = config["model"]
     path = names.resolve(model)
     tokenizer, cfg = load_tokenizer(path), read_config(path)
-    over = sharding.make_mesh(mesh, jax.devices()[: math.prod(mesh)])
     roles, weights, models = _roles(cfg, tokenizer, model, run, trained, config if run else {}, stacked)
     grammars = Grammars(tokenizer, cfg.vocab_size)
     sizes = _sizes(slots, longest, burst)
@@ -114,9 +116,9 @@ def _roles(
             roles[name], models[name] = Role(sampling), own
     if run is not None:
         name = TRAINED.get(config["data"].get("made", ""), "doctor")
-        weights["run"], what = _as_layers(cfg, trained, stacked), f"what {run} trained"
+        weights["run"] = trained
         roles[name] = Role(sampling, adapter="run") if config["lora"]["rank"] else Role(sampling, params="run")
-        models[name] = f"{own}: {what}"
+        models[name] = f"{own}: what {run} trained"
     if "factual" in adapters.shipped() and adapters.card("factual")["model"] == model:  # a unit of the patient's turn
         weights["factual"] = adapters.load_adapter("factual", cfg, stacked=stacked)
         roles["factual"] = Role(sampling, adapter="factual")

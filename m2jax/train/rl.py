@@ -219,7 +219,7 @@ def stage(parts: Parts, workdir: Path) -> Stage:
         placed = [(put_groups(parts.mesh, recut(groups, config.grpo.micro_groups)), n) for groups, n in batch]
         told: Metrics = {}
         if parts.grpo.tis_cap and placed:
-            placed = [(g.replace(old_logp=logprobs(state.trained, parts.frozen, g)), n) for g, n in placed]
+            placed = [(g.replace(old_logp=logprobs(state.trained, parts.frozen, g, n)), n) for g, n in placed]
             told = grpo.sampler_gap([groups for groups, _ in placed])
         each = []
         for groups, n in placed:

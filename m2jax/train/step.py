@@ -107,18 +107,22 @@ def compiler_options(xla_flags: tuple[str, ...]) -> dict[str, str]:
 
 
 def make_logprobs(cfg: ModelConfig, grpo: Grpo, dtype: Any = jnp.float32) -> Callable[..., jax.Array]:
-    """`logprobs(trained, frozen, groups) -> [micro-batches, M, R, C]`, jitted: the learner's log-probs, without
-    gradients.
+    """`logprobs(trained, frozen, groups, n_rows) -> [micro-batches, M, R, C]`, jitted: the learner's log-probs, without
+    gradients. n_rows: as in `make_step`; what micro-batches beyond them would have is 0.
     """
 
     @jax.jit
-    def logprobs(trained: Any, frozen: Params | None, groups: Groups) -> jax.Array:
+    def logprobs(trained: Any, frozen: Params | None, groups: Groups, n_rows: jax.Array) -> jax.Array:
         params = assemble(jax.tree.map(lambda w: w.astype(dtype), trained), frozen)
+        rows_each, *shape_RC = groups.mask.shape[1:]
 
-        def one(rows: Groups) -> jax.Array:
-            return completion_logprobs(cfg, grpo, params, rows.tokens, rows.prompt_length, rows.mask.shape[-2:])[0]
+        def put(i: jax.Array, out: jax.Array) -> jax.Array:
+            tokens, length = (jax.lax.dynamic_index_in_dim(x, i, keepdims=False) for x in rows)
+            logp, _ = completion_logprobs(cfg, grpo, params, tokens, length, tuple(shape_RC))
+            return jax.lax.dynamic_update_index_in_dim(out, logp, i, 0)
 
-        return jax.lax.map(one, groups)
+        rows = groups.tokens, groups.prompt_length
+        return jax.lax.fori_loop(0, (n_rows + rows_each - 1) // rows_each, put, jnp.zeros_like(groups.mask))
 
     return logprobs
 

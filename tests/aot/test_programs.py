@@ -12,11 +12,12 @@ import sys
 import jax
 import pytest
 
-from configs import midtrain, rl_stage2, sft
+from configs import midtrain, rl_stage2, rl_stage3, sft
 from m2jax import sharding
 from m2jax.aot import programs, topology
 from m2jax.models import params
 from m2jax.models.known import KNOWN
+from m2jax.verifier.judge import Judge
 from tests.conftest import REPOSITORY
 
 
@@ -80,6 +81,25 @@ def test_a_plan_counts_the_moments_where_they_are_kept(moments, offload, bytes_e
     for name in ("init", "restore", "update"):
         text = plan.programs[name]().as_text()
         assert ("pinned_host" in text) == (offload or name == "restore"), name
+
+
+def test_a_plan_has_room_for_what_a_run_may_ask():
+    """A judge's reasons, and the contexts of consultations."""
+
+    def longest(config):
+        return programs.plan(config, sharding.make_mesh((1, 8, 1))).sizes.pasts[-1]
+
+    config = rl_stage2.get_config("7b")
+    plain = longest(config)
+    config.judge.votes = 3
+    assert longest(config) == plain + 2 * Judge.reason_tokens
+    config.judge.url = "http://localhost:1/v1"  # it reasons elsewhere
+    assert longest(config) == plain
+    config = rl_stage3.get_config("7b")
+    config.consult.context_tokens = 9985
+    assert longest(config) == 10_016  # in whole pages
+    config.consult.context_tokens = 32
+    assert longest(config) > config.data.max_prompt_tokens
 
 
 def test_the_micro_batch_of_a_config_is_named():

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from m2jax import sharding
@@ -13,6 +14,7 @@ from m2jax.models import params
 from m2jax.models.config import ModelConfig
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.grammar import Grammars
+from m2jax.sampler.lane import Lane
 from m2jax.sampler.requests import Failed, Generate, Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
@@ -64,6 +66,34 @@ def test_verdicts_parse_and_free_rows_are_what_they_are_alone(engine: Engine, to
     assert {met for _, met in said} == {True, False}  # the verdict stays the model's
     alone = run(engine, free, [3, 7, 11, 15])
     assert [results[i].tokens.tolist() for i in (3, 7, 11, 15)] == [r.tokens.tolist() for r in alone]
+
+
+def test_free_rows_go_in_bursts_beside_those_under_a_grammar(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    """And every row is, to the bit, what it is among its own."""
+    bursts: list[tuple[set[bool], bool, int]] = []
+    burst = Lane._burst
+
+    def watched(lane, places, B, past, budget, constrained, wide):
+        made = burst(lane, places, B, past, budget, constrained, wide)
+        bursts.append(({row.constraint is not None for row in budget}, constrained, int(made.made_B.max())))
+        return made
+
+    schema = json.dumps(VERDICT)
+    verdicts = [Generate("judge", [8, 6, 5, i], 30, schema) for i in range(2)]
+    free = [Generate("doctor", [9, 6, 5, i]) for i in range(2)]
+    engine.forget()
+    apart = [*run(engine, verdicts, [0, 1]), *run(engine, free, [2, 3])]
+    engine.forget()
+    monkeypatch.setattr(Lane, "_burst", watched)
+    together = run(engine, [*verdicts, *free], [0, 1, 2, 3])
+    for a, b in zip(together, apart, strict=True):
+        for name in ("tokens", "logp_full", "logp_sampling"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert all(kinds == {constrained} for kinds, constrained, _ in bursts)
+    assert {made for _, constrained, made in bursts if constrained} == {1}
+    assert max(made for _, constrained, made in bursts if not constrained) == SIZES.burst
+    ahead = [sum(made for _, kind, made in bursts[:8] if kind is constrained) for constrained in (True, False)]
+    assert ahead[0] >= ahead[1] - SIZES.burst > 0  # nobody is left behind
 
 
 def test_a_schema_that_cannot_be_kept_ends_its_dialogue(engine: Engine):

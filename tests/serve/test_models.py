@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from m2jax import checkpoint
-from m2jax.models import lora
+from m2jax import checkpoint, sharding
+from m2jax.models import lora, params
 from m2jax.serve import models
 from m2jax.weights.load import load
 from tests.train import tiny_run
@@ -29,8 +29,14 @@ def test_a_run_plays_the_role_it_was_trained_for(
     else:
         trained = jax.tree.map(lambda w: w + 1, load(folder, stacked=stacked, dtype="float32")[1])
     config = {"model": str(folder), "layers": layers, "lora": {"rank": rank}, "data": {"made": made}}
-    monkeypatch.setattr(checkpoint, "load_trained", lambda run: (tiny_run.CFG, trained, config, 1))
-    served = models.serve("another", Path("runs/x"), slots=1, longest=64)
+    axes = (lora if rank else params).logical_axes(tiny_run.CFG, stacked=stacked)
+
+    def load_trained(run: Path, mesh: jax.sharding.Mesh):
+        where = sharding.shardings(mesh, axes, trained, sharding.Rules())
+        return tiny_run.CFG, jax.device_put(trained, where), config, 1
+
+    monkeypatch.setattr(checkpoint, "load_trained", load_trained)
+    served = models.serve("another", Path("runs/x"), mesh=(1, 2, 1), slots=1, longest=64)
     assert [*served.models] == ["tiny", "doctor", "patient", "judge"]
     assert served.models[plays] == "tiny: what runs/x trained"
     roles = served.engine.roles
@@ -42,6 +48,11 @@ def test_a_run_plays_the_role_it_was_trained_for(
             np.testing.assert_array_equal(a, b)
     else:
         assert served.engine.lanes.keys() == {"base", "run"}
+        mine = served.engine.lanes["run"]._params
+        jax.tree.map(np.testing.assert_array_equal, mine, trained)
+    axes = (lora if rank else params).logical_axes(tiny_run.CFG, stacked=False)
+    where = sharding.shardings(served.engine.mesh, axes, mine, sharding.Rules())
+    assert all(jax.tree.leaves(jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s, x.ndim), mine, where)))
 
 
 def test_a_model_that_would_hide_a_role_is_refused(tmp_path: Path):

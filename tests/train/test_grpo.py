@@ -14,6 +14,7 @@ from m2jax import sharding
 from m2jax.models import attention, decoder, lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.train import grpo, optimizer, rl, step
+from m2jax.train.batches import put_groups
 from tests.train import tiny_run
 
 CFG = ModelConfig("qwen2", vocab_size=64, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=8)
@@ -181,6 +182,19 @@ def test_rows_beyond_n_groups_do_not_count():
     spoiled.tokens[2:] = 1
     spoiled.advantage[2:] = 50
     jax.tree.map(np.testing.assert_array_equal, run_step(model(), groups, n=4), run_step(model(), spoiled, n=4))
+
+
+def test_log_probs_are_computed_of_rows_that_count_alone():
+    groups, mesh = make_groups(2), sharding.make_mesh((2, 2, 2))
+    rows = jax.tree.map(lambda x: jnp.asarray(x[0]), groups)
+    want, _ = grpo.completion_logprobs(CFG, grpo.Grpo(l_max=C), model(), rows.tokens, rows.prompt_length, (R, C))
+    axes, abstract = params.logical_axes(CFG, stacked=False), params.abstract(CFG, stacked=False)
+    with jax.set_mesh(mesh):
+        placed = jax.device_put(model(), sharding.shardings(mesh, axes, abstract, sharding.Rules()))
+        logprobs = step.make_logprobs(CFG, grpo.Grpo(l_max=C))
+        got = jax.device_get(logprobs(placed, None, put_groups(mesh, groups), np.int32(3)))
+    np.testing.assert_allclose(got[0], want, atol=1e-5)
+    assert got.shape == groups.mask.shape and not got[1].any()
 
 
 def test_lora_moves_only_the_adapter_and_merges_to_the_same_model():
