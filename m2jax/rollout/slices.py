@@ -28,6 +28,7 @@ from m2jax.patient.script import Dialogue, Line, Script, sample_script
 from m2jax.patient.shown import opening
 from m2jax.patient.simulate import Consultation, Units, consult
 from m2jax.rollout.single_turn import prompt_tokens, results_of
+from m2jax.rules.final import answered
 from m2jax.sampler import requests
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
@@ -153,15 +154,15 @@ def fault(held: Consultation, number: int) -> str:
 
 
 def fault_of(said: Sequence[str], stopped: bool) -> str:
-    """What is wrong with the doctor's last of the messages that were `said` in turn, one of `FAULTS`, or "": it says
-    nothing; it was cut off (not `stopped`); the doctor speaks as the patient; it says again what it said, or goes round
-    in circles; it builds on words of the patient or on results that there are not.
+    """What is wrong with the doctor's last of the messages that were `said` in turn, one of `FAULTS`, or "": it was
+    cut off (not `stopped`); it says nothing; the doctor speaks as the patient; it says again what it said, or goes
+    round in circles; it builds on words of the patient or on results that there are not.
     """
     text, said = said[-1], said[:-1]
-    if not re.search(r"\w", text):
-        return "empty"
     if not stopped:
         return "over-length"
+    if not re.search(r"\w", text):
+        return "empty"
     if _INVERTED.search(text):
         return "role inversion"
     if _repeats(text, said[1::2]):
@@ -205,9 +206,9 @@ def _trimmed(held: Consultation) -> Consultation:
     """With whole sentences alone; a reply that has none stays cut off."""
     rounds, dialogue = list(held.rounds), list(held.dialogue)
     for i, round in enumerate(held.rounds):
-        if not round.completion.stopped and (whole := _whole(round.text)):
+        if not round.completion.stopped and (whole := _whole(answered(round.text))):
             rounds[i] = dataclasses.replace(
-                round, text=whole, completion=dataclasses.replace(round.completion, stopped=True)
+                round, text=_whole(round.text), completion=dataclasses.replace(round.completion, stopped=True)
             )
             dialogue[2 * i + 1] = Line("doctor", whole)
     return dataclasses.replace(held, rounds=tuple(rounds), dialogue=tuple(dialogue))

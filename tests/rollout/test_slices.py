@@ -116,6 +116,16 @@ def test_trimmed_it_ends_with_its_last_sentence(tokenizer: Tokenizer):
     assert slices.cut(held(*doctor, stopped=False), tokenizer, 10_000, np.random.default_rng(1)).kept == 0
 
 
+def test_a_thought_stands_in_no_slice(tokenizer: Tokenizer):
+    doctor = ("When did it begin? Any fever? I would", "Is it 39.5 degrees or", "What else?")
+    plain, thought = held(*doctor, stopped=False), "<think>Migraine? I ask."
+    rounds = tuple(dataclasses.replace(r, text=f"{thought}</think>\n{r.text}") for r in plain.rounds)
+    for whole in (plain, dataclasses.replace(plain, rounds=rounds)):
+        cut = [slices.cut(whole, tokenizer, 10_000, np.random.default_rng(s), trim=True) for s in range(20)]
+        assert next(c for c in cut if c.kept).case.messages[1]["content"] == "When did it begin? Any fever?"
+    assert cut[0].held.rounds[0].text == f"{thought}</think>\nWhen did it begin? Any fever?"
+
+
 def test_a_slice_ends_before_the_first_fault_and_where_the_doctor_speaks_next(tokenizer: Tokenizer):
     drawn = Counter()
     for seed in range(60):
