@@ -15,27 +15,33 @@ def names_of(condition: Condition) -> tuple[str, ...]:
 
 
 def named(text: str, condition: Condition) -> set[str]:
-    """What a text names and does not deny: ids of conditions of the clinic, and names of the differential of this one
+    """What a text names and does not deny: ids of conditions of the clinic, and names in the differential of this one
     that are none of them. Of names within one another the longest counts.
     """
-    pattern, ids = _vocabulary(condition.id)
+    pattern, ids = _vocabulary()
     found = (match for match in pattern.finditer(text) if not is_negated(text, match.start(), match.end()))
-    return {ids[_key(match[0])] for match in found}
+    counts = {c.id for c in conditions()} | {_key(first) for first, *_ in condition.differentials}
+    return {ids[_key(match[0])] for match in found} & counts
 
 
 def others(condition: Condition, told: str = "") -> list[str]:
     """Names that an answer which is to be this condition may not hold: of its differential, and of the clinic's other
     conditions but those that are `told` of the patient before.
     """
-    history = named(told, condition)
-    listed = [name for names in condition.differentials for name in names]
-    shared = {_key(name) for name in listed}
+    return list(_others(condition.id, frozenset(named(told, condition))))
+
+
+@functools.lru_cache(1024)  # tasks of a condition tell much the same
+def _others(condition: str, history: frozenset[str]) -> tuple[str, ...]:
+    (this,) = [c for c in conditions() if c.id == condition]
+    listed = [name for names in this.differentials for name in names]
+    shared = set(map(_key, listed))
     for other in conditions():
         own = names_of(other)
-        if other.id != condition.id and (other.id not in history or shared & set(map(_key, own))):
+        if other.id != condition and (other.id not in history or shared & set(map(_key, own))):
             listed += own
-    mine = set(map(_key, names_of(condition)))
-    return [name for name in dict.fromkeys(listed) if _key(name) not in mine]
+    mine = set(map(_key, names_of(this)))
+    return tuple(name for name in dict.fromkeys(listed) if _key(name) not in mine)
 
 
 def _key(name: str) -> str:
@@ -43,12 +49,10 @@ def _key(name: str) -> str:
 
 
 @functools.cache
-def _vocabulary(condition: str) -> tuple[re.Pattern[str], dict[str, str]]:
+def _vocabulary() -> tuple[re.Pattern[str], dict[str, str]]:
     """All names in one pattern, and whose each is."""
     ids = {_key(name): c.id for c in conditions() for name in names_of(c)}
-    (own,) = [c for c in conditions() if c.id == condition]
-    for first, *_ in own.differentials:
-        ids.setdefault(_key(first), first)
-    longest_first = sorted(ids, key=len, reverse=True)
-    body = "|".join(r"[\s-]+".join(map(re.escape, name.split())) for name in longest_first)
+    for first in (first for c in conditions() for first, *_ in c.differentials):
+        ids.setdefault(_key(first), _key(first))
+    body = "|".join(r"[\s-]+".join(map(re.escape, key.split())) for key in sorted(ids, key=len, reverse=True))
     return re.compile(rf"(?<!\w)(?:{body})(?!\w)", re.IGNORECASE), ids
