@@ -1,30 +1,39 @@
 """Tasks of the clinic by seed, whose replies rules reward: what RL stage 1 practises where it is given no file.
 
     choice        a patient, a question, four or five options
-    diagnosis     a patient; one name of what she has, none of the differential
+    diagnosis     a patient; one name of what she has, none of the differential or of another condition
     quantity      doses, rates and the like, worked out
-    instructions  a patient's message, with two instructions of IFEval's types on how to answer it
+    instructions  a patient's message, with two instructions of IFEval's types on how to answer it; a reply that says
+                  nothing of what there is to say to her earns nothing
 
 The conditions of the two splits are disjoint, and so are the sums of `quantity`.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from m2jax.clinic.condition import conditions
+from m2jax.clinic.condition import Condition, conditions
+from m2jax.clinic.names import names_of, others
 from m2jax.clinic.sample import sample_case, sample_item
 from m2jax.data.tasks import Task
 from m2jax.rules.rule import parse_rule
-from m2jax.verifier.rubric import SPLITS
+from m2jax.verifier.phrases import content
+from m2jax.verifier.rubric import SPLITS, Case
 
 LETTERS = "ABCDE"
 SEEDS = 1_000_000  # of the tasks of one run
 ASKS_DIAGNOSIS = "Which diagnosis is most likely?"  # how the stem of an item of that kind ends
+KEYWORDS = ("rest", "fluids", "doctor", "days", "symptoms")  # that instructions ask for
+ENDINGS = ("is there anything else?", "take care of yourself.", "please write again tomorrow.")
+_WORD = re.compile(r"[^\W\d_]{3,}")
 DRUGS = ("paracetamol", "ibuprofen", "amoxicillin", "gentamicin", "ceftriaxone")
 
 
@@ -59,13 +68,11 @@ def diagnosis(seed: int, split: str) -> Task:
     drawn = (sample_item(int(rng.integers(1 << 30)), split) for _ in range(1000))
     item = next(item for item in drawn if item.kind == "diagnosis")
     condition = next(c for c in conditions() if c.id == item.condition)
-    names = [condition.name, *condition.names]
-    mine = {name.lower() for name in names}
-    others = [name for d in condition.differentials for name in d if name.lower() not in mine]
+    rule = {"kind": "set", "answers": [list(names_of(condition))], "others": others(condition, item.stem)}
     question = (
         f'{item.stem.removesuffix(ASKS_DIAGNOSIS)}Name the most likely diagnosis. End with "Diagnosis:" and its name.'
     )
-    return _task("diagnosis", seed, split, question, {"kind": "set", "answers": [names], "others": others})
+    return _task("diagnosis", seed, split, question, rule)
 
 
 def quantity(seed: int, split: str) -> Task:
@@ -83,11 +90,34 @@ def worked(seed: int, split: str) -> tuple[str, str]:
 def instructions(seed: int, split: str) -> Task:
     """What a patient writes, and how she wants it answered."""
     rng = _generator(seed, split, 3)
-    message = sample_case(int(rng.integers(1 << 30)), split).messages[0]["content"]
+    case = sample_case(int(rng.integers(1 << 30)), split)
+    message = case.messages[0]["content"]
     drawn = [_INSTRUCTIONS[i](rng) for i in sorted(rng.permutation(len(_INSTRUCTIONS))[:2])]
     question = "\n".join([message, "", *(text for text, _, _ in drawn)])
     rule = {"kind": "instructions", "instruction_ids": [i for _, i, _ in drawn], "kwargs": [k for _, _, k in drawn]}
-    return _task("instructions", seed, split, question, rule | {"prompt": question})
+    return _task("instructions", seed, split, question, rule | {"prompt": question, "about": _about(case, message)})
+
+
+def _about(case: Case, message: str) -> list[str]:
+    """Words of what is to be said of the patient's condition, one for each stem: none of the message, none that
+    instructions ask for, and none of what is said of a fifth of all conditions.
+    """
+    (condition,) = [c for c in conditions() if c.id == case.topic]
+    without = content(" ".join((message, *KEYWORDS, *ENDINGS))) | _common()
+    words = {stem: word for word in _WORD.findall(_to_say(condition).lower()) for stem in content(word)}
+    return [word for stem, word in words.items() if stem not in without]
+
+
+def _to_say(condition: Condition) -> str:
+    advice = (*condition.management, condition.red_flags, condition.safety_net)
+    findings = [f.id.replace("-", " ") for f in (*condition.symptoms, *condition.history) if f.asks]
+    return " ".join([*names_of(condition), *(a.text for a in advice), *findings])
+
+
+@functools.cache
+def _common() -> frozenset[str]:
+    counts = Counter(stem for condition in conditions() for stem in content(_to_say(condition)))
+    return frozenset(stem for stem, count in counts.items() if count > len(conditions()) / 5)
 
 
 MADE: dict[str, Callable[[int, str], Task]] = {
@@ -179,7 +209,7 @@ def _bullets(rng: np.random.Generator) -> _Instruction:
 
 
 def _keyword(rng: np.random.Generator) -> _Instruction:
-    word = _pick(rng, ("rest", "fluids", "doctor", "days", "symptoms"))
+    word = _pick(rng, KEYWORDS)
     return f'Use the word "{word}".', "keywords:existence", {"keywords": [word]}
 
 
@@ -197,7 +227,7 @@ def _no_comma(rng: np.random.Generator) -> _Instruction:
 
 
 def _ending(rng: np.random.Generator) -> _Instruction:
-    phrase = _pick(rng, ("is there anything else?", "take care of yourself.", "please write again tomorrow."))
+    phrase = _pick(rng, ENDINGS)
     return f'End with exactly these words: "{phrase}"', "startend:end_checker", {"end_phrase": phrase}
 
 

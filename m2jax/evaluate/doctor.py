@@ -37,6 +37,7 @@ from m2jax.patient.rubric import chat
 from m2jax.patient.script import Dialogue, Line, Script, said_by, sample_script
 from m2jax.patient.shown import opening
 from m2jax.rollout.single_turn import results_of, single_turn
+from m2jax.rules.final import answered
 from m2jax.rules.rule import reward
 from m2jax.sampler import requests
 from m2jax.sampler.requests import Generate, Score
@@ -65,14 +66,14 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
 def questions(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: ConfigDict) -> list[Figure]:
     """Right answers by likelihood."""
 
-    def answered(item: Item, chat: Chat) -> requests.Dialogue:
+    def chosen(item: Item, chat: Chat) -> requests.Dialogue:
         letters = [tokenizer.encode(letter)[0] for letter in LETTERS[: len(item.options)]]
         (logps,) = yield Score(ROLE, render(tokenizer, chat.messages[:1]).tokens.tolist(), [[]], letters)
         return float(np.argmax(logps) == item.answer)
 
     items = [sample_item(SEED + i, "heldout") for i in range(n)]
     asked_as = made.items("heldout", n, SEED)
-    right = results_of(engine.run([answered(item, chat) for item, chat in zip(items, asked_as, strict=True)]))
+    right = results_of(engine.run([chosen(item, chat) for item, chat in zip(items, asked_as, strict=True)]))
     chance = np.mean([1 / len(item.options) for item in items])
     return [share("multiple choice", right, note=f"chance {chance:.3f}", ids=range(n))]
 
@@ -96,7 +97,7 @@ def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: Confi
     scores = [reward_parts(case.rubric, r.verdicts, score_minmax)[0] for case, r in zip(cases, given, strict=True)]
     records = [sample_script(SEED + i, "heldout").record for i in range(n)]
     needed = [
-        float(bool(open_facts(record) & set(asked(r.text, record).facts)))
+        float(bool(open_facts(record) & set(asked(answered(r.text), record).facts)))
         for record, r in zip(records, given, strict=True)
     ]
     tokens = [float(len(r.completion.tokens)) for r in given]
@@ -130,20 +131,25 @@ def consultations(engine: serving.Telling, tokenizer: Tokenizer, n: int, config:
 def consult(
     seed: int, tokenizer: Tokenizer, rounds: int, role: str = ROLE, longest: int | None = None
 ) -> requests.Dialogue:
-    """The consultation of the role with the patient of the seed: (`Outcome`, what was said). longest: tokens of a
+    """The consultation of the role with the patient of the seed: (`Outcome`, what was written: a thought is
+    not heard). longest: tokens of a
     prompt; where the next would have more, the consultation ends.
     """
     script = sample_script(seed, "heldout")
+    written: list[str] = []
 
     def says(chat: Sequence[Message]) -> requests.Dialogue:
         prompt = render(tokenizer, chat).tokens.tolist()
         if len(chat) > 1 and longest is not None and len(prompt) > longest:
             return None
         completion = yield Generate(role, prompt)
-        return tokenizer.decode(completion.tokens).strip() or serving.NOTHING
+        written.append(tokenizer.decode(completion.tokens).strip() or serving.NOTHING)
+        return answered(written[-1]) or serving.NOTHING
 
     dialogue = yield from held(opening(script.record, seed), says, answers_from_facts(script, rounds, seed))
-    return outcome(script.record, said_by("doctor", dialogue)), dialogue
+    own = iter(written)
+    whole = tuple(Line("doctor", next(own)) if line.who == "doctor" else line for line in dialogue)
+    return outcome(script.record, said_by("doctor", dialogue)), whole
 
 
 def held(opening: str, says: Says, answers: Answers) -> requests.Dialogue:

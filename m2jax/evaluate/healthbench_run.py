@@ -23,6 +23,7 @@ from m2jax.evaluate.figures import Figure, figure
 from m2jax.evaluate.healthbench import Example, Item, adjusted, by_group, clipped, load, load_meta, meta_figures, score
 from m2jax.outside.endpoint import Endpoint, Said
 from m2jax.rollout.kept import Row
+from m2jax.rules.final import answered
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Chat, Dialogue, Generate
 from m2jax.text.chat import Message, render
@@ -123,14 +124,15 @@ def run(config: ConfigDict, tell: Tell) -> Iterator[Figure]:
     tell(f"{len(examples)} examples, {sum(len(e.items) for e in examples)} criteria")
     own = {key: who[key] for key in ("model", "data", "max_tokens", "temperature", "longest", "seed", "n")}
     replies = _replies(config, own, examples, tell)
-    jobs = [(e.messages, r["reply"], e.items) for e, r in zip(examples, replies, strict=True)]
+    answers = [answered(r["reply"]) for r in replies]
+    jobs = [(e.messages, answer, e.items) for e, answer in zip(examples, answers, strict=True)]
     met = _verdicts(config, who, jobs, tell)
     groups = by_group(examples, [[bool(v["met"]) for v in verdicts] for verdicts in met])
     failed = sum(v["met"] is None for verdicts in met for v in verdicts)
     note = f"{failed} criteria without a verdict count as not met" if failed else ""
     for name in ("overall", *sorted(groups.keys() - {"overall"})):
         yield clipped(f"HealthBench {name}", groups[name], note if name == "overall" else "")
-    each = [adjusted(value, r["reply"]) for value, r in zip(groups["overall"], replies, strict=True)]
+    each = [adjusted(value, answer) for value, answer in zip(groups["overall"], answers, strict=True)]
     yield clipped("HealthBench overall, adjusted for length", each)
     tokens = [float(r["tokens"]) for r in replies]
     yield figure("tokens of a reply", tokens, ids=[e.id for e in examples])

@@ -1,7 +1,8 @@
 """A patient's turn (gate, Affective Unit, Factual Unit: the paper's order) and whole consultations, as dialogues.
 
 A consultation opens with the patient. The doctor's tokens are kept as they were sampled and go back into its prompt
-verbatim, so they can be trained on; the patient's text is encoded anew and cannot become a control token.
+verbatim, so they can be trained on; its thoughts nobody hears, and the dialogue has its answers alone. The patient's
+text is encoded anew and cannot become a control token.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from m2jax.patient.factual import factual
 from m2jax.patient.gate import Gate, gate
 from m2jax.patient.interruption import Interruption, shown, shown_dialogue
 from m2jax.patient.script import Dialogue, Line, Script, said_by
+from m2jax.rules.final import answered
 from m2jax.sampler import requests
 from m2jax.sampler.requests import Completion, Generate
 from m2jax.text.chat import Message, render
@@ -61,7 +63,7 @@ class Turn:
 
 @dataclasses.dataclass(frozen=True)
 class Round:
-    """What the doctor was shown in tokens, what it answered, and the patient's turn."""
+    """What the doctor was shown in tokens, all that it wrote, and the patient's turn."""
 
     prompt: list[int]
     completion: Completion
@@ -137,7 +139,7 @@ def consult(
             return Consultation(script, dialogue, tuple(rounds), tuple(messages), interruption)
         completion = yield Generate(doctor, prompt)
         text = units.tokenizer.decode(completion.tokens).strip()
-        dialogue += (Line("doctor", text),)
+        dialogue += (Line("doctor", answered(text)),)
         messages.append(Message("assistant", completion.tokens.tolist(), trained=True))
         if refuse(tuple(line.text for line in shown_dialogue(dialogue, interruption)), completion):
             turn = Turn(Gate(True, "fault"))

@@ -46,6 +46,7 @@ Row = dict[str, Any]
 
 FOLDER = "dialogues"
 GROUPS = 4
+RULE = 1000  # characters of a task's rule: the names of all conditions are many
 TOKENS = 1024  # of a message, whose log-probabilities are kept
 WHO = {"user": "patient", "assistant": "doctor", "system": "system"}
 
@@ -108,7 +109,8 @@ def criteria_of(case: Case | Task, verdicts: Sequence[Verdict], score: float) ->
     """
     if isinstance(case, Task):
         kind, fields = kind_of(case.rule), json.dumps(dataclasses.asdict(case.rule), ensure_ascii=False)
-        rule = {"text": f"{kind}: {fields}", "points": 1, "dimension": kind, "met": score == 1, "probability": None}
+        text = fields if len(fields) <= RULE else f"{fields[:RULE]} ..."
+        rule = {"text": f"{kind}: {text}", "points": 1, "dimension": kind, "met": score == 1, "probability": None}
         return [rule | {"by": "rule", "check": score == 1}]
     return [
         {"text": c.text, "points": c.points, "dimension": c.dimension, "met": v.met, "probability": v.probability}

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from m2jax.rollout.single_turn import Reply, results_of
+from m2jax.rules.final import answered
 from m2jax.sampler.engine import Engine
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.dynamic import Rule, Tracked, graded, mine, observe
@@ -85,7 +86,7 @@ def mined(state: State, replies: Sequence[str], settings: Settings) -> State:
     it was no longer violated may come again; what never told two replies apart may not.
     """
     known = {t.criterion.text: t for t in state.get("", ())}
-    for found in mine(replies, share=settings.share):
+    for found in mine([answered(reply) for reply in replies], share=settings.share):
         before, live = known.get(found.text), sum(t.state != "retired" for t in known.values())
         gone = before is not None and before.state == "retired" and before.rate < settings.rule.admit
         if live < settings.most and (before is None or gone):

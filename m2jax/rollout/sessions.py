@@ -15,7 +15,7 @@ was earned. SPAR has four stages; our patients have no tests to order, and other
 Its gate between stages by quality has no counterpart. As everywhere here, nothing is divided by a deviation.
 
 A turn with a fault (`slices.fault_of`) ends its consultation. It earns 0, the least there is, of rubric and outcome;
-the turns before it keep what they earn, and the outcome is what was reached by then.
+the turns before it keep what they earn, and the outcome is what was reached by then: nobody has answered that turn.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from m2jax.patient.shown import opening
 from m2jax.patient.simulate import Consultation, Units, consult
 from m2jax.rollout import slices
 from m2jax.rollout.single_turn import Reward, results_of
+from m2jax.rules.final import answered
 from m2jax.sampler import requests
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
@@ -160,7 +161,7 @@ def episode(
         case = slices.case_of(script, held.dialogue[: 2 * i + 1], asks)
         case = checked_only([case])[0] if rules.checked else case
         found = fault(tuple(line.text for line in held.shown[: 2 * i + 2]), round.completion)
-        verdicts = [] if found else (yield from grade(case, round.text, judge))
+        verdicts = [] if found else (yield from grade(case, answered(round.text), judge))
         normalise = NORMALISATIONS[rules.reward.normalisation]
         score, dimensions = (0.0, {}) if found else reward_parts(case.rubric, verdicts, normalise)
         start, own = len(round.prompt), round.completion.tokens.tolist()
@@ -168,7 +169,8 @@ def episode(
             raise ValueError(CHANGES)
         stage = stage_of(script.record, case.rubric)
         turns.append(Turn(case, start, round.completion, round.text, tuple(verdicts), score, dimensions, stage, found))
-    reached = outcome(script.record, said_by("doctor", held.dialogue))
+    heard = said_by("doctor", held.dialogue)
+    reached = outcome(script.record, heard[:-1] if turns[-1].fault else heard)
     asked = set().union(*(round.turn.asked for round in held.rounds))
     return Episode(tokens, tuple(turns), reached, last.turn.gate.reason or "room", len(asked), held)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from m2jax import distributed
 from m2jax.data.tasks import Task
+from m2jax.rules.final import answered
 from m2jax.rules.rule import kind_of, rewards
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
@@ -44,7 +45,7 @@ class Reward:
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """One reply to one case: prompt tokens, completion, its text, and a verdict per criterion (a task has none)."""
+    """One reply to one case: prompt tokens, completion, its whole text, a verdict per criterion (a task has none)."""
 
     prompt: list[int]
     completion: Completion
@@ -79,11 +80,13 @@ def prompt_tokens(tokenizer: Tokenizer, case: Case | Task) -> list[int]:
 
 
 def single_turn(case: Case | Task, tokenizer: Tokenizer, role: str, judge: Judge | OutsideJudge | None) -> Dialogue:
-    """The dialogue of one reply: asked for, read, and where there is a rubric graded. Returns a `Reply`."""
+    """The dialogue of one reply: asked for, read, and where there is a rubric graded, without its thought. Returns a
+    `Reply`.
+    """
     prompt = prompt_tokens(tokenizer, case)
     completion = yield Generate(role, prompt)
     text = tokenizer.decode(completion.tokens)
-    verdicts = [] if isinstance(case, Task) else (yield from grade(case, text, judge))
+    verdicts = [] if isinstance(case, Task) else (yield from grade(case, answered(text), judge))
     return Reply(prompt, completion, text, verdicts)
 
 

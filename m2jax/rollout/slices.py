@@ -28,6 +28,7 @@ from m2jax.patient.script import Dialogue, Line, Script, sample_script
 from m2jax.patient.shown import opening
 from m2jax.patient.simulate import Consultation, Units, consult
 from m2jax.rollout.single_turn import prompt_tokens, results_of
+from m2jax.rules.final import answered
 from m2jax.sampler import requests
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.journal import Journal
@@ -41,18 +42,35 @@ FAULTS = ("empty", "over-length", "role inversion", "repetition", "causal nonsen
 SEED_OFFSET = 4_000_037  # no key of the replies', the evaluation's, the watch's or the proposals'
 TRIES = 5000  # seeds that are looked through for a patient of a specialty
 GRAM, ALIKE = 4, 0.5  # words; the share of them said before from which on a reply repeats
+_HELLO = r"^\W*(?:(?:hello|hi|good (?:morning|afternoon|evening))\W+)?"
 _INVERTED = re.compile(
-    r"^\W*(?:(?:hello|hi|good (?:morning|afternoon|evening))\W+)?(?:doctor|doc)\b\W*(?:,|[.!:]|$|\bI\b)"
-    r"|^\W*(?:hello\W+|hi\W+)?(?:I'm|I am|I’m) an? \d{1,3}[- ]year|^\W*(?:patient|user|human)\s*:",
+    rf"\A{_HELLO}(?:doctor|doc)\b\W*(?:,|[.!:]|$|\bI\b)|{_HELLO}(?:doctor|doc),\s*I\b"
+    rf"|{_HELLO}(?:I'm|I am|I’m) an? \d{{1,3}}[- ]year|^\W*(?:patient|user|human)\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
-_REFERS = re.compile(
-    r"\b(?:you(?:'ve|’ve| have)?|she|he) (?:just )?(?:said|mentioned|told me|described|reported)\b([^.?!\n]*)", re.I
+_SENTENCE = re.compile(r"(?<=[.?!])\s+|\n+")
+_REFERS = re.compile(  # what stands before it in its clause, what follows, and the next clause
+    r"([^.?!\n,;:–—]*)\b(?:you(?:'ve|’ve| have)?|she|he) (?:just )?(?:said|mentioned|told me|described|reported)\b"
+    r"([^.?!\n,;:–—]*)(?=,?([^.?!\n,;:–—]*))",
+    re.IGNORECASE,
+)
+_OBJECT = re.compile(  # that which was said, where it stands before: "the rash (that) you mentioned", "what you said"
+    r"\b(?:(what|everything|anything|all|how)|(?:the|your|his|her|any|an?|some|those|these|both)((?:\s+[\w'’-]+){1,5}?))"
+    r"(?:\s+(?:that|which))?\s*$",
+    re.IGNORECASE,
+)
+_NAMELESS = content(
+    "symptoms signs problems complaints concerns findings history story details information picture situation things "
+    "answers words"
 )
 _RESULT = re.compile(
     r"\byour (?:\w+ ){0,2}(tests?|results?|scans?|x-rays?|ecg|mri|ct|biopsy|swab)\b(?=[^.?!\n]{0,30}"
     r"\b(?:shows?|showed|came back|confirms?|confirmed|(?:is|are|was|were) (?:normal|abnormal|positive|negative)))",
     re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[.;:!?\n–—]|,(?!\s*(?:and|or|but)\b)")
+_CONDITION = re.compile(
+    r"\b(?:if|when|once|until|unless|whether|after|before|should|as soon as|in case)\b", re.IGNORECASE
 )
 
 
@@ -136,15 +154,15 @@ def fault(held: Consultation, number: int) -> str:
 
 
 def fault_of(said: Sequence[str], stopped: bool) -> str:
-    """What is wrong with the doctor's last of the messages that were `said` in turn, one of `FAULTS`, or "": it says
-    nothing; it was cut off (not `stopped`); the doctor speaks as the patient; it says again what it said, or goes round
-    in circles; it builds on words of the patient or on results that there are not.
+    """What is wrong with the doctor's last of the messages that were `said` in turn, one of `FAULTS`, or "": it was
+    cut off (not `stopped`); it says nothing; the doctor speaks as the patient; it says again what it said, or goes
+    round in circles; it builds on words of the patient or on results that there are not.
     """
     text, said = said[-1], said[:-1]
-    if not re.search(r"\w", text):
-        return "empty"
     if not stopped:
         return "over-length"
+    if not re.search(r"\w", text):
+        return "empty"
     if _INVERTED.search(text):
         return "role inversion"
     if _repeats(text, said[1::2]):
@@ -188,9 +206,9 @@ def _trimmed(held: Consultation) -> Consultation:
     """With whole sentences alone; a reply that has none stays cut off."""
     rounds, dialogue = list(held.rounds), list(held.dialogue)
     for i, round in enumerate(held.rounds):
-        if not round.completion.stopped and (whole := _whole(round.text)):
+        if not round.completion.stopped and (whole := _whole(answered(round.text))):
             rounds[i] = dataclasses.replace(
-                round, text=whole, completion=dataclasses.replace(round.completion, stopped=True)
+                round, text=_whole(round.text), completion=dataclasses.replace(round.completion, stopped=True)
             )
             dialogue[2 * i + 1] = Line("doctor", whole)
     return dataclasses.replace(held, rounds=tuple(rounds), dialogue=tuple(dialogue))
@@ -237,17 +255,27 @@ def _grams(text: str) -> list[tuple[str, ...]]:
 
 
 def _repeats(text: str, before: Sequence[str]) -> bool:
+    """Whether its runs of words stand in it twice, or were said before: those of sentences that say nothing new."""
     grams = _grams(text)
     if not grams:
         return text in before
-    known = {gram for said in before for gram in _grams(said)}
-    return len(set(grams)) <= ALIKE * len(grams) or sum(g in known for g in grams) >= ALIKE * len(grams)
+    told, known = content(" ".join(before)), {gram for said in before for gram in _grams(said)}
+    again = _grams(" ".join(s for s in _SENTENCE.split(text) if not content(s) - told))
+    return len(set(grams)) <= ALIKE * len(grams) or sum(g in known for g in again) >= ALIKE * len(grams)
 
 
 def _baseless(text: str, patient: str) -> bool:
     """Whether it refers to words of the patient, none of which there are, or to a result of which it has not heard."""
-    known = content(patient)
-    for what in _REFERS.findall(text):
-        if (words := content(what)) and not words & known:
+    known = {stem[:4] for stem in content(patient)}
+    for before, after, following in _REFERS.findall(text):
+        if re.search(r"\bas\s*$", before, re.IGNORECASE) and re.search(r"\byour?\b", following, re.IGNORECASE):
+            after += following  # "As you said, you have a fever."
+        found = _OBJECT.search(before)
+        what = content((found[2] or "") if found else after) - _NAMELESS
+        if what and not {stem[:4] for stem in what | content(after)} & known:
             return True
-    return any(not re.search(rf"\b{result[:4]}", patient, re.IGNORECASE) for result in _RESULT.findall(text))
+    for result in _RESULT.finditer(text):
+        supposed = _CONDITION.search(_CLAUSE.split(text[: result.start()])[-1])
+        if not supposed and not re.search(rf"\b{result[1][:4]}", patient, re.IGNORECASE):
+            return True
+    return False

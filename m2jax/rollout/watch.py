@@ -15,6 +15,7 @@ import numpy as np
 from m2jax.data.cases import checked_only
 from m2jax.rollout.dialogues import Row, asked_in, criteria_of
 from m2jax.rollout.single_turn import prompt_tokens, results_of
+from m2jax.rules.final import answered
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue, Generate
 from m2jax.text.tokenizer import Tokenizer
@@ -64,9 +65,10 @@ def _graded(case: Case, tokenizer: Tokenizer, role: str, judge: Judge | OutsideJ
     """((score by the judge, score by the checks), the dialogue) of a reply of the role."""
     completion = yield Generate(role, prompt_tokens(tokenizer, case))
     text = tokenizer.decode(completion.tokens)
+    answer = answered(text)
     unchecked = dataclasses.replace(case, rubric=tuple(dataclasses.replace(c, check=None) for c in case.rubric))
-    verdicts = yield from grade(unchecked, text, judge)
-    points, checked = [c.points for c in case.rubric], [met(c.check, text) for c in case.rubric]
+    verdicts = yield from grade(unchecked, answer, judge)
+    points, checked = [c.points for c in case.rubric], [met(c.check, answer) for c in case.rubric]
     scores = score_minmax(points, [v.met for v in verdicts]), score_minmax(points, checked)
     criteria = criteria_of(unchecked, verdicts, scores[0])
     criteria = [row | {"check": truth} for row, truth in zip(criteria, checked, strict=True)]

@@ -7,8 +7,8 @@
 `exact`: the final statement is one of the answers, and nothing else but articles, adverbs of certainty and what
 stands in brackets. `set`: it names of each entry one synonym or more, and none of `others`; what it denies ("not
 pneumonia") counts as not named. A diagnosis with its synonyms is a set of one. A final statement of a set may have 30
-words for each entry, so that a list of everything earns nothing; `others` should hold the differential that the reply
-is to decide among.
+words for each entry, so that a list of everything earns nothing; `others` should hold every name of what the reply is
+to decide among: what it lacks can be named beside the answer, to be safe.
 
 The final statement is `final.final` (also after "diagnosis is", "Diagnosis:"), with the list under it where it is
 one; else the whole reply where it is that short, else its last paragraph. Names are compared without case, accents,
@@ -18,6 +18,7 @@ written.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ class Named:
             _check_names(f"answers[{i}]", names)
         if self.others:
             _check_names("others", self.others)
-        both = {_plain(name) for names in self.answers for name in names} & {_plain(name) for name in self.others}
+        both = {_name(name) for names in self.answers for name in names} & set(map(_name, self.others))
         if both:
             raise ValueError(f"others has {sorted(both)}, which answers has too; remove them from one")
 
@@ -109,14 +110,22 @@ def _mentions(names: Sequence[str], statement: str) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     start = 0
     for clause in map(_words, _CLAUSE.split(statement)):
+        lower = clause.lower()
         for name in names:
             as_written = name.isupper() and len(name) <= 5
-            text, body = (clause, name) if as_written else (clause.lower(), _plain(name))
+            text, body = (clause, name) if as_written else (lower, _name(name))
+            if body not in text:  # names may be hundreds
+                continue
             for found in re.finditer(rf"(?<!\w){re.escape(body)}(?!\w)", text):
                 if not _DENIED.search(text[: found.start()]):
                     spans.append((start + found.start(), start + found.end()))
         start += len(clause)
     return spans
+
+
+@functools.lru_cache(1 << 16)  # the same names come with every task
+def _name(name: str) -> str:
+    return _plain(name)
 
 
 def _plain(text: str) -> str:
@@ -141,5 +150,5 @@ def _check_names(what: str, names: object) -> None:
     if not isinstance(names, list | tuple) or not names:
         raise ValueError(f"{what} is {names!r}; give a list of at least one name")
     for name in names:
-        if not isinstance(name, str) or not _plain(name):
+        if not isinstance(name, str) or not _name(name):
             raise ValueError(f"{what} has {name!r}; give names with letters or digits")

@@ -172,8 +172,8 @@ class _Options:
 
 def _sentence(text: str, start: int, end: int) -> tuple[str, str]:
     """(what stands before `start` in its sentence, the end mark of the sentence `end` is in)."""
-    before = re.split(r"[.!?。\n]\s", text[max(0, start - _WINDOW) : start])[-1]
-    mark = re.search(r"[.!?。\n](?=\s|$|[*_])", text[end : end + _WINDOW])
+    before = re.split(r"[.!?。]\s|\n", text[max(0, start - _WINDOW) : start])[-1]
+    mark = re.search(r"[.!?。](?=\s|$|[*_])|\n", text[end : end + _WINDOW])
     return before, mark[0] if mark else ""
 
 

@@ -4,9 +4,10 @@
     {"kind": "quantity", "value": [1.5, 2], "unit": "mmol/L"}     met by "1.8 mmol/L", "1.6 to 1.9 mmol/L"
     {"kind": "quantity", "value": 0.83, "tolerance": 0.05}        met by "The ratio is 0.8."
 
-What is read: `final.final` where it holds a number, else the last line that holds such a quantity. All of them there
-must be right, so that "250 mg or 500 mg" is not; "0.25 g (250 mg)" is. A reply's range is right where both its ends
-are.
+What is read: `final.final` where it holds a number, else the last line that holds such a quantity. The first of them
+there and all that stand beside it must be right, so that "250 mg or 500 mg" is not; "0.25 g (250 mg)" is. What explains
+the first is passed over: behind "in", "of", "for", "every" and the like ("in 2 doses of 125 mg"), and a bracket with a
+working ("(5 mg/kg x 50 kg)"). A reply's range is right where both its ends are.
 
 - `tolerance` is relative, 1% by default, and widens the ends of a range of `value` too; a `value` of 0 is met by 0.
 - Units convert within a dimension (mg and g; mg/dL and g/L; weeks and days; °C and °F), not between (mg/dL and mmol/L:
@@ -72,6 +73,16 @@ _PLURAL = re.compile(r"(?<=[a-z]{3})s$")
 _DIGITS = r"\d{1,3}(?:[,\u00a0\u202f\u2009 ]\d{3})+(?!\d)(?:\.\d+)?|\d+,\d+(?![\d,])|\d*\.\d+|\d+"
 _POWER = r"\s*[x×·*]\s*10\s*(?:\^\s*\{?\s*([+\-−]?\d{1,3})\}?|([⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))"
 _NUMBER = rf"[+\-−]?(?:(?:{_DIGITS})(?:[eE][+\-]?\d+(?!\w)|{_POWER})?|10\^\{{?[+\-]?\d{{1,3}}\}}?)"
+_WORKING = re.compile(  # a bracket that works something out or rounds it, and gives no choice
+    r"\((?![^()]*\b(?:or|and)\b)[^()]*(?:\d\s*[x×*÷/+]\s*\d|[a-zµμ%]\s*[x×*÷]|\b(?:of|in|per|over|for|every|each|times|about"
+    r"|approximately|roughly|divided by)\b)[^()]*\)",
+    re.IGNORECASE,
+)
+_EXPLAINS = re.compile(  # between a quantity and one that explains it
+    r"\b(?:of|in|for|every|each|per|over|at|after|from|since|because|with|when|as|to give|times|divided by)\b|[x×*÷]",
+    re.IGNORECASE,
+)
+_BESIDE = re.compile(r"\b(?:or|and|but|no|not)\b|[.;=]\s", re.IGNORECASE)  # after it, what explains has ended
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻−", "0123456789+--")
 
 
@@ -125,32 +136,42 @@ def _values(rule: Quantity, text: str) -> Iterator[float]:
         if "%" not in text and "°" not in text:
             yield _number(alone[1])
             return
-    for numbers, unit in _quantities(text):
+    text, end = _WORKING.sub(" ", text), None
+    for start, stop, numbers, unit in _quantities(text):
         if wanted is None and unit is None:
-            yield from numbers
+            values = numbers
         elif wanted and unit and unit[0] == wanted[0]:
-            yield from (_from_base(_to_base(number, unit), wanted) for number in numbers)
+            values = [_from_base(_to_base(number, unit), wanted) for number in numbers]
+        else:
+            continue
+        if end is None or not _EXPLAINS.search(_BESIDE.split(text[end:start])[-1]):
+            yield from values
+            end = stop
 
 
 _Unit = tuple[tuple[tuple[str, int], ...], float, float]  # dimensions with their powers; base = number x factor + shift
 
 
-def _quantities(text: str) -> Iterator[tuple[list[float], _Unit | None]]:
-    """(numbers, unit) of each number or range of a text. A number's tolerance ("± 2") is no number."""
+def _quantities(text: str) -> Iterator[tuple[int, int, list[float], _Unit | None]]:
+    """(where it begins, where its last number ends, numbers, unit) of each number or range of a text. A number's
+    tolerance ("± 2") is no number.
+    """
     join = r"\s*(?:-|–|—|\bto\b|\band\b)\s*"
     pattern = rf"(?<![\w.,^])({_NUMBER})(?:\s*(?:±|\+/-)\s*{_NUMBER})?(?![\d^])"
     rest = list(re.finditer(pattern, text))
     pending: list[float] = []
+    start = 0
     for found, following in zip(rest, [*rest[1:], None], strict=False):
         after = text[found.end() :]
         unit = _leading_unit(after)
+        start = start if pending else found.start()
         pending.append(_number(found[1]))
         joined = following is not None and re.fullmatch(join, text[found.end() : following.start()])
         if unit is None and (joined or (following and after.lstrip()[:1] in "-–—" and following[1][:1] in "-−")):
             continue
         if len(pending) == 2 and pending[1] < 0 <= pending[0] and -pending[1] >= pending[0]:
             pending[1] = -pending[1]  # "5 -10": a dash, not a sign
-        yield pending, unit
+        yield start, found.end(), pending, unit
         pending = []
 
 

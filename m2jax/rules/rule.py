@@ -22,6 +22,7 @@ otherwise: of several processes, let one reward it and tell the others.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
@@ -31,19 +32,23 @@ from m2jax.rules.final import answered
 from m2jax.rules.instructions.check import check_instruction, strict
 
 THREADS = 16  # more than there are workers is no use
+LEAST = 2  # words of `Instructions.about`
 
 
 @dataclasses.dataclass(frozen=True)
 class Instructions:
     """instruction_ids and kwargs: as in IFEval's files, one kwargs per id. prompt: what the reply answers, which an
-    instruction to repeat it needs. pays: the share of instructions followed (strictly), or 1 for all of them.
-    contradictory: whether instructions that no reply can follow together are taken, as an exam must.
+    instruction to repeat it needs. pays: the share of instructions followed (strictly), or 1 for all of them. about:
+    words of which a reply that is paid at all holds `LEAST`, known by their first six letters: then form alone, without
+    a word on what was asked, earns nothing. contradictory: whether instructions that no reply can follow together are
+    taken, as an exam must.
     """
 
     instruction_ids: Sequence[str]
     kwargs: Sequence[Mapping[str, Any]]
     prompt: str = ""
     pays: Literal["share", "all"] = "share"
+    about: Sequence[str] = ()
     contradictory: bool = False
 
     def __post_init__(self) -> None:
@@ -53,6 +58,12 @@ class Instructions:
             raise ValueError(f"kwargs is {self.kwargs!r}; give a list of {len(self.instruction_ids)}, one for each id")
         if self.pays not in ("share", "all"):
             raise ValueError(f"pays is {self.pays!r}; write 'share' or 'all'")
+        about = self.about if isinstance(self.about, list | tuple) else [None]
+        if (
+            not all(isinstance(word, str) and _stems(word) for word in about)
+            or 0 < len(_stems(" ".join(about))) < LEAST
+        ):
+            raise ValueError(f"about is {self.about!r}; give a list of {LEAST} words of three letters or more, or none")
         checked = [check_instruction(i, k, self.prompt) for i, k in zip(self.instruction_ids, self.kwargs, strict=True)]
         for i, kwargs in zip(self.instruction_ids, checked, strict=True):
             if i == "combination:repeat_prompt" and not self.contradictory:
@@ -82,8 +93,16 @@ Rule = (
 )
 
 
+def _stems(text: str) -> set[str]:
+    """Words of three letters or more, their first six letters without an s at the end."""
+    return {word[:6].rstrip("s") for word in re.findall(r"[^\W\d_]{3,}", text.lower())}
+
+
 def _followed(rule: Instructions, reply: str) -> float:
-    verdicts = strict(rule.instruction_ids, rule.kwargs, answered(reply), rule.prompt)
+    answer = answered(reply)
+    if rule.about and len(_stems(" ".join(rule.about)) & _stems(answer)) < LEAST:
+        return 0.0
+    verdicts = strict(rule.instruction_ids, rule.kwargs, answer, rule.prompt)
     return float(all(verdicts)) if rule.pays == "all" else sum(verdicts) / len(verdicts)
 
 

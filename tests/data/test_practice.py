@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from m2jax.clinic.condition import conditions
+from m2jax.clinic.names import names_of, others
 from m2jax.data import practice, tasks
 from m2jax.rules.instructions.check import strict
-from m2jax.rules.rule import reward
+from m2jax.rules.rule import parse_rule, reward
+from m2jax.verifier.phrases import content
 
 MADE = practice.make(tuple(practice.MADE), 240, "train")
+BY_NAME = {c.name: c for c in conditions()}
 
 
 def of(kind: str) -> list[tasks.Task]:
@@ -41,13 +44,32 @@ def test_the_right_letter_and_no_other_is_paid():
 
 
 def test_a_diagnosis_is_paid_by_any_of_its_names_and_by_none_of_the_differential():
-    by_name = {c.name: c for c in conditions()}
     for task in of("diagnosis"):
         names = task.rule.answers[0]
-        assert by_name[names[0]].split == "train" and practice.ASKS_DIAGNOSIS not in question(task)
+        assert BY_NAME[names[0]].split == "train" and practice.ASKS_DIAGNOSIS not in question(task)
         assert all(reward(task.rule, f"It fits well.\nDiagnosis: {name}") == 1 for name in names), task
         assert all(reward(task.rule, f"Diagnosis: {other}") == 0 for other in task.rule.others), task
         assert reward(task.rule, f"Diagnosis: {names[0]} or {task.rule.others[0]}") == 0, task
+
+
+def test_no_diagnosis_is_hedged_by_two_conditions():
+    """By any two names of a condition and of one of its differential, which may be the right one as well."""
+    rules = {c.id: parse_rule({"kind": "set", "answers": [names_of(c)], "others": others(c)}) for c in conditions()}
+    pairs = 0
+    for one in (c for c in conditions() if c.split == "train"):
+        listed = {name.lower() for names in one.differentials for name in names}
+        for other in (c for c in conditions() if c.id != one.id and listed & {name.lower() for name in names_of(c)}):
+            pairs += 1
+            hedges = [f"Diagnosis: {a} and {b}" for a in names_of(one)[:3] for b in names_of(other)[:3]]
+            assert not any(reward(rules[one.id], text) and reward(rules[other.id], text) for text in hedges), (
+                one.id,
+                other.id,
+            )
+    assert pairs > 100
+    told = next(t for t in of("diagnosis") if t.rule.answers[0][0] == "kidney stone")
+    history = dataclasses.replace(told.rule, others=others(BY_NAME[told.rule.answers[0][0]], "Woman, 40, with eczema."))
+    text = f"Diagnosis: {told.rule.answers[0][0]}, in a woman with eczema"
+    assert (reward(told.rule, text), reward(history, text)) == (0, 1)
 
 
 def test_a_sum_is_paid_in_its_unit():
@@ -96,6 +118,31 @@ def test_any_two_instructions_can_be_followed_at_once_and_broken_each(pair: tupl
     assert strict(ids, kwargs, good) == [True, True], (ids, kwargs, good)
     bad = "A SHORT note, " + "word " * 100 + "it should may important however"
     assert strict(ids, kwargs, bad) == [False, False], (ids, kwargs)
+
+
+def obeying(task: tasks.Task) -> str:
+    """A reply that follows any two instructions and says nothing."""
+    given = dict(zip(task.rule.instruction_ids, task.rule.kwargs, strict=True))
+    lines = ["<<rest>> *fluids* *days* *symptoms* the doctor and you are fine with it"]
+    lines += ["- it is so"] * given.get("detectable_format:number_bullet_lists", {}).get("num_bullets", 0)
+    return "\n".join([*lines, given.get("startend:end_checker", {}).get("end_phrase", "")]).strip()
+
+
+def test_form_alone_is_not_paid_and_an_answer_is():
+    drawn = practice.make(("instructions",), 60, "train")
+    advice = [" ".join(a.text for a in c.management[:2]) for c in conditions()]
+    for task in drawn:
+        form = obeying(task)
+        assert strict(task.rule.instruction_ids, task.rule.kwargs, form) == [True, True]
+        assert reward(task.rule, form) == 0
+        assert reward(dataclasses.replace(task.rule, about=()), form) == 1
+        told = f"{form.splitlines()[0]} {' '.join(task.rule.about[:2])}\n" + "\n".join(form.splitlines()[1:])
+        assert reward(task.rule, told.strip()) == 1
+        assert max(len(content(text) & content(" ".join(task.rule.about))) for text in advice) >= 2
+    generic = (
+        "see your doctor, rest, drink water and take paracetamol. call an ambulance if it gets worse, or with fever"
+    )
+    assert sum(reward(task.rule, generic) > 0 for task in drawn) <= 3
 
 
 def test_a_file_holds_what_was_made(tmp_path: Path):

@@ -96,6 +96,21 @@ def test_what_a_doctor_asks_names_and_advises_is_counted(seed: int):
     assert hacked.diagnosis == 0 and (hacked.share <= 0.5 or len(key) < 3)
 
 
+def test_a_thought_is_kept_and_not_heard():
+    """Its questions are not answered, and its diagnosis is not counted."""
+    tokenizer = load_tokenizer(names.resolve("smollm2-135m-instruct"))
+    name = condition_of(sample_script(doctor.SEED, "heldout").record).name
+    answer, none, whole = None, np.zeros(0, np.float32), f"<think>Goodbye. It is {name}.</think>\nTell me more."
+    dialogue = doctor.consult(doctor.SEED, tokenizer, 2)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            dialogue.send(answer)
+            answer = Completion(np.asarray(tokenizer.encode(whole)), none, none, stopped=True)
+    reached, said = end.value.value
+    assert (reached.messages, reached.diagnosis) == (2, 0)
+    assert [line.text for line in said if line.who == "doctor"] == [whole] * 2
+
+
 def test_most_patients_have_something_to_be_asked_for():
     records = [sample_script(doctor.SEED + i, "heldout").record for i in range(40)]
     assert sum(len(open_facts(r)) for r in records) / 40 > 3

@@ -68,6 +68,10 @@ def test_replies_are_mined_up_to_the_most_and_what_came_back_may_come_again():
     state = dynamic.mined({}, said, SETTINGS)
     assert 1 <= len(state[""]) <= SETTINGS.most and {t.state for t in state[""]} == {"candidate"}
     assert dynamic.mined(state, said, SETTINGS) == state  # known by then
+    thought = [f"<think>{text}</think>Drink tea." for text in said]
+    assert {t.criterion.text for t in dynamic.mined({}, thought, SETTINGS)[""]} == {
+        t.criterion.text for t in dynamic.mined({}, ["Drink tea."] * 4, SETTINGS)[""]
+    }
     first = state[""][0]
     for rate, again in (((False,) * 4, "candidate"), ((True,) * 4, "retired")):
         gone = {"": (dataclasses.replace(first, state="retired", recent=rate), *state[""][1:])}

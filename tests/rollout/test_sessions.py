@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from m2jax.clinic.sample import condition_of
 from m2jax.patient.interruption import Interruption, takes_up
 from m2jax.patient.outcome import Outcome
 from m2jax.patient.rubric import rubric_after, stage_of
 from m2jax.patient.script import Line, sample_script
 from m2jax.patient.simulate import Consultation, Units
-from m2jax.rollout import sessions
+from m2jax.rollout import dialogues, sessions
 from m2jax.rollout.sessions import Episode, Rules, Turn
 from m2jax.rollout.single_turn import Reward
 from m2jax.sampler.requests import Completion, Generate
@@ -159,8 +160,30 @@ def test_a_fault_ends_the_consultation_and_earns_nothing(tokenizer: Tokenizer):
     (paid,) = sessions.pay([episode], Rules(PLAIN, 4000, 0.5))
     assert paid.turns[1].reward == 0 < paid.turns[0].reward
     assert hold(tokenizer, SAID, stopped=False)[0].turns[0].fault == "over-length"
+    hoped = f"Patient: {' '.join(SAID)} It is {SCRIPT.record.diagnosis}. {condition_of(SCRIPT.record).safety_net.text}"
+    assert hold(tokenizer, (SAID[0], hoped))[0].outcome == episode.outcome  # nobody has heard it
+    assert hold(tokenizer, (hoped,))[0].outcome[1:] == (0, 0, 0, 0)
     told = sessions.metrics([[paid]])
     assert told["consult/fault/role_inversion"] == 1 and told["consult/ended/fault"] == 1
+
+
+def test_a_thought_is_trained_on_and_shown_and_nobody_hears_it(tokenizer: Tokenizer):
+    plain, _ = hold(tokenizer, SAID)
+    thoughts = [f"<think>Patient: {text} It is asthma. Goodbye.</think>\n\n" for text in reversed(SAID)]
+    said = [thought + text for thought, text in zip(thoughts, SAID, strict=True)]
+    episode, given = hold(tokenizer, said)
+    assert [t.text for t in episode.turns] == said and [t.start for t in episode.turns] != [
+        t.start for t in plain.turns
+    ]
+    assert [len(t.completion.tokens) for t in episode.turns] == [len(c.tokens) for c in given]
+    assert episode.held.dialogue == plain.held.dialogue and episode.outcome == plain.outcome
+    assert [(t.score, t.verdicts, t.case) for t in episode.turns] == [
+        (t.score, t.verdicts, t.case) for t in plain.turns
+    ]
+    assert [r.turn.asked for r in episode.held.rounds] == [r.turn.asked for r in plain.held.rounds]
+    assert [r["text"] for r in dialogues._lines_of(episode.held, tokenizer) if r["who"] == "doctor"] == said
+    assert hold(tokenizer, ("<think>When did the headache begin?",))[0].turns[0].fault == "empty"
+    assert hold(tokenizer, ("<think>When did it",), stopped=False)[0].turns[0].fault == "over-length"
 
 
 def test_an_interruption_is_seen_by_the_doctor_and_graded_in_its_turn(tokenizer: Tokenizer):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m2jax.rollout.metrics import rollout_metrics
-from m2jax.rollout.single_turn import Reply, Reward, Rollout, pay, prompt_tokens, roll_out
+from m2jax.rollout.single_turn import Reply, Reward, Rollout, pay, prompt_tokens, roll_out, single_turn
 from m2jax.sampler.requests import Completion, Failed, Generate
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.verifier.checks import parse_check
@@ -131,6 +131,24 @@ def test_the_doctor_is_asked_in_the_chat_template_and_read_without_its_stop_toke
     assert groups[1][0].completion.tokens[-1] == tokenizer.eos_ids[0]
     shown = tokenizer.decode(prompts[0], skip_controls=False)
     assert shown == "<|im_start|>user\nI cough.<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "met"),
+    [
+        ("<think>See a doctor.</think>\nHello.", [False, False]),
+        ("<think>See a doctor.", [False, False]),
+        ("<think>No antibiotics? Take antibiotics." + " Perhaps." * 700 + "</think>\nSee a doctor.", [True, False]),
+    ],
+)
+def test_a_thought_is_kept_and_not_graded(text: str, met: list[bool], tokenizer: Tokenizer):
+    dialogue = single_turn(CASES[0], tokenizer, "doctor", None)
+    next(dialogue)
+    tokens = np.asarray([*tokenizer.encode(text), tokenizer.eos_ids[0]], np.int32)
+    with pytest.raises(StopIteration) as end:
+        dialogue.send(Completion(tokens, np.zeros(len(tokens)), np.zeros(len(tokens)), True))
+    reply = end.value.value
+    assert [v.met for v in reply.verdicts] == met and reply.text == text and reply.completion.tokens is tokens
 
 
 def test_a_dialogue_that_fails_is_raised(tokenizer: Tokenizer):

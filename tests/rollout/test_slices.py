@@ -69,10 +69,35 @@ def held(*doctor: str, stopped: bool = True) -> Consultation:
         ("As you told me, your knee swells.", "causal nonsense"),
         ("Your blood test shows an infection.", "causal nonsense"),
         ("A blood test may show an infection.", ""),
+        ("When did the nausea begin?", ""),  # asked in the same words, and something else
+        ("Based on what you have told me, the most likely cause is migraine.", ""),
+        ("From what you told me migraine is likely.", ""),
+        ("Given the symptoms you have described I am most concerned about migraine.", ""),
+        ("As you said, this is hard to live with.", ""),
+        ("Is the headache that you mentioned getting worse?", ""),
+        ("When did the rash that you mentioned begin?", "causal nonsense"),
+        ("I understand that you said your knee swells.", "causal nonsense"),
+        ("If your blood tests are normal you can stay at home.", ""),
+        ("If the pain eases, and your blood tests are normal, you can stay at home.", ""),
+        ("You can go home once your ECG is normal.", ""),
+        ("When it hurts, rest. Your blood test shows an infection.", "causal nonsense"),
+        ("See someone:\n- Doctor: within a week.\n- Nurse: today.", ""),
+        ("I see.\nDoctor, I have a headache.", "role inversion"),
     ],
 )
 def test_faults(text: str, fault: str):
     assert slices.fault(held(GOOD[0], text, GOOD[2]), 1) == fault
+
+
+def test_one_thing_asked_after_another_is_no_repetition_and_the_same_with_a_word_more_is():
+    one = "Do you have any fever?"
+    for other in ("Do you have any cough?", "Have you had any night sweats?", "Does it hurt when you walk?"):
+        assert slices.fault_of([OPENING, one, "No.", other], True) == ""
+        assert slices.fault_of([OPENING, f"Thank you. {one}", "No.", f"Thank you. {other}"], True) == ""
+    for again in (one, f"{one} {one}", f"I see. {one}"):
+        assert slices.fault_of([OPENING, one, "No.", again], True) == "repetition"
+    long = "When did the headache begin, and did it come on suddenly or over some hours? Is it on one side, or on both?"
+    assert slices.fault_of([OPENING, long, "No.", f"{long} Any rash?"], True) == "repetition"
 
 
 def test_a_reply_that_was_cut_off_is_a_fault():
@@ -89,6 +114,16 @@ def test_trimmed_it_ends_with_its_last_sentence(tokenizer: Tokenizer):
     kept = next(f for f in found if f.kept)
     assert [m["content"] for m in kept.case.messages[1:]] == ["When did it begin? Any fever?", PATIENT[0]]
     assert slices.cut(held(*doctor, stopped=False), tokenizer, 10_000, np.random.default_rng(1)).kept == 0
+
+
+def test_a_thought_stands_in_no_slice(tokenizer: Tokenizer):
+    doctor = ("When did it begin? Any fever? I would", "Is it 39.5 degrees or", "What else?")
+    plain, thought = held(*doctor, stopped=False), "<think>Migraine? I ask."
+    rounds = tuple(dataclasses.replace(r, text=f"{thought}</think>\n{r.text}") for r in plain.rounds)
+    for whole in (plain, dataclasses.replace(plain, rounds=rounds)):
+        cut = [slices.cut(whole, tokenizer, 10_000, np.random.default_rng(s), trim=True) for s in range(20)]
+        assert next(c for c in cut if c.kept).case.messages[1]["content"] == "When did it begin? Any fever?"
+    assert cut[0].held.rounds[0].text == f"{thought}</think>\nWhen did it begin? Any fever?"
 
 
 def test_a_slice_ends_before_the_first_fault_and_where_the_doctor_speaks_next(tokenizer: Tokenizer):

@@ -33,7 +33,10 @@ def test_the_gap_by_hand():
     assert watch.told(np.array([[[0.9, 0.5], [0.6, 0.5]]]), 0.05)["watch/alarm"] == 0  # one case proves nothing
 
 
-@pytest.mark.parametrize(("doctor", "alarm", "gap"), [("Trust me.", 1, 0.5), ("Rest.", 0, 0.0), ("Sleep.", 0, 0.0)])
+@pytest.mark.parametrize(
+    ("doctor", "alarm", "gap"),
+    [("Trust me.", 1, 0.5), ("Rest.", 0, 0.0), ("Sleep.", 0, 0.0), ("<think>Trust me.</think>Hm.", 0, 0.0)],
+)
 def test_a_policy_that_fools_the_judge_is_told_from_one_that_does_better(
     doctor: str, alarm: int, gap: float, monkeypatch: pytest.MonkeyPatch
 ):

@@ -112,6 +112,22 @@ CASES = [  # value, unit, reply, whether it is met
     (250, "mg", "250 ± 10 mg", True),
     (10, "units", "10 units of insulin", True),
     (10, "units", "10 IU", True),
+    (42, "mg", "The answer is 42 mg (2 mg/kg x 21 kg).", True),
+    (42, "mg", "The answer is 42 mg (21 kg x 2 mg/kg).", True),
+    (42, "mg", "The answer is 42 mg of ibuprofen for a child of 21 kg.", True),
+    (42, "mg", "The answer is 84 mg (2 x 42 mg).", False),
+    (42, "mg", "The answer is 42 mg (or 84 mg).", False),
+    (42, "mg", "The answer is 42 mg (84 mg).", False),
+    (42, "mg", "The answer is 42 mg, 84 mg.", False),
+    (1200, "mg", "The answer is 1200 mg in 3 doses of 400 mg each.", True),
+    (400, "mg", "The answer is 1200 mg in 3 doses of 400 mg each.", False),
+    (1200, "mg", "The answer is 1200 mg in 3 doses of 400 mg or 600 mg.", False),
+    (9, "mL", "The answer is 9 mL (20 mg per 1 mL).", True),
+    (3, "days", "The answer is 3 days, a dose every 8 hours.", True),
+    (3, "days", "The answer is 3 days (about 0.4 weeks).", True),
+    (3, "days", "The answer is 3 days. No, 6 days.", False),
+    (3, "days", "The answer is 3 to 9 days for a child.", False),
+    (3, "days", "The answer is 3 or 6 days.", False),
 ]
 
 

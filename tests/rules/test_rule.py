@@ -22,6 +22,10 @@ REST = {
     "kwargs": [{}, {"keywords": ["rest"]}],
 }
 CASES = [  # rule, reply, reward
+    (REST | {"about": ["Cough", "antibiotic", "honey"]}, "Have a rest and some honey for your cough.", 1),
+    (REST | {"about": ["Cough", "antibiotic", "honey"]}, "Have a rest, no antibiotics, for coughs.", 0.5),
+    (REST | {"about": ["Cough", "antibiotic", "honey"]}, "Have a rest and some honey, honey.", 0),
+    (REST | {"about": ["Cough", "antibiotic", "honey"]}, "<think>Honey for the cough.</think>Have a rest.", 0),
     (MI, "The most likely diagnosis is acute myocardial infarction.", 1),
     (MI, "**Diagnosis:** Heart attack", 1),
     (MI, "Diagnosis: MI", 1),
@@ -152,6 +156,9 @@ def test_every_kind_is_paid_for_what_it_asks_and_not_for_nothing():
         ),
         ({"kind": "instructions", "instruction_ids": ["no:such"], "kwargs": [{}]}, "unknown instruction 'no:such'"),
         (REST | {"pays": "half"}, "pays is 'half'; write 'share' or 'all'"),
+        (REST | {"about": "cough"}, "about is 'cough'; give a list of 2 words of three letters or more, or none"),
+        (REST | {"about": ["cough"]}, r"about is \['cough'\]; give a list of 2 words"),
+        (REST | {"about": ["coughs", "Cough", 3]}, "about is .*; give a list of 2 words"),
         (
             {
                 "kind": "instructions",
