@@ -16,6 +16,7 @@ know nothing of the rubric; an ordinary reply passes unchanged. What they cannot
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 
@@ -83,6 +84,7 @@ def for_judge(reply: str) -> str:
     return _without(plain, _to_judge) if any(map(_to_judge, _SENTENCE.split(plain))) else plain
 
 
+@functools.lru_cache(maxsize=64)  # a reply is set against several rubrics
 def for_checks(reply: str) -> str:
     """The part of a reply in which positive checks look."""
     text = for_judge(_first_words(reply))
