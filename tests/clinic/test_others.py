@@ -41,4 +41,4 @@ def test_an_honest_reply_is_for_one_patient_and_a_constant_text_for_all() -> Non
         shared["honest"].append(common(honest_reply(case, np.random.default_rng(i)), against))
         shared["same"].append(common(SAME, against))
     assert np.mean(shared["honest"]) < 0.45 and max(shared["honest"]) < 0.55
-    assert np.mean(shared["same"]) > 0.65
+    assert np.mean(shared["same"]) > 0.6
