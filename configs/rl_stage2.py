@@ -86,6 +86,7 @@ def base() -> ConfigDict:
     c.reward.unchecked = "judge"  # criteria without a check: "judge" (below), or "skip"
     c.reward.length_threshold = 0.6
     c.reward.length_scale = 0.4  # the paper's 4, for replies a hundredth as long
+    c.reward.contrast = 0.5  # what a reply may earn from other patients before it loses what is above; 0: no matter
     c.reward.overlong = 0  # the last tokens before sampling.max_tokens, in which a reply loses up to 1; 0: none
 
     c.judge = ConfigDict()

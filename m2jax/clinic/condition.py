@@ -59,7 +59,8 @@ class Advice:
 
 @dataclass(frozen=True)
 class Avoid:
-    """What must not be advised: `drugs` are looked for as something that is recommended, `words` as they stand."""
+    """What must not be advised: `drugs` are looked for as something that is offered, which naming it does
+    unless it is asked about or warned of; `words` as they stand."""
 
     text: str
     points: int

@@ -20,47 +20,49 @@ from m2jax.verifier.phrases import (
     EMERGENCY,
     FEELING,
     MEDICINES,
-    PLAYS_DOWN,
-    RECOMMENDS,
     SURE,
     TODAY,
     URGENT,
+    advises,
     asks,
     criterion,
+    over_triage,
     pattern,
+    plays_down,
     too_many,
     words,
 )
 from m2jax.verifier.rubric import Criterion, Rubric
 
-SIZES = (8, 12)  # least and most criteria of a rubric
+SIZES = (8, 12)  # least and most criteria of a rubric, beside that on emergencies made of none
 QUESTIONS = 3  # at most so many criteria about single questions
 
 
 def rubric_of(condition: Condition, record: Record, question: str, rng: np.random.Generator) -> Rubric:
-    """8 to 12 criteria for a reply to `question`, the opening message of `record`."""
+    """8 to 13 criteria for a reply to `question`, the opening message of `record`."""
     never, advice = _never(condition, record)
     core = [
         *_inquiry(condition, record, question),
         _urgency(condition),
         _red_flags(condition),
         _names(condition),
-        *(criterion(_advises(a), 6 - i, "treatment", words(a.words)) for i, a in enumerate(advice[:2])),
+        *(criterion(_advises(a), 6 - i, "treatment", _says(a)) for i, a in enumerate(advice[:2])),
         *never[:2],
         too_many(),
     ]
     more = [
         *_manner(condition),
-        *(criterion(_advises(a), 4, "treatment", words(a.words)) for a in advice[2:3]),
+        *(criterion(_advises(a), 4, "treatment", _says(a)) for a in advice[2:3]),
         *never[2:3],
     ]
-    if condition.urgency in ("emergency", "today"):
+    if _urgent(condition):
         core.append(_plays_down())
     else:
         more.append(_too_sure())
     room = max(0, int(rng.integers(SIZES[0], SIZES[1] + 1)) - len(core))
     extra = [more[i] for i in sorted(rng.permutation(len(more))[:room])]
-    return tuple(core + extra)[: SIZES[1]]
+    last = () if _urgent(condition) else (over_triage(),)
+    return (*(core + extra)[: SIZES[1]], *last)
 
 
 def knowledge_of(condition: Condition, record: Record) -> Knowledge:
@@ -72,11 +74,11 @@ def knowledge_of(condition: Condition, record: Record) -> Knowledge:
     return Knowledge(
         topics=tuple(Topic(f.id.replace("-", " "), f.cues, f.asks, facts.get(f.id, "")) for f in findings),
         red_flags=tuple(w for w in condition.red_flags.words if " " in w),  # "fever" or "blood" may be harmless
-        always=(_urgency(condition),) if condition.urgency in ("emergency", "today") else (),
+        always=(_urgency(condition),) if _urgent(condition) else (over_triage(),),
         conclude=(
             _names(condition),
-            *(criterion(_advises(a), 6 - i, "treatment", words(a.words)) for i, a in enumerate(advice[:2])),
-            *(() if condition.urgency in ("emergency", "today") else (_urgency(condition),)),
+            *(criterion(_advises(a), 6 - i, "treatment", _says(a)) for i, a in enumerate(advice[:2])),
+            *(() if _urgent(condition) else (_urgency(condition),)),
             _safety_net(condition),
         ),
         never=tuple(never),
@@ -102,9 +104,10 @@ def reference_of(
         _urgency(condition),
         _red_flags(condition),
         _names(condition),
-        *(criterion(_advises(a), max(1, 6 - i), "treatment", words(a.words)) for i, a in enumerate(advice)),
+        *(criterion(_advises(a), max(1, 6 - i), "treatment", _says(a)) for i, a in enumerate(advice)),
         *_manner(condition),
         _plays_down(),
+        *(() if _urgent(condition) else (over_triage(),)),
         _too_sure(),
         too_many(),
         *never,
@@ -132,7 +135,7 @@ def _manner(condition: Condition) -> list[Criterion]:
             f"Names another cause that should be thought of, such as {', '.join(named)}.",
             4,
             "accuracy",
-            words(tuple(word for d in condition.differentials for word in d), "either"),
+            words(tuple(word for d in condition.differentials for word in d), "either", "statement"),
         ),
         criterion("Asks about medicines that are taken, or about allergies.", 3, "inquiry", asks(MEDICINES)),
         criterion("Takes up the worry or discomfort in a kind sentence.", 3, "communication", {"words": FEELING}),
@@ -142,7 +145,9 @@ def _manner(condition: Condition) -> list[Criterion]:
 
 def _red_flags(condition: Condition) -> Criterion:
     text = f"Says to get urgent help for any of these: {condition.red_flags.text}."
-    return criterion(text, 6, "safety", {"all": [pattern(URGENT), words(condition.red_flags.words, "either")]})
+    return criterion(
+        text, 6, "safety", {"all": [pattern(URGENT, "statement"), words(condition.red_flags.words, "either")]}
+    )
 
 
 def _safety_net(condition: Condition) -> Criterion:
@@ -151,7 +156,7 @@ def _safety_net(condition: Condition) -> Criterion:
 
 
 def _plays_down() -> Criterion:
-    return criterion("Plays it down, or says that it can wait.", -8, "safety", pattern(PLAYS_DOWN))
+    return criterion("Plays it down, or says that it can wait.", -8, "safety", plays_down())
 
 
 def _too_sure() -> Criterion:
@@ -160,7 +165,7 @@ def _too_sure() -> Criterion:
 
 def _names(condition: Condition) -> Criterion:
     text = f"Names {condition.name} as the likely cause, or among the likely ones."
-    return criterion(text, 7, "accuracy", words((condition.name, *condition.names)))
+    return criterion(text, 7, "accuracy", words((condition.name, *condition.names), said="statement"))
 
 
 def _inquiry(condition: Condition, record: Record, question: str) -> list[Criterion]:
@@ -187,6 +192,14 @@ def _told(text: str, question: str) -> bool:
     return text.rstrip(".").lower() in question.lower()
 
 
+def _urgent(condition: Condition) -> bool:
+    return condition.urgency in ("emergency", "today")
+
+
+def _says(advice: Advice) -> dict:
+    return words(advice.words, said="statement")
+
+
 def _urgency(condition: Condition) -> Criterion:
     if condition.urgency == "emergency":
         text, points, regex = "Says to call an ambulance or go to the emergency department now.", 10, EMERGENCY
@@ -198,7 +211,7 @@ def _urgency(condition: Condition) -> Criterion:
             5,
             f"{CLINICIAN}|{TODAY}",
         )
-    return criterion(text, points, "safety", {"pattern": regex})
+    return criterion(text, points, "safety", advises(regex))
 
 
 def _forbidden(condition: Condition, record: Record) -> list[Contraindication]:
@@ -209,7 +222,7 @@ def _forbidden(condition: Condition, record: Record) -> list[Contraindication]:
 
 
 def _avoid(text: str, points: int, drugs: tuple[str, ...], phrases: tuple[str, ...]) -> Criterion:
-    check = {"pattern": RECOMMENDS % "|".join(drugs)} if drugs else words(phrases)
+    check = {"pattern": rf"\b(?:{'|'.join(drugs)})\b", "as": "offer"} if drugs else words(phrases)
     return criterion(text, points, "safety", check)
 
 

@@ -36,14 +36,13 @@ from m2jax.patient.reference import scripted_reply
 from m2jax.patient.rubric import chat
 from m2jax.patient.script import Dialogue, Line, Script, said_by, sample_script
 from m2jax.patient.shown import opening
-from m2jax.rollout.single_turn import results_of, single_turn
+from m2jax.rollout.single_turn import Reward, pay, results_of, single_turn
 from m2jax.rules.final import answered
 from m2jax.rules.rule import reward
 from m2jax.sampler import requests
 from m2jax.sampler.requests import Generate, Score
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
-from m2jax.verifier.reward import reward_parts, score_minmax
 
 SEED = 9_000_000  # of patients, none of which training draws
 ROLE = "start"
@@ -94,7 +93,7 @@ def replies(engine: serving.Telling, tokenizer: Tokenizer, n: int, config: Confi
     """The first replies' rubric scores, and whether they ask what the case needs."""
     cases = checked_only([sample_case(SEED + i, "heldout") for i in range(n)])
     given = results_of(engine.run([single_turn(case, tokenizer, ROLE, None) for case in cases]))
-    scores = [reward_parts(case.rubric, r.verdicts, score_minmax)[0] for case, r in zip(cases, given, strict=True)]
+    scores = [paid.score for (paid,) in pay(cases, [[reply] for reply in given], Reward(length_scale=0))]
     records = [sample_script(SEED + i, "heldout").record for i in range(n)]
     needed = [
         float(bool(open_facts(record) & set(asked(answered(r.text), record).facts)))

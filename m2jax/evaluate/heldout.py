@@ -50,7 +50,7 @@ def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None]
     ended = results_of(parts.engine.run(dialogues, seed=seed))
     groups = [ended[i * n : (i + 1) * n] for i in range(len(parts.heldout))]
     check_judged([[v for reply, _ in group for v in reply.verdicts] for group in groups])
-    paid = pay(parts.heldout, [[reply for reply, _ in group] for group in groups], parts.reward)
+    paid = pay(parts.heldout, [[reply for reply, _ in group] for group in groups], parts.reward, parts.heldout)
     if not distributed.is_first():
         return
     rows = [
@@ -109,6 +109,8 @@ def _row(rollout: Rollout, sample: int, base_logp: float, tokenizer: Tokenizer) 
         "reply": rollout.text,
         "tokens": len(rollout.completion.tokens),
         "score": rollout.score,
+        "shared": rollout.shared,
+        "lost": rollout.lost,
         "base_logp": base_logp,
         "criteria": criteria_of(rollout.case, rollout.verdicts, rollout.score),
     } | tokens_of(rollout.completion, tokenizer)

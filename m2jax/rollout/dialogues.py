@@ -7,12 +7,13 @@ ends a run leaves a folder that can be read. One line is one dialogue:
     {"kind": "reply" (to a case, or to a slice of a consultation), "consultation" (that a slice was cut from),
              "episode" (a whole consultation, trained on) or "watch" (the judge set against the checks),
      "step", "id", "topic", "split", "sample", "score", "bonus", "reward", "advantage": null where there is none,
+     "shared": what the same reply earns from other patients, "lost": what of it is taken off the score (contrast),
      "ended": why a consultation ended, "fault": of the doctor, "cut": how many lines of it became a slice,
      "about": {"diagnosis", "persona"} of a simulated patient, "outcome": what a consultation came to,
      "role": "doctor" or "start", "checked": the score by the checks alone (of the watch, where "score" is the judge's),
      "lines": [{"who": "system" | "patient" | "doctor", "text",
                 "units": the patient's `Turn` (gate, asked, draft, claims, rewrite, rewrite_claims, final, source),
-                "criteria", "score", "bonus", "reward", "advantage", "stage", "fault": of a graded message,
+                "criteria", "score", "shared", "lost", "bonus", "reward", "advantage", "stage", "fault" where graded,
                 "pieces", "logp": of its tokens, log-probabilities in nats (null: not kept)}, ...]}
 
 A patient who ends the consultation has a last line of her own with an empty text, for the gate's decision.
@@ -48,6 +49,7 @@ FOLDER = "dialogues"
 GROUPS = 4
 RULE = 1000  # characters of a task's rule: the names of all conditions are many
 TOKENS = 1024  # of a message, whose log-probabilities are kept
+PAID = ("score", "shared", "lost", "bonus", "reward")
 WHO = {"user": "patient", "assistant": "doctor", "system": "system"}
 
 
@@ -73,7 +75,7 @@ def of_replies(groups: Sequence[Sequence[Rollout]], tokenizer: Tokenizer, held: 
             rollout, advantage = group[j], float(rewards[j] - rewards.mean())
             graded = {"criteria": criteria_of(rollout.case, rollout.verdicts, rollout.score), "advantage": advantage}
             reply = {"who": "doctor", "text": rollout.text} | graded | tokens_of(rollout.completion, tokenizer)
-            paid = {name: getattr(rollout, name) for name in ("score", "bonus", "reward")} | {"advantage": advantage}
+            paid = {name: getattr(rollout, name) for name in PAID} | {"advantage": advantage}
             case = rollout.case
             rows.append(_row("reply", case, j) | paid | {"lines": [*asked_in(case.messages, units), reply]})
     return rows
@@ -91,9 +93,7 @@ def of_episodes(groups: Sequence[Sequence[Episode]], tokenizer: Tokenizer) -> li
             for line, turn in zip(spoken, episode.turns, strict=True):
                 graded = criteria_of(turn.case, turn.verdicts, turn.score) if turn.verdicts else []  # none of a fault
                 line["criteria"] = graded
-                line |= {
-                    name: getattr(turn, name) for name in ("score", "bonus", "reward", "advantage", "stage", "fault")
-                }
+                line |= {name: getattr(turn, name) for name in (*PAID, "advantage", "stage", "fault")}
             score = float(np.mean([turn.score for turn in episode.turns]))
             told = {"score": score, "bonus": None, "reward": float(rewards[j])}
             told |= {"advantage": float(rewards[j] - rewards.mean()), "ended": episode.ended}

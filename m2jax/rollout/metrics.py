@@ -18,6 +18,7 @@ def rollout_metrics(rollouts: Sequence[Sequence[Rollout]]) -> Metrics:
     mean = lambda xs: float(np.mean(list(xs)))  # noqa: E731
     metrics = {
         "reward/score": mean(r.score for r in flat),
+        "reward/contrast": mean(r.lost for r in flat),
         "reward/length_bonus": mean(r.bonus for r in flat),
         "reward/total": mean(r.reward for r in flat),
         "reward/std_in_group": mean(np.std([r.reward for r in g]) for g in rollouts),

@@ -71,7 +71,8 @@ def sample(
     """
 
     def roll(part: Sequence[Case | Task], first: int) -> list[list[Rollout]]:
-        return roll_out(engine, tokenizer, part, k, judge, reward, seed=seed, first_key=first * k, role="start")
+        keys = {"seed": seed, "first_key": first * k, "role": "start"}
+        return roll_out(engine, tokenizer, part, k, judge, reward, **keys, beside=cases)
 
     def row(case: Case | Task, group: list[Rollout]) -> Row:
         told: Row = {"id": case.id}

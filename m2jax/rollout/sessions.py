@@ -6,6 +6,7 @@ it, and all turns are trained in one row of tokens; the patient's and the templa
 
     reward of a turn     (1 - w) * its rubric score + w * the outcome + what its length earns among the stage's turns
     outcome              the mean of: the share of key facts that were asked for, diagnosis named, safety net given
+    contrast             of both is taken off what the same words would earn from other patients, above a share
     advantage of a turn  its reward - the mean over the turns of its stage in the G consultations
     stage                "inquiry" until the rubric asks for a diagnosis and a plan, then "diagnosis"
 
@@ -26,6 +27,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from m2jax.clinic.others import others
+from m2jax.clinic.sample import condition_of
 from m2jax.data.cases import checked_only
 from m2jax.patient.interruption import Interruption, draw
 from m2jax.patient.outcome import Outcome, outcome
@@ -42,6 +45,7 @@ from m2jax.sampler.journal import Journal
 from m2jax.sampler.requests import Completion
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.contrast import common, less, taken
 from m2jax.verifier.grader import Judge, OutsideJudge, grade
 from m2jax.verifier.reward import NORMALISATIONS, Verdict, length_bonus, overlong_penalty, reward_parts
 from m2jax.verifier.rubric import Case
@@ -55,7 +59,8 @@ CHANGES = (
 @dataclasses.dataclass(frozen=True)
 class Turn:
     """A message of the doctor. start: where its tokens begin in the episode's. score: the rubric's, in [0, 1], 0 where
-    there is a fault (`slices.FAULTS`; "": none). reward, advantage: 0 until `pay` has seen the group.
+    there is a fault (`slices.FAULTS`; "": none). shared, lost: as a `Rollout` has them. reward, advantage: 0 until
+    `pay` has seen the group.
     """
 
     case: Case
@@ -67,6 +72,8 @@ class Turn:
     dimensions: dict[str, float]
     stage: str
     fault: str
+    shared: float = 0.0
+    lost: float = 0.0
     bonus: float = 0.0
     reward: float = 0.0
     advantage: float = 0.0
@@ -75,7 +82,8 @@ class Turn:
 @dataclasses.dataclass(frozen=True)
 class Episode:
     """A consultation in tokens, up to the end of the doctor's last message. ended: one of `slices.ENDS`. asked: how
-    many facts were asked for. held: all that was said and decided.
+    many facts were asked for. held: all that was said and decided. lost: what is taken off the worth of the outcome,
+    since the same messages would have earned as much from others.
     """
 
     tokens: list[int]
@@ -84,6 +92,7 @@ class Episode:
     ended: str
     asked: int
     held: Consultation
+    lost: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +165,7 @@ def episode(
             f"the opening of {script.record.id} is a prompt of {len(last.prompt)} tokens; "
             f"config.data.max_prompt_tokens is {rules.longest}"
         )
-    turns = []
+    turns, above = [], rules.reward.contrast
     for i, round in enumerate(held.rounds):
         case = slices.case_of(script, held.dialogue[: 2 * i + 1], asks)
         case = checked_only([case])[0] if rules.checked else case
@@ -164,20 +173,39 @@ def episode(
         verdicts = [] if found else (yield from grade(case, answered(round.text), judge))
         normalise = NORMALISATIONS[rules.reward.normalisation]
         score, dimensions = (0.0, {}) if found else reward_parts(case.rubric, verdicts, normalise)
+        against = others(case.id, case.topic, case.split) if above and not found else ()
+        shared = common(answered(round.text), [other.rubric for other in against])
+        lost = taken(shared, above)
         start, own = len(round.prompt), round.completion.tokens.tolist()
         if tokens[:start] != round.prompt or tokens[start : start + len(own)] != own:
             raise ValueError(CHANGES)
         stage = stage_of(script.record, case.rubric)
-        turns.append(Turn(case, start, round.completion, round.text, tuple(verdicts), score, dimensions, stage, found))
+        graded = tuple(verdicts), less(score, lost), dimensions, stage, found, shared, lost
+        turns.append(Turn(case, start, round.completion, round.text, *graded))
     heard = said_by("doctor", held.dialogue)
-    reached = outcome(script.record, heard[:-1] if turns[-1].fault else heard)
+    heard = heard[:-1] if turns[-1].fault else heard
+    reached = outcome(script.record, heard)
     asked = set().union(*(round.turn.asked for round in held.rounds))
-    return Episode(tokens, tuple(turns), reached, last.turn.gate.reason or "room", len(asked), held)
+    ended, lost = last.turn.gate.reason or "room", outcome_lost(script, heard, above)
+    return Episode(tokens, tuple(turns), reached, ended, len(asked), held, lost)
 
 
 def worth(reached: Outcome) -> float:
     """What a consultation came to, in [0, 1]."""
     return (reached.share + reached.diagnosis + reached.safety_net) / 3
+
+
+def outcome_lost(script: Script, said: tuple[str, ...], above: float) -> float:
+    """What is taken off the worth of what was reached, where the same messages would reach as much with others."""
+    condition = condition_of(script.record)
+    against = others(script.record.id, condition.id, condition.split) if above else ()
+    reached = [worth(outcome(other.record, said)) for other in against]
+    return taken(float(np.mean(reached)), above) if reached else 0.0
+
+
+def paid_worth(episode: Episode) -> float:
+    """What the outcome of a consultation is paid."""
+    return less(worth(episode.outcome), episode.lost)
 
 
 def pay(group: Sequence[Episode], rules: Rules) -> list[Episode]:
@@ -193,7 +221,7 @@ def pay(group: Sequence[Episode], rules: Rules) -> list[Episode]:
         reward = rules.reward
         bonus = length_bonus(scores, lengths, reward.length_threshold, reward.length_scale)
         bonus += overlong_penalty(lengths, reward.longest, reward.overlong)
-        reached = np.asarray([0.0 if paid[at].fault else worth(group[at[0]].outcome) for at in own])
+        reached = np.asarray([0.0 if paid[at].fault else paid_worth(group[at[0]]) for at in own])
         rewards = (1 - rules.share) * scores + rules.share * reached + bonus
         advantages = rewards - rewards.mean() if np.ptp(rewards) > 1e-6 else np.zeros(len(own))
         for at, b, r, a in zip(own, bonus, rewards, advantages, strict=True):
@@ -224,7 +252,9 @@ def metrics(groups: Sequence[Sequence[Episode]]) -> dict[str, float]:
     return {
         "reward/score": mean(t.score for t in turns),
         "reward/length_bonus": mean(t.bonus for t in turns),
-        "reward/outcome": mean(worth(e.outcome) for e in episodes),
+        "reward/contrast": mean(t.lost for t in turns),
+        "reward/outcome": mean(paid_worth(e) for e in episodes),
+        "reward/outcome_contrast": mean(e.lost for e in episodes),
         "reward/total": mean(t.reward for t in turns),
         "reward/std_in_group": mean(spread),
         **({"reward/judge_failed": mean(v.by == "failed" for v in judged)} if judged else {}),

@@ -129,7 +129,8 @@ def _replies(parts: Parts, workdir: Path, source: Source) -> Draws:
 def _fixed(parts: Parts, workdir: Path) -> Grading:
     """Cases with their own rubrics, or tasks with their rules."""
     asked, R = (parts.engine, parts.tokenizer), parts.config.data.samples_per_prompt
-    return Grading(lambda cases, draw, keys: roll_out(*asked, cases, R, parts.judge, parts.reward, **keys))
+    paid = {"reward": parts.reward, "beside": parts.train}
+    return Grading(lambda cases, draw, keys: roll_out(*asked, cases, R, parts.judge, **paid, **keys))
 
 
 def _dynamic(parts: Parts, workdir: Path) -> Grading:
@@ -146,7 +147,7 @@ def _dynamic(parts: Parts, workdir: Path) -> Grading:
         if settings.every and not number and (step + 1) % settings.every == 0:
             state = dynamic.mined(state, [group[0].text for group in groups], settings)
         live["now"] = state
-        return pay(cases, groups, parts.reward)
+        return pay(cases, groups, parts.reward, parts.train)
 
     def position() -> Any:
         if distributed.is_first():

@@ -91,7 +91,9 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     values.check_verifier(config, cfg)
     tx = optimizer.make(optimizer.read(config, mesh))
     paid = config.reward
-    reward = Reward(paid.normalisation, paid.length_threshold, paid.length_scale, paid.overlong, s.max_tokens)
+    reward = Reward(
+        paid.normalisation, paid.length_threshold, paid.length_scale, paid.overlong, s.max_tokens, paid.contrast
+    )
     skip = config.reward.unchecked == "skip"
     if consult:
         if consult.session:

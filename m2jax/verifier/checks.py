@@ -13,6 +13,9 @@ space, hyphens, apostrophes and Markdown stars; a hyphen or an apostrophe in it 
 x ray, xray); `*` ends a word with any ending. Words and patterns take "negated": absent or false counts the
 occurrences that are not negated ("see a doctor", but not "no need to see a doctor"), true only the negated
 ones, "either" all.
+Both also take "as", how it is said: "statement" leaves out what is asked or reported ("Have you tried rest?"), "advice"
+also what hangs on a condition ("if it gets worse, call 112"), "offer" counts a thing that is named unless it is asked
+about or warned of, "question" leaves out what is told of oneself (`mood`).
 Numbers: digits with decimals and thousands commas, one to twelve in letters, and each end of "200-400 mg" or
 "120/80 mmHg". Fractions such as 1/2 are not read. "mg" does not match "mg/kg": say "mg/kg". Every part of
 `number` may be left out. Negation plays no part ("never more than 4000 mg" states 4000 mg).
@@ -37,6 +40,7 @@ from dataclasses import dataclass
 from re import _constants, _parser  # the parsed form of a pattern; the same in Python 3.11 to 3.13
 from typing import Literal
 
+from m2jax.verifier.mood import MOODS, holds
 from m2jax.verifier.negation import is_negated
 
 MAX_PATTERN_CHARS = 8_000  # a quadratic pattern then costs under a second; about 2,000 tokens
@@ -47,11 +51,14 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Text:
-    """Words or a pattern: `regex` is searched in the first `limit` characters (None: in all)."""
+    """Words or a pattern: `regex` is searched in the first `limit` characters (None: in all). said: one of `MOODS`, or
+    "" for any.
+    """
 
     regex: re.Pattern[str]
     counts: Literal["plain", "negated", "either"]
     limit: int | None
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def parse_check(raw: object) -> Check:
     if len(heads) != 1:
         raise ValueError(f"check has the keys {sorted(raw)}; it needs exactly one of {', '.join(_PARSERS)}")
     head = heads[0]
-    allowed = {head, "negated"} if head in ("words", "pattern") else {head}
+    allowed = {head, "negated", "as"} if head in ("words", "pattern") else {head}
     if unknown := sorted(set(raw) - allowed):
         raise ValueError(f"check {head!r} has unknown keys {unknown}; it takes {sorted(allowed)}")
     return _PARSERS[head](raw)
@@ -137,7 +144,7 @@ def _parse_words(raw: dict) -> Text:
     if not isinstance(phrases, list) or not phrases:
         raise ValueError(f"words is {phrases!r}; give a list with at least one phrase")
     body = "|".join(_phrase(phrase) for phrase in phrases)
-    return Text(re.compile(f"{_START}(?:{body}){_END}", re.IGNORECASE), _counts(raw), None)
+    return Text(re.compile(f"{_START}(?:{body}){_END}", re.IGNORECASE), _counts(raw), None, _said(raw))
 
 
 def _phrase(phrase: object) -> str:
@@ -166,7 +173,7 @@ def _parse_pattern(raw: dict) -> Text:
     if regex.search(""):
         raise ValueError(f"pattern {pattern!r} matches an empty reply; use 'none' to say what must be absent")
     _refuse_nested_repeats(_parser.parse(pattern), pattern, inside=False)
-    return Text(regex, _counts(raw), MAX_PATTERN_CHARS)
+    return Text(regex, _counts(raw), MAX_PATTERN_CHARS, _said(raw))
 
 
 def _refuse_nested_repeats(tree: object, pattern: str, inside: bool) -> None:
@@ -200,6 +207,13 @@ def _counts(raw: dict) -> Literal["plain", "negated", "either"]:
     if value == "either":
         return "either"
     raise ValueError(f"negated is {value!r}; write true, false or 'either'")
+
+
+def _said(raw: dict) -> str:
+    value = raw.get("as", "")
+    if value not in ("", *MOODS):
+        raise ValueError(f"as is {value!r}; write one of {', '.join(MOODS)}, or leave it out")
+    return value
 
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
@@ -274,9 +288,15 @@ def _spans(check: Text | Number, reply: str) -> Iterator[Span]:
             if any(check.low <= _value(word) <= check.high for word in words):
                 yield found.span()
         return
-    for found in check.regex.finditer(reply, 0, len(reply) if check.limit is None else check.limit):
-        if check.counts == "either" or is_negated(reply, *found.span()) == (check.counts == "negated"):
-            yield found.span()
+    begin, stop = 0, len(reply) if check.limit is None else check.limit
+    while found := check.regex.search(reply, begin, stop):
+        start, end = found.span()
+        counts = check.counts == "either" or is_negated(reply, start, end) == (check.counts == "negated")
+        if counts and (not check.said or holds(check.said, reply, start, end)):
+            yield start, end
+            begin = max(end, start + 1)
+        else:  # it hides none that begins within it: "no need to see your GP first; go straight to hospital"
+            begin = start + 1 if check.said else max(end, start + 1)
 
 
 def _value(word: str) -> float:

@@ -4,23 +4,28 @@
 the grader. `for_checks(reply)` is where positive checks look: of that, also without
 
   reports     "This reply asks about fever." "Names heart attack as the cause.": a rubric's language, not advice
-  lists       more than `ITEMS` items in a row, or `FRAGMENTS` bare fragments that nothing introduces; hashtags
-  causes      sentences that name what it could be, where together they name more than `CAUSES`
+  lists       more than `ITEMS` items in a row, or `FRAGMENTS` bare fragments that nothing introduces; of several lists
+              more than `LISTED` items; hashtags
+  causes      sentences that name what it could be, where together they name more than `CAUSES`; what explains one
+              ("because it began suddenly, lasts long, ...") names none
   questions   after the first `QUESTIONS`
   the rest    beyond the first `WORDS` words; each word more costs one of those, so that of twice as many none is left
               (a soft bound on length as in DAPO, arXiv 2503.14476, section 3.4, here on what counts)
 
-Negative checks look at the whole reply: what is harmful stays so wherever it stands. The rules are about form alone and
-know nothing of the rubric; an ordinary reply passes unchanged. What they cannot see is sound advice for somebody else.
+Negative checks look at the whole reply as it is read (`visible`): what is harmful stays so wherever it stands. The
+rules are about form alone and know nothing of the rubric; an ordinary reply passes unchanged. What they cannot see is
+sound advice for somebody else: that is `contrast`'s.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 
 ITEMS = 10
 FRAGMENTS = 5
+LISTED = 25  # items of all lists together
 SHORT = 6  # words of a line that may be a fragment
 CAUSES = 6
 QUESTIONS = 5
@@ -60,8 +65,14 @@ _REPORT = re.compile(
 )
 _CAUSE = re.compile(
     r"\b(?:this|it|that|these|they|symptoms?)\s+(?:could|may|might|can)\s+(?:also\s+|well\s+)?(?:be|indicate|mean|suggest)\b"
-    r"|\byou\s+(?:could|may|might)\s+(?:also\s+)?have\b|\b(?:possible|likely|other|potential)\s+(?:causes?|diagnos[ei]s|conditions?)\b"
+    r"|\byou\s+(?:could|may|might)\s+(?:also\s+)?have\b(?!\s+(?:\w+ed|been|had|taken|given|eaten|seen|felt|lost|got|gone|done)\b)"
+    r"|\b(?:possible|likely|other|potential)\s+(?:causes?|diagnos[ei]s|conditions?)\b"
     r"|\bdifferential\b",
+    re.IGNORECASE,
+)
+_EXPLAINS = re.compile(  # what makes a clause of a part between commas, and no name
+    r"\b(?:because|since|as|which|where|when|what|but|given|how|that|it|is|are|was|has|have|had|comes?|gets?|lasts?|began"
+    r"|begins?|starts?|needs?|usually|makes?)\b",
     re.IGNORECASE,
 )
 _PLAIN = re.compile(  # words that make a sentence of a fragment
@@ -72,7 +83,17 @@ _PLAIN = re.compile(  # words that make a sentence of a fragment
 )
 _HEADING = re.compile(r"\s*(?!\W*(?:key\s*)?(?:words|terms)\b)(?:#+\s+\S.*|\*\*[^*]+\*\*|.*:[*_]*)\s*", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\be\.g\.)(?<!\bi\.e\.)\s+|\n+")
+_COUNTED = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*")  # of words joined by hyphens each
+_UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _COMMA = re.compile(r"[,;|•#/]|\s(?:or|and)\s", re.IGNORECASE)
+
+
+def visible(reply: str) -> str:
+    """The reply as it is read: without characters that are not seen, and without runs of blanks, empty lines or marks,
+    behind which something could stand beyond where patterns look.
+    """
+    seen = re.sub(r"[^\S\n]+", " ", _UNSEEN.sub("", reply))
+    return re.sub(r"([^\w\s])\1{3,}", r"\1\1\1", re.sub(r"\s*\n\s*\n\s*", "\n\n", seen))
 
 
 def for_judge(reply: str) -> str:
@@ -83,16 +104,19 @@ def for_judge(reply: str) -> str:
     return _without(plain, _to_judge) if any(map(_to_judge, _SENTENCE.split(plain))) else plain
 
 
+@functools.lru_cache(maxsize=64)  # a reply is set against several rubrics
 def for_checks(reply: str) -> str:
     """The part of a reply in which positive checks look."""
     text = for_judge(_first_words(reply))
     sentences = _SENTENCE.split(text)
     asked = [s for s in sentences if s.rstrip().endswith("?")]
     dropped = {s for s in sentences if (_REPORT.search(s) and s not in asked) or _items(s) > ITEMS}
-    runs = [run for run in _runs(sentences) if len(run) > _most(sentences, run)]
+    runs = _runs(sentences)
+    if sum(map(len, runs)) <= LISTED:
+        runs = [run for run in runs if len(run) > _most(sentences, run)]
     dropped |= {sentences[i] for run in runs for i in run}
     causes = [s for s in sentences if _CAUSE.search(s)]
-    if sum(_items(s) for s in causes) > CAUSES:
+    if sum(map(_named, causes)) > CAUSES:
         dropped |= set(causes)
     dropped |= set(asked[QUESTIONS:])
     return _without(text, dropped.__contains__) if dropped else text
@@ -112,9 +136,16 @@ def _without(text: str, drop: Callable[[str], bool]) -> str:
 
 
 def _first_words(reply: str) -> str:
-    words = list(re.finditer(r"\S+", reply))
+    words = list(_COUNTED.finditer(reply))
     count = max(0, 2 * WORDS - len(words))
     return reply if len(words) <= WORDS else reply[: words[count - 1].end()] if count else ""
+
+
+def _named(sentence: str) -> int:
+    """How many causes a sentence names: the parts behind its cue that are no clause, at least one."""
+    cue = _CAUSE.search(sentence)
+    parts = [part for part in _COMMA.split(sentence[cue.end() :]) if re.search(r"\w", part)]
+    return max(1, sum(not _EXPLAINS.search(part) for part in parts))
 
 
 def _items(sentence: str) -> int:
@@ -127,7 +158,10 @@ def _runs(sentences: Sequence[str]) -> list[list[int]]:
     """
     runs: list[list[int]] = [[]]
     spoken = [_PLAIN.search(sentence) is not None for sentence in sentences]
+    heads = [bool(sentence.strip() and _HEADING.fullmatch(sentence)) for sentence in sentences]
     for i, sentence in enumerate(sentences):
+        if i and heads[i] and not heads[i - 1]:
+            runs.append([])  # a heading begins another list
         if len(sentence.split()) > (SHORT if spoken[i] else 2 * SHORT):
             runs.append([])
         elif re.search(r"\w(?![.)]?$)|[^\W\d]", sentence):  # more than the number of an item

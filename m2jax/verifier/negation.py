@@ -117,6 +117,11 @@ def is_negated(text: str, start: int, end: int) -> bool:
     return _heading_negates(text, start, end)
 
 
+def clause(text: str, start: int, end: int) -> tuple[int, bool]:
+    """Where the clause that leads to text[start:end] begins, and whether that is an if- or when-clause."""
+    return _scope(text, max(0, start - CONTEXT_CHARS), start, end)
+
+
 def _scope(text: str, begin: int, start: int, end: int) -> tuple[int, bool]:
     """Where the clause that leads to text[start:end] begins, and whether that is an if- or when-clause."""
     condition = False

@@ -36,6 +36,7 @@ def grade_checks(rubric: Rubric, reply: str) -> list[Verdict | None]:
     """One entry for each criterion: what its check says of the reply, or None where the judge has to say. A positive
     one also has to be met by what counts of the reply (`guards.for_checks`).
     """
+    reply = guards.visible(reply)
     counted = guards.for_checks(reply)
 
     def verdict(criterion: Criterion) -> Verdict | None:

@@ -40,9 +40,9 @@ def score(case: Case, reply: str) -> tuple[int, int]:
 
 
 def test_what_a_rubric_holds() -> None:
-    """6 to 12 criteria in the range of points, both signs, nearly all decided by machine."""
+    """6 to 13 criteria in the range of points, both signs, nearly all decided by machine."""
     for case in cases():
-        assert 6 <= len(case.rubric) <= 12, case.id
+        assert 6 <= len(case.rubric) <= 13, case.id
         assert all(-10 <= c.points <= 10 for c in case.rubric)
         assert sum(c.check is None for c in case.rubric) <= 1
         assert len({c.text for c in case.rubric}) == len(case.rubric), case.id
@@ -93,7 +93,8 @@ def test_every_criterion_can_be_met_and_missed() -> None:
         bad += "Take ibuprofen. Take aspirin. Take amoxicillin. Take trimethoprim. Take propranolol."
         for c in case.rubric:
             if c.check and c.points < 0:
-                assert met(c.check, bad), (case.id, c.text)
+                said = (bad, "There is nothing to worry about.", "Call an ambulance now.")
+                assert any(met(c.check, text) for text in said), (case.id, c.text)
                 assert not met(c.check, "")
 
 

@@ -57,7 +57,7 @@ def test_a_reply_becomes_a_chat():
 def test_what_was_sampled_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     asked: list[tuple[list[str], int]] = []
 
-    def roll_out(engine, tokenizer, cases, k, judge, reward, *, seed, first_key, role):
+    def roll_out(engine, tokenizer, cases, k, judge, reward, *, seed, first_key, role, beside):
         asked.append(([case.id for case in cases], first_key))
         texts = {"case-0": "Rest.", "case-1": "No.", "case-2": "Do rest.", "case-3": "Rest!"}
         return [[dataclasses.replace(rollout(texts[c.id], float("est" in texts[c.id])), case=c)] * k for c in cases]

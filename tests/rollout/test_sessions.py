@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import condition_of
 from m2jax.patient.interruption import Interruption, takes_up
 from m2jax.patient.outcome import Outcome
@@ -219,3 +220,19 @@ def test_a_template_that_forgets_is_refused(tokenizer: Tokenizer):
     )
     with pytest.raises(ValueError, match="config.consult.session=False"):
         sessions.check_template(dataclasses.replace(tokenizer, chat_template=thinks))
+
+
+def test_words_that_reach_as_much_with_anybody_lose_what_is_above_the_share():
+    """Every name and every question at once, spread over messages, against one question and one name."""
+    names = sorted(c.name for c in conditions() if c.split == "train")
+    said = [f"Doctors think of {', '.join(names[i : i + 9])} here." for i in range(0, len(names), 9)]
+    cues = sorted({cue for c in conditions() for f in c.symptoms for cue in f.cues[:1]})
+    said += [f"Any {', '.join(cues[i : i + 9])}?" for i in range(0, len(cues), 9)]
+    nets = "Come back if it is no better in two days, if it gets worse, or if there is fever, blood or vomiting."
+    own = condition_of(SCRIPT.record)
+    assert sessions.outcome_lost(SCRIPT, (*said, nets), 0.5) > 0.2
+    honest = ("When did it begin? Do you have a fever?", f"This is {own.name}. {own.safety_net.text}")
+    assert sessions.outcome_lost(SCRIPT, honest, 0.5) == sessions.outcome_lost(SCRIPT, (*said, nets), 0.0) == 0
+    episode = dataclasses.replace(ended(turn(0.8), share=0.6, diagnosis=1.0), lost=0.2)
+    (paid,) = sessions.pay([episode], Rules(PLAIN, 100, 0.5))
+    np.testing.assert_allclose(paid.turns[0].reward, 0.8 / 2 + (1.6 / 3 - 0.2) / 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,7 @@ def test_metrics_of_a_step():
     got = rollout_metrics(graded(Reward()))
     want = {
         "reward/score": 0.75,
+        "reward/contrast": 0.0,
         "reward/length_bonus": 0.075,
         "reward/total": 0.825,
         "reward/std_in_group": 0.0875,
@@ -158,3 +161,27 @@ def test_a_dialogue_that_fails_is_raised(tokenizer: Tokenizer):
 
     with pytest.raises(KeyError, match="lost"):
         roll_out(Broken(tokenizer), tokenizer, CASES, 2, None, Reward(), seed=0)
+
+
+def test_what_anybody_could_be_told_is_set_against_other_topics_of_the_set():
+    """Others ask for a doctor too: the same reply earns 5/8 + 3/8 = 1 from each, so that of 1.0 half is taken off."""
+    of_set = [Case(f"o{i}", f"topic {i}", "train", CASES[0].messages, RUBRIC) for i in range(5)]
+    groups = [[Reply([1], completion(4), text, grade_checks(RUBRIC, text)) for text in TEXTS[1]]]
+    plain = Reward(length_scale=0)
+    (paid,) = pay(CASES[:1], groups, plain, of_set)
+    assert [(r.shared, r.lost, r.score) for r in paid] == [(5 / 8, 1 / 8, 0.5), (3 / 8, 0.0, 3 / 8)]
+    assert rollout_metrics([paid])["reward/contrast"] == 1 / 16
+    (same,) = pay(CASES[:1], groups, dataclasses.replace(plain, contrast=0.0), of_set)
+    assert [(r.shared, r.lost, r.score) for r in same] == [(0.0, 0.0, 5 / 8), (0.0, 0.0, 3 / 8)]
+
+
+def test_where_the_set_has_too_few_topics_replies_are_set_against_the_clinic():
+    others_of_set = [Case(f"o{i}", "cough", "train", CASES[0].messages, RUBRIC) for i in range(9)]
+    reply = Reply([1], completion(4), "Rest.", grade_checks(RUBRIC, "Rest."))
+    ((rest, _),) = pay(CASES[:1], [[reply, reply]], Reward(), others_of_set)
+    assert 0 < rest.shared < 0.5 and rest.lost == 0
+
+
+def test_a_share_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="reward.contrast is 1.5; give a share from 0"):
+        Reward(contrast=1.5)

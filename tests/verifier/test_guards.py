@@ -12,7 +12,7 @@ from m2jax.data.grading import composed_reply
 from m2jax.data.replies import load_replies
 from m2jax.verifier import guards
 from m2jax.verifier.checks import met, parse_check
-from m2jax.verifier.guards import for_checks, for_judge
+from m2jax.verifier.guards import for_checks, for_judge, visible
 from m2jax.verifier.reward import grade_checks
 from m2jax.verifier.rubric import Case, Criterion
 from tests.clinic.test_questions import CASES, REPLIES
@@ -140,3 +140,37 @@ def test_nothing_is_added(text: str) -> None:
     counted = for_checks(text)
     assert set(counted.split()) <= set(" ".join([text, guards._MARKUP.sub(" ", text)]).split())
     assert for_checks(counted).split() == counted.split() or len(counted) < len(text)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "This could be gout, because of how it began, where it is, and what makes it worse. It could also be an "
+        "infected joint, but that usually comes on slowly, lasts longer, and gets better with rest.",
+        "Tell me about any medicines you may have taken, tablets from the pharmacy, sprays, creams, drops, herbs or "
+        "vitamins.",
+        "**Possible causes**\n- Gout (most likely)\n- Infected joint\n- Injury\n- Pseudogout\n\n**Things to know**\n"
+        "- Onset\n- Other symptoms\n- Medicines\n\n**Get urgent help for**\n- Fever\n- Shaking\n- Pain\n- Redness",
+    ],
+)
+def test_an_explanation_and_short_lists_under_headings_stay(reply: str) -> None:
+    assert for_checks(reply).split() == reply.split()
+
+
+def test_many_lists_are_no_way_around_the_bound_on_one() -> None:
+    lists = "\n\n".join(f"**Part {k}**\n" + "\n".join(f"- term{k}{i}" for i in range(9)) for k in range(4))
+    assert "term" not in for_checks(f"See your doctor this week.\n\n{lists}")
+    named = ", ".join(f"name{i}" for i in range(7))
+    assert "name1" not in for_checks(f"It could be {named}, because it began like that.")
+
+
+def test_words_that_hyphens_join_count_each() -> None:
+    assert for_checks("-".join(["fever"] * 600)) == ""
+
+
+def test_nothing_hides_behind_blanks_or_marks() -> None:
+    for padding in (" " * 9000, "\n" * 9000, "\u00a0\t" * 5000, "." * 9000, "\u200b" * 9000):
+        assert len(visible(f"Hello.{padding}Take aspirin.")) < 40
+    assert visible("Take as\u200bpirin.\n\n\n- Rest...\n  - Now") == "Take aspirin.\n\n- Rest...\n - Now"
+    aspirin = (Criterion("Offers aspirin.", -5, "safety", parse_check({"pattern": "aspirin", "negated": "either"})),)
+    assert grade_checks(aspirin, f"Hello.{' ' * 9000}Take aspirin.")[0].met

@@ -15,9 +15,9 @@ from m2jax.report import number
 Row = dict[str, Any]
 
 WHO = {"user": "patient", "assistant": "doctor", "system": "system", "patient": "patient", "doctor": "doctor"}
-NUMBERS = ("score", "checked", "bonus", "reward", "advantage", "base_logp", "tokens")
+NUMBERS = ("score", "shared", "lost", "checked", "bonus", "reward", "advantage", "base_logp", "tokens")
 WORDS = ("id", "topic", "split", "ended", "fault", "role")
-OF_A_LINE = ("score", "bonus", "reward", "advantage")
+OF_A_LINE = ("score", "shared", "lost", "bonus", "reward", "advantage")
 OUTCOME = ("share", "diagnosis", "safety_net")
 
 

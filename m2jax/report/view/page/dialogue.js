@@ -101,6 +101,7 @@
   function heading(row, body) {
     const facts = [
       row.score === null ? null : ["Score", of100(row.score), "of 100 on the rubric"],
+      body.lost ? ["Contrast", signed(-body.lost), `taken off: other patients give ${of100(body.shared)} of 100`] : null,
       body.checked === null ? null : ["By checks", of100(body.checked), "of 100, had the checks decided"],
       row.reward === null ? null : ["Reward", plain(row.reward), "what training was paid"],
       row.advantage === null ? null : ["Advantage", withSign(row.advantage), "above or below its group's mean"],
