@@ -223,14 +223,16 @@ def test_a_template_that_forgets_is_refused(tokenizer: Tokenizer):
 
 
 def test_words_that_reach_as_much_with_anybody_lose_what_is_above_the_share():
-    """Every name and every question at once, spread over messages, against one question and one name."""
+    """Every name and every question at once, spread over messages, against one question and one name. So many names are
+    no diagnosis; what all questions and one safety net reach with anybody, 2 / 3, is taken off above a half.
+    """
     names = sorted(c.name for c in conditions() if c.split == "train")
     said = [f"Doctors think of {', '.join(names[i : i + 9])} here." for i in range(0, len(names), 9)]
     cues = sorted({cue for c in conditions() for f in c.symptoms for cue in f.cues[:1]})
     said += [f"Any {', '.join(cues[i : i + 9])}?" for i in range(0, len(cues), 9)]
     nets = "Come back if it is no better in two days, if it gets worse, or if there is fever, blood or vomiting."
     own = condition_of(SCRIPT.record)
-    assert sessions.outcome_lost(SCRIPT, (*said, nets), 0.5) > 0.2
+    assert sessions.outcome_lost(SCRIPT, (*said, nets), 0.5) == pytest.approx(2 / 3 - 0.5)
     honest = ("When did it begin? Do you have a fever?", f"This is {own.name}. {own.safety_net.text}")
     assert sessions.outcome_lost(SCRIPT, honest, 0.5) == sessions.outcome_lost(SCRIPT, (*said, nets), 0.0) == 0
     episode = dataclasses.replace(ended(turn(0.8), share=0.6, diagnosis=1.0), lost=0.2)
