@@ -153,5 +153,5 @@ TALK = frozenset(
     breath big deep sip cough swallow follow hold lift raise push pull squeeze tap touch turn roll hop smile again more
     start begin begin next first lots plenty many most some all any your my our his her their there here goodness dear
     interesting understood noted exactly absolutely course alright wow gosh mrs mr ms dr doctor summary recap possible
-    questions history examination step option options important note update""".split()
+    questions history goodbye good-bye bye cheerio farewell wishing examination step option options important note update""".split()
 )

@@ -177,7 +177,7 @@ requests = st.one_of(
 traffic = st.lists(st.lists(st.one_of(requests, st.lists(requests, max_size=3)), max_size=3), max_size=6)
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(traffic)
 def test_whatever_runs_together_each_gets_what_it_would_alone(engine, dialogues):
     check_all(dialogues, run(engine, dialogues))

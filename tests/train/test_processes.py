@@ -71,7 +71,7 @@ def alone(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
     return _through(files, tmp_path_factory.mktemp("alone") / "run", 1)
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_give_the_numbers_of_one(files: tuple[Path, Path], alone: Path, tmp_path: Path, count: int) -> None:
     _assert_close(_through(files, tmp_path / "run", count), alone, 1e-6)
     for name in ("eval_before.jsonl", "summary.json", "report.html"):
