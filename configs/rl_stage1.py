@@ -26,9 +26,12 @@ def get_config(preset: str = "") -> ConfigDict:
     if c.preset in ("cpu", "smoke"):
         c.tasks.made = ("choice", "quantity", "instructions")  # SmolLM2-135M names no diagnosis
         c.reward.overlong = 0  # it seldom ends by itself: all it would learn is to
-        c.optimizer.lr = 1e-3
-        c.tasks.train, c.data.max_prompt_tokens = 400, 640
-        c.eval.cases = 4 if c.preset == "smoke" else 40
-        c.steps = 3 if c.preset == "smoke" else 12
-        c.data.refill = 0  # a draw of prompts is most of a step there
+        c.optimizer.lr, c.tasks.train, c.data.max_prompt_tokens = 1e-3, 400, 640
+        c.eval.cases, c.data.refill = 4, 0  # a draw of prompts is most of a step there
+    if c.preset == "cpu":  # docs/log.md: what fewer prompts, larger steps and the other kinds did to it
+        c.tasks.made = ("quantity",)
+        c.steps, c.data.prompts_per_step, c.data.samples_per_prompt = 12, 24, 8
+        c.sampling.max_tokens, c.sampling.slots = 32, 96
+        c.optimizer.lr = 1e-4
+        c.eval.cases, c.eval.samples_per_prompt = 100, 1
     return c

@@ -24,8 +24,14 @@ from m2jax import adapters
 from m2jax.report import stages
 
 STAGES = ("midtrain", "sft", "rl_stage1", "rl_stage2", "rl_stage3")
-CPU = {  # what a stage has here beside its cpu preset
-    "rl_stage2": ("--config.steps=12", "--config.data.clinic=200", "--config.judge.adapter=grader"),
+CPU = {  # what a stage has here beside its cpu preset; the learning rate of a model that has just been taught
+    "rl_stage2": (
+        "--config.steps=12",
+        "--config.data.clinic=200",
+        "--config.judge.adapter=grader",
+        "--config.optimizer.lr=2e-4",
+    ),
+    "rl_stage3": ("--config.optimizer.lr=2e-4",),
 }
 ADAPTERS = {"rl_stage2": "judge.adapter", "rl_stage3": "consult.adapter"}
 VERIFIED = ("rl_stage2", "rl_stage3")  # whose judge and patient are the model that all begins with
