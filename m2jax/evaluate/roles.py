@@ -46,7 +46,8 @@ def grader(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     """Agreement with the checks and Cohen's kappa, on every criterion that has a check; on sampled replies also as
     calibrated on the others that there are, and that calibration.
     """
-    sampled, others = sampled_replies(n), sampled_replies(None)[n:]
+    written = sampled_replies(None)
+    sampled, others = written[:n], written[n:]
     cases = [sample_case(SEED + i, "heldout") for i in range(n)]
     composed = [(case, grading.composed_reply(case, np.random.default_rng([SEED, i]))) for i, case in enumerate(cases)]
     given = {

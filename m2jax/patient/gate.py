@@ -14,23 +14,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from m2jax.patient.gate_words import (
-    ADVICE,
-    BEFORE,
-    DOUBT,
-    FAREWELL,
-    IF,
-    MUST,
-    NOW,
-    OPEN,
-    OTHERS,
-    PLACE,
-    POSSIBLE,
-    RECAP,
-    TALK,
-    TREATMENT,
-    disease,
-)  # fmt: skip
+from m2jax.patient import gate_words as words
 from m2jax.patient.words import read
 from m2jax.verifier.negation import is_negated
 
@@ -135,11 +119,11 @@ _CLOSING = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _ELSE = re.compile(r"\banything\s+else\s*\?", re.IGNORECASE)  # closes what told what to do, else asks
-_ANSWERED = re.compile(
+_ANSWERED = re.compile(  # by the doctor, in what follows
     r"#|\*\*|you\s+(?:asked|ask|wonder\w*)\b|(?:so\s+|and\s+)?what\s+(?:happens|next|now|does\s+(?:this|that|it)\s+mean|do\s+we\s+do|can\s+(?:we|you)\s+do)\b"
     r"|why\s*\?|is\s+(?:it|this|that)\s+(?:serious|dangerous|contagious|catching)\b",
     re.IGNORECASE,
-)  # by the doctor, in what follows
+)
 _REQUEST = re.compile(
     r"(?:^\W*(?:(?:now|please|first|so|okay|then|and|do)[\s,]+)*|,\s*(?:please\s+)?)(?:(?:tell\s+me|describe|show\s+me|rate|list|explain|share|say\s+more)\b"
     r"|(?:continue|go\s+on|keep\s+(?:going|talking))(?:,?\s+please)?\W*$)"
@@ -170,14 +154,14 @@ def gate(doctor_messages: Sequence[str], limit: int) -> Gate:
             return Gate(True, "diagnosis")
         if any(map(_sends, _statements(last))):
             return Gate(True, "emergency")
-        if any(FAREWELL.search(sentence) for sentence in _sentences(last)):
+        if any(words.FAREWELL.search(sentence) for sentence in _sentences(last)):
             return Gate(True, "farewell")
     return Gate(True, "limit") if len(doctor_messages) >= limit else Gate(False)
 
 
 def gives_diagnosis(message: str) -> bool:
     """Whether some sentence commits itself to what the patient has."""
-    undecided = OPEN.search(message)
+    undecided = words.OPEN.search(message)
     return any(_commits(s) or (_states_disease(s) and not undecided) for s in _statements(message))
 
 
@@ -185,7 +169,7 @@ def names_disease(message: str) -> bool:
     """Whether some sentence of a message that asks nothing names a disease as what the patient has, in whatever words:
     not as possible, past, a relative's or told by the patient.
     """
-    if OPEN.search(message):
+    if words.OPEN.search(message):
         return False
     return any(_names(sentence) for sentence in _statements(message)) or _opens_with_a_name(message)
 
@@ -197,7 +181,7 @@ def names_and_goes_on(message: str) -> bool:
     named = [s for s in _statements(message) if _states_disease(s)]
     if not named:
         return False
-    rest = named[0][[*disease().finditer(named[0])][-1].end() :]
+    rest = named[0][[*words.disease().finditer(named[0])][-1].end() :]
     others = [s for s in _statements(message) if s != named[0]]
     return max(len(re.findall(r"\w+", text)) for text in (rest, *others)) >= MORE
 
@@ -205,7 +189,7 @@ def names_and_goes_on(message: str) -> bool:
 def gives_plan(message: str) -> bool:
     """Whether some sentence says what to do, or how it is treated."""
     return any(
-        _PLAN.search(s) or ((TREATMENT.search(s) or ADVICE.search(s)) and not RECAP.search(s))
+        _PLAN.search(s) or ((words.TREATMENT.search(s) or words.ADVICE.search(s)) and not words.RECAP.search(s))
         for s in _statements(message)
     )
 
@@ -221,8 +205,8 @@ def asks_more(message: str) -> bool:
 
 def _states_disease(sentence: str) -> bool:
     """Whether a sentence says that somebody has a disease, or begins with its name."""
-    found = disease().search(sentence)
-    if not found or _UNSURE.search(sentence) or _HISTORY.search(sentence) or POSSIBLE.search(sentence):
+    found = words.disease().search(sentence)
+    if not found or _UNSURE.search(sentence) or _HISTORY.search(sentence) or words.POSSIBLE.search(sentence):
         return False
     return not is_negated(sentence, found.start(), found.end()) and (
         found.start() == 0 or _STATES.search(sentence) is not None
@@ -230,39 +214,37 @@ def _states_disease(sentence: str) -> bool:
 
 
 def _names(sentence: str) -> bool:
-    for found in disease().finditer(sentence):
+    for found in words.disease().finditer(sentence):
         before = sentence[: found.start()]
-        clause = sentence[max(before.rfind(sign) for sign in ":;—") + 1 :]
+        cut = max(before.rfind(sign) for sign in ":;—") + 1  # "no gentle way of putting it: ..." denies nothing
         if not (
-            DOUBT.search(before)
-            or POSSIBLE.search(sentence)
-            or OTHERS.search(before)
-            or RECAP.search(before)
-            or is_negated(
-                clause, found.start() - len(sentence) + len(clause), found.end() - len(sentence) + len(clause)
-            )
+            words.DOUBT.search(before)
+            or words.POSSIBLE.search(sentence)
+            or words.OTHERS.search(before)
+            or words.RECAP.search(before)
+            or is_negated(sentence[cut:], found.start() - cut, found.end() - cut)
         ):
             return True
     return False
 
 
 def _opens_with_a_name(message: str) -> bool:
-    """ "Molluscum. ...", "BPPV, as I thought: ...": a few words without a verb, of which none is talk."""
+    """Whether it begins with a few words of which none is a verb or talk: "Molluscum. ...", "BPPV, as I thought: ..."."""
     first = re.split(r"[.,:;!?–—\n]|\s-\s", _HEADING.sub("", message.strip("#* \n")), maxsplit=1)[0]
-    words = re.findall(r"[\w'-]+", first.lower())
-    return 0 < len(words) <= 4 and not TALK.intersection(words) and bool(read(first).names)
+    opening = re.findall(r"[\w'-]+", first.lower())
+    return 0 < len(opening) <= 4 and not words.TALK.intersection(opening) and bool(read(first).names)
 
 
 def _sends(sentence: str) -> bool:
     """Whether a sentence sends the patient to emergency care, or says that it is on its way."""
     if _SENDS.search(sentence):
         return not _UNSURE.search(sentence)
-    place = PLACE.search(sentence)
+    place = words.PLACE.search(sentence)
     return bool(
         place
-        and (NOW.search(sentence) or MUST.search(sentence))
-        and not BEFORE.search(sentence)
-        and not IF.search(sentence[: place.start()])
+        and (words.NOW.search(sentence) or words.MUST.search(sentence))
+        and not words.BEFORE.search(sentence)
+        and not words.IF.search(sentence[: place.start()])
     )
 
 

@@ -7,6 +7,7 @@ import functools
 import re
 
 from m2jax.clinic.condition import conditions
+from m2jax.clinic.names import names_of
 
 # Endings of the names of diseases, and those without one; nouns that a word before them makes a disease.
 _ENDINGS = (
@@ -42,7 +43,7 @@ _NAMES = (
 @functools.cache
 def disease() -> re.Pattern[str]:
     """Any name of a disease: what the clinic calls its conditions, and the tables above."""
-    of_clinic = {name for c in conditions() for name in (c.name, *c.names)}
+    of_clinic = {name for c in conditions() for name in names_of(c)}
     known = "|".join(re.escape(name) for name in sorted(of_clinic, key=len, reverse=True))
     return re.compile(
         rf"\b(?:{known}|\w{{2,}}(?:{_ENDINGS})|(?:[\w'-]+\s+)?(?:{_KINDS})|{_NAMES})\b",

@@ -27,7 +27,7 @@ from m2jax.verifier.rubric import Case, Criterion
 KEYS = {True: "acceptable", False: "unacceptable"}  # by whether the points are positive
 EXPLANATION_CHARS = 400
 AGAIN = "That is not the JSON object that was asked for. Answer again, with it alone."
-FAILED, UNASKED = Verdict(False, None, "failed"), Verdict(False, None, "refused")
+FAILED, WITHHELD = Verdict(False, None, "failed"), Verdict(False, None, "refused")
 REFUSED = Said("")
 
 
@@ -108,7 +108,7 @@ def reason_outside(
 ) -> Generator[list[Chat], list[Said], list[Verdict]]:
     """The verdicts on `criteria` of an endpoint. An answer that is no verdict is asked for once more, then the vote
     does not count, nor does one that the endpoint refuses to give; a criterion without any vote is `FAILED`, or
-    `UNASKED` where all were refused.
+    `WITHHELD` where all were refused.
     """
     votes = [i for i in range(len(criteria)) for _ in range(judge.votes)]
     signs = [criteria[i].points > 0 for i in votes]
@@ -128,7 +128,7 @@ def reason_outside(
             given[i].append(probability_of(answer, positive))
     heard = {i for i, answer in zip(votes, said, strict=True) if answer is not REFUSED}
     return [
-        _verdict(probabilities, judge.calibration) if i in heard else UNASKED for i, probabilities in enumerate(given)
+        _verdict(probabilities, judge.calibration) if i in heard else WITHHELD for i, probabilities in enumerate(given)
     ]
 
 

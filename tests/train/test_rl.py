@@ -23,6 +23,7 @@ from m2jax.verifier.checks import parse_check
 from m2jax.verifier.judge_prompt import REASON
 from m2jax.verifier.rubric import Case, Criterion
 from tests.text.fixtures import tiny_tokenizers as tiny
+from tests.train import tiny_run
 
 CFG = ModelConfig("qwen2", vocab_size=448, d_model=32, d_mlp=48, n_layers=2, n_heads=4, n_kv_heads=2, d_head=8)
 MESSAGES = ({"role": "user", "content": "I cough."},)
@@ -229,6 +230,14 @@ def test_a_mesh_size_of_minus_one_takes_the_devices_that_are_left(shape, want):
 def test_a_mesh_that_does_not_fit_the_devices_is_refused(shape):
     with pytest.raises(ValueError, match="there are 8.*config.mesh"):
         rl.make_mesh(ConfigDict({"mesh": shape}))
+
+
+def test_too_few_cases_are_named_before_weights_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rl.policy, "read_weights", lambda *_: pytest.fail("weights were read"))
+    mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
+    config = tiny_run.config(*tiny_run.write_all(tmp_path), **{"data.prompts_per_step": 100})
+    with jax.set_mesh(mesh), pytest.raises(ValueError, match="is 100, but there are only 3 training cases"):
+        rl.start(config, mesh)
 
 
 def test_capacities_hold_every_prompt_and_every_question_to_the_judge(tokenizer: Tokenizer):

@@ -18,7 +18,7 @@ from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.ask import ask
 from m2jax.verifier.calibration import Calibration
 from m2jax.verifier.grader import Judge, OutsideJudge, check_judged, grade
-from m2jax.verifier.reasons import AGAIN, FAILED, UNASKED, parse, probability_of, schema
+from m2jax.verifier.reasons import AGAIN, FAILED, WITHHELD, parse, probability_of, schema
 from m2jax.verifier.reward import Verdict
 from tests.verifier import test_grader
 from tests.verifier.test_grader import case, checked, judged, play
@@ -94,15 +94,15 @@ def test_a_question_that_the_endpoint_refuses_fails_alone_and_nothing_is_asked_t
     refused = ValueError("refused the request, status 400: content filter")
     with pytest.raises(StopIteration) as end:
         dialogue.throw(Unanswered(refused, [Said(said(True)), refused, Said(said(False))]))
-    assert end.value.value == [Verdict(True, 1.0, "judge"), UNASKED, Verdict(False, 0.0, "judge")]
-    assert not UNASKED.met
+    assert end.value.value == [Verdict(True, 1.0, "judge"), WITHHELD, Verdict(False, 0.0, "judge")]
+    assert not WITHHELD.met
 
 
 def test_a_judge_without_a_verdict_is_down_but_not_where_it_refuses_one_case() -> None:
     check, yes = Verdict(True, None, "check"), Verdict(True, 0.9, "judge")
-    for fine in ([], [[check]], [[FAILED, yes]], [[UNASKED] * 3, [check]], [[UNASKED], [yes]]):
+    for fine in ([], [[check]], [[FAILED, yes]], [[WITHHELD] * 3, [check]], [[WITHHELD], [yes]]):
         check_judged(fine)
-    for dead in ([[FAILED]], [[check, FAILED], [check, UNASKED]], [[UNASKED], [UNASKED]]):
+    for dead in ([[FAILED]], [[check, FAILED], [check, WITHHELD]], [[WITHHELD], [WITHHELD]]):
         with pytest.raises(EndpointDown, match="gave no verdict to any of"):
             check_judged(dead)
 
