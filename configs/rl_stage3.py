@@ -35,6 +35,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c.patient.url = ""  # of an OpenAI-compatible endpoint that plays the patient; empty: config.verifier does
     c.patient.model = ""
     c.patient.key_env = ""  # the environment variable that holds its key; empty: it needs none
+    c.reward.length_scale = 0.0  # eq. 3 is stage 2's; a slice's score has a floor, and brevity would pay for silence
     c.eval.cases = 100  # held-out patients
     c.data.max_prompt_tokens = 2048
     if c.preset in ("cpu", "smoke"):
@@ -43,6 +44,12 @@ def get_config(preset: str = "") -> ConfigDict:
         c.eval.cases = 20
         c.steps = 8
         c.data.max_prompt_tokens = 384
+    if c.preset == "cpu":  # as stage 1: many patients, few replies to each, small steps
+        c.data.prompts_per_step, c.data.samples_per_prompt = 12, 8
+        c.sampling.max_tokens, c.sampling.slots = 32, 96
+        c.optimizer.lr = 1e-4
+        c.reward.unchecked = "skip"  # manners: an untrained judge so small is noise, as large as what a question earns
+        c.eval.samples_per_prompt = 1
     if c.preset == "smoke":
         c.steps = 3
         c.consult.rounds, c.consult.patient_tokens, c.eval.cases = 2, 12, 3

@@ -40,7 +40,7 @@ def base() -> ConfigDict:
 
     c.data = ConfigDict()
     c.data.path = ""  # JSONL of chats; empty: made, as the next keys say
-    c.data.made = "items:2,sums:1,consultations:2"  # of data.made.MADE, with their shares of the chats
+    c.data.made = "items:1,sums:1,consultations:3"  # of data.made.MADE, with their shares of the chats
     c.data.train = 4000
     c.data.heldout = 200
     c.data.row_tokens = 4096  # chats are packed into rows of so many; a longer chat is an error
@@ -75,7 +75,7 @@ def smoke(c: ConfigDict) -> None:
 def cpu(c: ConfigDict) -> None:
     c.layers, c.dtype, c.remat = "unrolled", "float32", "none"
     c.epochs = 1.0
-    c.data.train, c.data.heldout = 720, 60
+    c.data.train, c.data.heldout = 600, 60
     c.data.row_tokens, c.data.rows_per_step, c.data.micro_rows = 768, 4, 1
     c.lora.rank, c.lora.alpha = 8, 16.0
     c.optimizer.lr, c.optimizer.warmup_steps = 1e-3, 5  # of an adapter

@@ -24,14 +24,19 @@ from m2jax import adapters
 from m2jax.report import stages
 
 STAGES = ("midtrain", "sft", "rl_stage1", "rl_stage2", "rl_stage3")
-CPU = {  # what a stage has here beside its cpu preset; the learning rate of a model that has just been taught
+CPU = {  # what stage 2 has here in place of its cpu preset, which is the demo's: replies are short, and the steps small
     "rl_stage2": (
         "--config.steps=12",
-        "--config.data.clinic=200",
+        "--config.data.clinic=1000",
+        "--config.data.prompts_per_step=24",
+        "--config.data.samples_per_prompt=8",
+        "--config.sampling.max_tokens=32",
+        "--config.sampling.slots=96",
+        "--config.sampling.temperature=1.0",
         "--config.judge.adapter=grader",
-        "--config.optimizer.lr=2e-4",
+        "--config.optimizer.lr=1e-4",
+        "--config.eval.samples_per_prompt=1",
     ),
-    "rl_stage3": ("--config.optimizer.lr=2e-4",),
 }
 ADAPTERS = {"rl_stage2": "judge.adapter", "rl_stage3": "consult.adapter"}
 VERIFIED = ("rl_stage2", "rl_stage3")  # whose judge and patient are the model that all begins with

@@ -144,7 +144,7 @@ ASKS = {
 def sample_item(seed: int, split: str) -> Item:
     """A stem from the patient of the seed, and four or five options in a drawn order."""
     record = sample_record(seed, split)
-    rng = _generator(seed, split, 3)
+    rng = _generator(seed, split, 4)
     condition = condition_of(record)
     kind = tuple(ASKS)[rng.integers(len(ASKS))]
     right, *wrong = _options(kind, condition, record) or _options("diagnosis", condition, record)
@@ -194,6 +194,9 @@ def _stem(record: Record, rng: np.random.Generator) -> str:
 
 
 def _generator(seed: int, split: str, stream: int) -> np.random.Generator:
+    """Draws for one purpose: stream 0 the record, 2 a case's rubric, 3 the side, 4 an item. Two on one stream would
+    depend on each other.
+    """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; write one of {', '.join(SPLITS)}")
     return np.random.default_rng([seed, SPLITS.index(split), stream])

@@ -14,15 +14,18 @@ from m2jax.data.stream import Stream
 from m2jax.verifier.rubric import Case, load_cases
 
 
-def load(path: str = "", *, clinic: int = 0, skip_unchecked: bool = False) -> tuple[list[Case], list[Case]]:
+def load(
+    path: str = "", *, clinic: int = 0, first: int = 0, skip_unchecked: bool = False
+) -> tuple[list[Case], list[Case]]:
     """(training cases, held-out cases) of a JSONL file (`verifier.rubric`), or of the bundled questions if `path` is
     empty.
 
-    clinic: so many of the clinic's patients by seed besides, to train on (`clinic.sample.sample_case`).
+    clinic: so many of the clinic's patients besides, to train on, by seed from `first` on (`sample.sample_case`).
     skip_unchecked: leave out the criteria that only a judge could decide. ValueError where a split is empty.
     """
     bundled = importlib.resources.files("m2jax.clinic").joinpath("questions.jsonl")
-    cases = load_cases(Path(path or str(bundled))) + [sample_case(seed, "train") for seed in range(clinic)]
+    cases = load_cases(Path(path or str(bundled)))
+    cases += [sample_case(seed, "train") for seed in range(first, first + clinic)]
     if skip_unchecked:
         cases = checked_only(cases)
     train, heldout = ([c for c in cases if c.split == split] for split in ("train", "heldout"))

@@ -23,7 +23,7 @@ from m2jax.records.record import Fact, Record
 from m2jax.text.chat import Message
 
 ROUNDS = 3  # messages with questions, at most
-AT_ONCE = 2  # questions in a message, at most
+AT_ONCE = (2, 3)  # questions in a message, least and most
 FORMS = ("What about {}?", "Can you tell me about {}?", "Is there anything to say about {}?", "How about {}?")
 ROLES = {"patient": "user", "doctor": "assistant"}
 
@@ -48,7 +48,8 @@ def _consultation(split: str, number: int) -> Chat:
         if not left:
             break
         remark = f"{REMARKS[rng.integers(len(REMARKS))]} " if len(dialogue) > 1 and rng.random() < 0.5 else ""
-        dialogue += (Line("doctor", remark + " ".join(q for _, q in left[:AT_ONCE])),)
+        count = int(rng.integers(AT_ONCE[0], AT_ONCE[1] + 1))
+        dialogue += (Line("doctor", remark + " ".join(q for _, q in left[:count])),)
         dialogue += (Line("patient", scripted_reply(script, dialogue, number)),)
     dialogue += (Line("doctor", _end(condition, rng)),)
     messages = tuple(Message(ROLES[line.who], line.text, trained=line.who == "doctor") for line in dialogue)

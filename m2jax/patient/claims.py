@@ -33,8 +33,8 @@ _SPLIT = re.compile(
     re.IGNORECASE,
 )
 _SHORT = re.compile(
-    r"^\W*(?P<no>no|nope|nah|never|not (?:really|at all|that i know(?: of)?))"
-    r"|^\W*(?P<yes>yes|yeah|yep|yup|right|exactly|correct|of course)",
+    r"^\W*(?P<no>no|nope|nah|never|not (?:really|at all|that i know(?: of)?))\b"
+    r"|^\W*(?P<yes>yes|yeah|yep|yup|right|exactly|correct|of course)\b",
     re.IGNORECASE,
 )
 # Words of a conversation that say nothing of the case.

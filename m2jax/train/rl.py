@@ -106,7 +106,9 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     else:
         if config.data.clinic < 0:
             raise ValueError(f"config.data.clinic is {config.data.clinic}; give how many cases of the clinic, or 0")
-        train, heldout = case_data.load(config.data.path, clinic=config.data.clinic, skip_unchecked=skip)
+        train, heldout = case_data.load(
+            config.data.path, clinic=config.data.clinic, first=_first_seed(config), skip_unchecked=skip
+        )
         heldout = heldout[: config.eval.cases or None]
     values.check_batches(config, mesh)
     values.check_dynamic(config)
@@ -173,8 +175,12 @@ def _tasks(config: ConfigDict) -> tuple[list[Task], list[Task]]:
         return found, kept[: heldout or None]
     if train < 1 or heldout < 1:
         raise ValueError(f"config.tasks.train is {train} and config.eval.cases {heldout}; make at least one of each")
-    first = (config.seed + 1) * practice.SEEDS  # no seed of what SFT is told, from 0 on
-    return practice.make(made, train, "train", first), practice.make(made, heldout, "heldout")
+    return practice.make(made, train, "train", _first_seed(config)), practice.make(made, heldout, "heldout")
+
+
+def _first_seed(config: ConfigDict) -> int:
+    """Of the clinic's tasks and patients: none that SFT was told of, whose seeds begin at 0."""
+    return (config.seed + 1) * practice.SEEDS
 
 
 def stage(parts: Parts, workdir: Path) -> Stage:

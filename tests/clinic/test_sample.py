@@ -330,6 +330,15 @@ def test_items_are_fair() -> None:
     assert longest < 0.5 * len(items)
 
 
+def test_what_is_asked_does_not_depend_on_the_side() -> None:
+    kinds: dict[str, Counter[str]] = {"left": Counter(), "right": Counter()}
+    for seed in range(1500):
+        item = sample_item(seed, "train")
+        if len(sides := set(re.findall(r"\b(?:left|right)\b", item.stem))) == 1:
+            kinds[sides.pop()][item.kind] += 1
+    assert all(kinds["left"][kind] > 5 and kinds["right"][kind] > 5 for kind in ASKS), kinds
+
+
 def test_items_mind_the_patient() -> None:
     """No right step is forbidden to the patient, and nothing but the right option of "avoid" need be avoided."""
     changed = 0

@@ -111,5 +111,6 @@ def test_patients_of_the_clinic_come_beside_and_none_is_held_out():
     assert more[: len(train)] == train and same == heldout
     own = more[len(train) :]
     assert len(own) == 40 == len({case.id for case in own}) and {case.split for case in own} == {"train"}
+    assert not {case.id for case in own} & {case.id for case in load(clinic=40, first=40)[0]}
     checked = load(clinic=40, skip_unchecked=True)[0]
     assert [c.id for c in checked] == [c.id for c in more] and all(k.check for c in checked[-40:] for k in c.rubric)

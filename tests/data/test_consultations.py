@@ -39,7 +39,7 @@ def test_every_consultation_ends_with_diagnosis_plan_and_safety_net(made):
         reached = outcome(record, said)
         assert reached.safety_net == 1 and condition_of(record).name in said[-1]
         assert gate(said, 99).stop and not any(gate(said[:i], 99).stop for i in range(1, len(said)))
-        assert all(text.count("?") <= AT_ONCE + 1 for text in said[:-1]) and len(said) <= ROUNDS + 1
+        assert all(text.count("?") <= AT_ONCE[1] + 1 for text in said[:-1]) and len(said) <= ROUNDS + 1
 
 
 def test_nothing_is_asked_twice_and_the_doctor_alone_is_learned(made):
@@ -73,7 +73,7 @@ def test_the_sft_of_every_preset_has_all_three():
     for preset in ("smoke", "cpu", "7b", "32b"):
         config = sft.get_config(preset)
         train, heldout = read_chats(config if preset in ("smoke", "cpu") else sft.get_config("smoke"))
-        assert config.data.made == "items:2,sums:1,consultations:2"
+        assert config.data.made == "items:1,sums:1,consultations:3"
         for side in (train, heldout):
             assert len({chat.id.partition("-")[0] for chat in side if "sum" in chat.id or "cons" in chat.id}) == 2
             assert any(not chat.id.startswith(("sum-", "consultation-")) for chat in side)

@@ -112,6 +112,9 @@ def test_claims_by_rules(draft, message, labels):
         ("Yes.", "Do you take ramipril or other drugs?", "open"),
         ("No.", "Do you take ramipril? Do you use recreational drugs?", "open"),
         ("No.", "Any drugs?", "open"),
+        ("Not sure.", "Do you use recreational drugs?", "talk"),
+        ("Now and then.", "Do you use recreational drugs?", "talk"),
+        ("Nobody.", "Do you use recreational drugs?", "talk"),
     ],
 )
 def test_a_short_answer_is_held_against_the_fact_nearest_the_question(draft, message, label):
