@@ -26,6 +26,7 @@ from m2jax.data.documents import Document, load_documents, to_json
 from m2jax.data.tools.notes import annotate
 from m2jax.data.tools.rephrase import passages, rephrase
 from m2jax.evaluate import serving
+from m2jax.lines import write_jsonl
 from m2jax.outside.endpoint import Endpoint, EndpointDown
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue
@@ -103,7 +104,7 @@ def served():
 
 
 def write(file: Path, rows: list[dict]) -> None:
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    write_jsonl(file, rows)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@
 OUT gets the rows that stay, as they were; OUT.dropped.jsonl the id of each other one, and why.
 """
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -21,6 +20,7 @@ from m2jax.data.tools.dedupe import dedupe
 from m2jax.data.tools.quality import quality
 from m2jax.data.tools.rows import Row, load
 from m2jax.data.tools.stratify import stratify
+from m2jax.lines import write_jsonl
 
 _FILE = flags.DEFINE_string("file", None, "JSONL file to read.", required=True)
 _OUT = flags.DEFINE_string("out", None, "JSONL file to write.", required=True)
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> None:
 
 
 def _write(file: Path, rows: list[dict]) -> None:
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    write_jsonl(file, rows)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from m2jax import distributed
 
 distributed.start()
 
-import json
 import sys
 from pathlib import Path
 
@@ -29,6 +28,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from m2jax.lines import write_jsonl
 from m2jax.outside.endpoint import EndpointDown
 from m2jax.rollout.rejection import hard, sample
 from m2jax.train import rl
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
             file.unlink(missing_ok=True)  # of a run before
             del named[file]
         for file, rows in ({out: good} | named).items():
-            file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+            write_jsonl(file, rows)
         left = "".join(f", {len(rows)} in {file.name}" for file, rows in named.items())
         print(f"{out}: {len(good)} chats of {len(found)} cases{left}")
 

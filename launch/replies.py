@@ -9,7 +9,6 @@ from m2jax import distributed
 
 distributed.start()
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from m2jax.checkpoint import load_trained
 from m2jax.clinic.sample import sample_case
 from m2jax.data.replies import request, wishes
 from m2jax.evaluate.serving import serve
+from m2jax.lines import write_jsonl
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler.requests import Dialogue
 from m2jax.text.chat import Message
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> None:
         {"split": case.split, "seed": int(case.id.rpartition("-")[2]), "reply": text}
         for case, text in zip(cases, texts, strict=True)
     ]
-    Path(_OUT.value).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    write_jsonl(Path(_OUT.value), rows)
     print(f"{_OUT.value}: {len(rows)} replies")
 
 

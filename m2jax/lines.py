@@ -1,4 +1,5 @@
-"""The JSON objects of a user's data, whatever holds them: a JSONL file, or a folder that TensorFlow Datasets prepared.
+"""The JSON objects of a user's data, whatever holds them: a JSONL file, or a folder that TensorFlow Datasets prepared;
+and the writing of JSONL files.
 
 Of a TFDS folder (`NAME/VERSION`, with dataset_info.json) the feature "json" is the object, where there is one; else the
 features are its keys. A row without a "split" of its own gets that of its TFDS split: "train", or "heldout" for all
@@ -8,7 +9,8 @@ others. Files of array_record are read without TensorFlow (pip install m2jax[tfd
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,18 @@ def lines(path: str | Path) -> Iterator[tuple[str, bytes]]:
     for split in builder.info.splits:
         for i, features in enumerate(builder.as_data_source(split=split)):
             yield f"{split}[{i}]", _object(features, builder.info.features, split)
+
+
+def to_jsonl(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """The lines of a JSONL file, UTF-8; what UTF-8 cannot say (half of a cut emoji) is a question mark."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "replace")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """A JSONL file, whole or not at all: what stood there stays until all is written."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(to_jsonl(rows))
+    os.replace(partial, path)
 
 
 def _object(features: dict[str, Any], spec: Any, split: str) -> bytes:

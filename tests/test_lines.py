@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from m2jax.data import chats, clinic_tfds, documents, tasks
-from m2jax.lines import lines
+from m2jax.lines import lines, write_jsonl
 from m2jax.verifier.checks import met
 from m2jax.verifier.rubric import load_cases
 
@@ -84,3 +85,10 @@ def test_what_is_neither_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         chats.load_chats(tmp_path)
     (tmp_path / "a.jsonl").write_bytes(b"1\n\n2")
     assert [*lines(tmp_path / "a.jsonl")] == [("1", b"1"), ("2", b""), ("3", b"2")]
+
+
+def test_half_of_a_cut_emoji_ends_no_run(tmp_path: Path):
+    file = tmp_path / "rows.jsonl"
+    write_jsonl(file, [{"text": "I feel bad \ud83d", "more": "\u2028"}, {"text": "é"}])
+    assert [json.loads(line)["text"] for _, line in lines(file) if line] == ["I feel bad ?", "é"]
+    assert [found.name for found in tmp_path.iterdir()] == ["rows.jsonl"]

@@ -13,12 +13,12 @@ One line of a file is one task:
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
 from m2jax.data import jsonl
+from m2jax.lines import write_jsonl
 from m2jax.rules import consensus
 from m2jax.rules.rule import Rule, kind_of, parse_rule
 from m2jax.verifier.rubric import SPLITS, Rubric, check_messages
@@ -57,7 +57,7 @@ def load(path: str) -> tuple[list[Task], list[Task]]:
 
 def write_tasks(path: str | Path, tasks: Iterable[Task]) -> None:
     """The file that `load_tasks` reads."""
-    Path(path).write_text("".join(json.dumps(to_json(task), ensure_ascii=False) + "\n" for task in tasks), "utf-8")
+    write_jsonl(Path(path), map(to_json, tasks))
 
 
 def to_json(task: Task) -> dict[str, object]:

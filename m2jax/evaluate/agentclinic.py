@@ -83,7 +83,7 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
         say = serving.speaker(tokenizer, outside, config.max_tokens, config.longest)
         return lambda i: consult(cases[i], say, config.rounds)
 
-    rows = serving.kept(folder / "consultations.jsonl", who, len(cases), served, jobs, config.seed, tell)
+    rows = serving.kept(folder / "consultations.jsonl", who, cases, served, jobs, config.seed, tell)
     yield from figures_of(rows, cases)
 
 
@@ -111,7 +111,7 @@ def consult(case: Osce, say: serving.Say, rounds: int) -> Dialogue:
         if round == rounds:
             chat[-1] = Message("user", f"{chat[-1].content}\n\n{LAST}")
         text = yield from say("doctor", chat)
-        if text is None:  # no room is left for another message
+        if text is None:  # no room is left for another message, or an endpoint refuses it
             break
         heard.append({"who": "doctor", "text": text})
         if READY in text:

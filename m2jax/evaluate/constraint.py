@@ -12,8 +12,9 @@ import numpy as np
 
 from m2jax import distributed
 from m2jax.data.documents import KINDS, SHARES
-from m2jax.evaluate.loss import item_totals, write_rows
+from m2jax.evaluate.loss import item_totals
 from m2jax.evaluate.stats import bootstrap_ci, paired_gain
+from m2jax.lines import write_jsonl
 from m2jax.metrics import read_jsonl
 from m2jax.train import midtrain, sft
 
@@ -36,7 +37,7 @@ def evaluate(parts: sft.Parts, trained: Any, file: Path, tell: Callable[[str], N
         for item, n, (ce, kl) in zip(parts.heldout.items, counts, means, strict=True)
         if n  # a text of one token predicts nothing
     ]
-    write_rows(file, rows)
+    write_jsonl(file, rows)
     tell(f"{file.stem}: {len(rows)} documents, {_told(_by_kind(rows))}")
 
 

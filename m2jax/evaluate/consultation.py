@@ -27,9 +27,8 @@ from ml_collections import ConfigDict
 
 from m2jax.evaluate import doctor, serving
 from m2jax.evaluate.figures import Figure, figure
-from m2jax.patient.disclosed import asked
 from m2jax.patient.examined import named_in, procedures_of
-from m2jax.patient.outcome import open_facts
+from m2jax.patient.outcome import asked_for, open_facts
 from m2jax.patient.persona import sample_persona
 from m2jax.patient.rubric import chat, rubric_after, rubric_of_whole
 from m2jax.patient.script import Dialogue, Line, Script, said_by, sample_script
@@ -40,6 +39,7 @@ from m2jax.rollout.kept import Row
 from m2jax.sampler import requests
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.grader import OutsideJudge, grade
+from m2jax.verifier.guards import for_checks
 from m2jax.verifier.reward import grade_checks, score_minmax
 from m2jax.verifier.rubric import Case, Criterion, Rubric
 
@@ -84,7 +84,7 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
 
         return examined
 
-    rows = serving.kept(folder / "consultations.jsonl", who, len(patients), served, jobs, config.seed, tell)
+    rows = serving.kept(folder / "consultations.jsonl", who, patients, served, jobs, config.seed, tell)
     yield from figures_of(rows)
 
 
@@ -113,10 +113,9 @@ def marked(record: Any, dialogue: Dialogue, judge: OutsideJudge | None) -> reque
     each = [grade_checks(whole, message) for message in said]
     met = [any(verdicts[k].met for verdicts in each) for k in range(len(whole))]
     key, done = open_facts(record), procedures_of(record)
-    elicited = key & {name for message in said for name in asked(message, record).facts}
-    named = done & {name for message in said for name in named_in(message)}
+    named = done & {name for message in said for name in named_in(for_checks(message))}
     scores = {
-        "inquiry": len(elicited) / len(key) if key else None,
+        "inquiry": len(asked_for(record, said)) / len(key) if key else None,
         "examination": len(named) / len(done) if done else None,
         "diagnosis": _score(whole, met, lambda c: c.dimension == "accuracy" and c.points > 0),
         "treatment": _score(whole, met, lambda c: c.dimension == "treatment" and c.points > 0),

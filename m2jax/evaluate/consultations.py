@@ -5,8 +5,6 @@ answer from the record without a model, measured by rules alone (`patient.outcom
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from m2jax import distributed
 from m2jax.evaluate import doctor
 from m2jax.evaluate.heldout import SEED_OFFSET
 from m2jax.evaluate.stats import paired_gain
+from m2jax.lines import write_jsonl
 from m2jax.metrics import read_jsonl
 from m2jax.patient.outcome import Outcome
 from m2jax.patient.script import Dialogue
@@ -43,13 +42,11 @@ def evaluate(parts: Parts, role: str, file: Path, tell: Callable[[str], None] = 
         f"{text} {np.mean([getattr(reached, name) for reached, _ in ended]):.3f}" for name, text in SHOWN.items()
     )
     tell(f"{file.stem}: {len(ended)} patients, {means}")
-    temporary = file.with_suffix(".partial")
     rows = (
         {"patient": seed} | reached._asdict() | {"lines": [dataclasses.asdict(line) for line in said]}
         for seed, (reached, said) in zip(patients, ended, strict=True)
     )
-    temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    os.replace(temporary, file)
+    write_jsonl(file, rows)
 
 
 def compare(before: Path, after: Path) -> dict[str, dict[str, float]]:

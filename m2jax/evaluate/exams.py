@@ -151,7 +151,7 @@ def _rows(path: Path) -> list[tuple[str, Any]]:
     try:
         whole = json.loads(text)
     except ValueError:
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
         try:
             return [(str(number), json.loads(line)) for number, line in lines]
         except ValueError as error:
@@ -180,12 +180,12 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
             served.append(serving.serve(config.model, {}, 0.0, config.max_tokens, config.longest, slots=config.slots))
         return served[0]
 
-    def kept(name: str, n: int, jobs: Callable[[Tokenizer], Callable[[int], Dialogue]]) -> list[Row]:
-        return serving.kept(folder / f"{name}.jsonl", who, n, once, jobs, 0, tell)
+    def kept(name: str, asked: list[Task], jobs: Callable[[Tokenizer], Callable[[int], Dialogue]]) -> list[Row]:
+        return serving.kept(folder / f"{name}.jsonl", who, asked, once, jobs, 0, tell)
 
     asked = [task for task in tasks if isinstance(task.rule, Choice)]
     if "likelihood" in config.by and asked:
-        rows = kept("letters", len(asked), lambda tokenizer: lambda i: _letters(asked[i], tokenizer, config))
+        rows = kept("letters", asked, lambda tokenizer: lambda i: _letters(asked[i], tokenizer, config))
         right = [
             float(max(row["logps"], key=row["logps"].get) == task.rule.answer)
             for task, row in zip(asked, rows, strict=True)
@@ -193,7 +193,7 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
         chance = np.mean([1 / len(task.rule.options) for task in asked])
         yield share(f"{config.task} by likelihood", right, note=f"chance {chance:.3f}", ids=[task.id for task in asked])
     if "generation" in config.by:
-        rows = kept("replies", len(tasks), lambda tokenizer: lambda i: _reply(tasks[i], tokenizer, config))
+        rows = kept("replies", tasks, lambda tokenizer: lambda i: _reply(tasks[i], tokenizer, config))
         yield from by_generation(config.task, tasks, [row["reply"] for row in rows])
         yield figure("tokens of a reply", [float(row["tokens"]) for row in rows], ids=[task.id for task in tasks])
 

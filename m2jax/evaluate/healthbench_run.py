@@ -28,6 +28,7 @@ from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Chat, Dialogue, Generate
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from m2jax.verifier import reasons
 from m2jax.verifier.grader import Judge, read_out
 from m2jax.verifier.guards import for_judge
 from m2jax.verifier.rubric import Case, Criterion
@@ -62,7 +63,7 @@ def graded(
     messages: Sequence[Mapping[str, str]], reply: str, items: Sequence[Item], grader: Grader
 ) -> Generator[list[Any], list[Any], list[Row]]:
     """Of each criterion {"met": ..., "probability" or "explanation": ...}; met is None where an endpoint gave no
-    verdict in `TRIES` answers.
+    verdict in `TRIES` answers, or refused to.
     """
     if isinstance(grader, Judge):
         # the judge is asked in other words where the points are below zero; how far below is nothing to it
@@ -76,7 +77,7 @@ def graded(
         if not open_:
             break
         chats = [{"role": "user", "content": question(messages, reply, items[i])} for i in open_]
-        said = yield [Chat(JUDGE, [chat], grader.max_tokens, SCHEMA) for chat in chats]
+        said = yield from reasons.asked([Chat(JUDGE, [chat], grader.max_tokens, SCHEMA) for chat in chats])
         for i, answer in zip(open_, said, strict=True):
             rows[i] = verdict_of(answer) or rows[i]
     return rows
@@ -156,7 +157,7 @@ def _replies(config: ConfigDict, who: Row, examples: Sequence[Example], tell: Te
 
     file = Path(config.workdir) / "replies.jsonl"
     served = lambda: _served(config, config.model)  # noqa: E731
-    return serving.kept(file, who, len(examples), served, jobs, config.seed, tell)
+    return serving.kept(file, who, examples, served, jobs, config.seed, tell)
 
 
 def _verdicts(
@@ -180,7 +181,7 @@ def _verdicts(
 
     file = Path(config.workdir) / "verdicts.jsonl"
     served = lambda: _served(config, model, "" if endpoint else judge.adapter, endpoint, suffix)  # noqa: E731
-    rows = serving.kept(file, who, len(asked), served, jobs, config.seed, tell)
+    rows = serving.kept(file, who, asked, served, jobs, config.seed, tell)
     return [row["verdicts"] for row in rows]
 
 

@@ -4,8 +4,6 @@ start model.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy as np
 from m2jax import distributed
 from m2jax.data.tasks import Task
 from m2jax.evaluate.stats import bootstrap_ci, distinct_ngrams, paired_gain
+from m2jax.lines import write_jsonl
 from m2jax.metrics import read_jsonl
 from m2jax.rollout.dialogues import criteria_of, tokens_of
 from m2jax.rollout.single_turn import Rollout, pay, results_of, single_turn
@@ -59,9 +58,7 @@ def evaluate(parts: rl.Parts, role: str, file: Path, tell: Callable[[str], None]
         for j, (rollout, (_, base_logp)) in enumerate(zip(rollouts, group, strict=True))
     ]
     tell(f"{file.stem}: {len(parts.heldout)} cases, score {np.mean([row['score'] for row in rows]):.3f}")
-    temporary = file.with_suffix(".partial")
-    temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    os.replace(temporary, file)
+    write_jsonl(file, rows)
 
 
 def summarise(file: Path) -> dict[str, float]:

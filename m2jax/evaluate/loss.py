@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 
 from m2jax import distributed
 from m2jax.evaluate.stats import bootstrap_ci, paired_gain
+from m2jax.lines import write_jsonl
 from m2jax.metrics import read_jsonl
 from m2jax.train import sft
 
@@ -38,7 +37,7 @@ def evaluate(parts: sft.Parts, trained: Any, file: Path, tell: Callable[[str], N
     ]
     loss = totals.sum() / counts.sum()
     tell(f"{file.stem}: {len(rows)} chats, loss {loss:.4f}, perplexity {math.exp(loss):.3f}")
-    write_rows(file, rows)
+    write_jsonl(file, rows)
 
 
 def item_totals(parts: sft.Parts, measure: Callable[[list[sft.Row]], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -57,13 +56,6 @@ def item_totals(parts: sft.Parts, measure: Callable[[list[sft.Row]], np.ndarray]
             np.add.at(totals[-1], (slice(None), owners), found_WK[:, : len(owners)])
             np.add.at(counts, owners, 1)
     return sum(totals), counts
-
-
-def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Whole or not at all."""
-    temporary = file.with_suffix(".partial")
-    temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    os.replace(temporary, file)
 
 
 def summarise(file: Path) -> dict[str, float]:

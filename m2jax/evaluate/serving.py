@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from m2jax import sharding
+from m2jax.lines import to_jsonl
 from m2jax.models import params
 from m2jax.outside.endpoint import Endpoint
-from m2jax.rollout.kept import Row, begun
+from m2jax.rollout.kept import Row, begun, fingerprint
 from m2jax.rollout.single_turn import results_of
 from m2jax.rules.final import answered
 from m2jax.sampler.engine import Engine
-from m2jax.sampler.requests import Chat, Dialogue, Generate, Role
+from m2jax.sampler.requests import Chat, Dialogue, Generate, Role, Unanswered
 from m2jax.sampler.sampling import Sampling
 from m2jax.sampler.scheduler import Sizes
 from m2jax.text.chat import Message, render
@@ -32,7 +33,7 @@ PAGE = 32
 CHUNK = 256  # tokens that are computed at once
 NOTHING = "..."  # stands for an empty reply, which no chat may hold
 
-# of a role and a chat: what it says, None where the chat leaves no room for a reply
+# of a role and a chat: what it says, None where the chat leaves no room for a reply, or an endpoint refuses one
 Say = Callable[[str, Sequence[Message]], Generator[Any, Any, str | None]]
 
 
@@ -109,7 +110,10 @@ def speaker(tokenizer: Tokenizer, outside: Mapping[str, Endpoint], max_tokens: i
 
     def say(role: str, chat: Sequence[Message]) -> Generator[Any, Any, str | None]:
         if role in outside:
-            told = yield Chat(role, [{"role": m.role, "content": m.content} for m in chat], max_tokens)
+            try:
+                told = yield Chat(role, [{"role": m.role, "content": m.content} for m in chat], max_tokens)
+            except Unanswered:
+                return None
             return answered(told.text) or NOTHING
         prompt = render(tokenizer, chat).tokens.tolist()
         if len(prompt) + max_tokens > longest:
@@ -123,29 +127,29 @@ def speaker(tokenizer: Tokenizer, outside: Mapping[str, Endpoint], max_tokens: i
 def kept(
     file: Path,
     who: Mapping[str, Any],
-    n: int,
+    asked: Sequence[Any],
     served: Callable[[], tuple[Engine, Tokenizer]],
     jobs: Callable[[Tokenizer], Callable[[int], Dialogue]],
     seed: int,
     tell: Callable[[str], None],
 ) -> list[Row]:
-    """The n rows that dialogues return, each written to `file` (JSONL) as soon as it has ended; those that are there
-    are not run again. who: see `rollout.kept.begun`. jobs: of a tokenizer, i -> the dialogue of row i. What a dialogue
-    raises is raised after all have ended.
+    """The rows that dialogues return, one for each thing asked, written to `file` (JSONL) as soon as it has ended;
+    those that are there are not run again, unless what was asked has changed since. who: see `rollout.kept.begun`.
+    jobs: of a tokenizer, i -> the dialogue of row i. What a dialogue raises is raised after all have ended.
     """
-    who = json.loads(json.dumps(dict(who)))
+    who, marks = json.loads(json.dumps(dict(who))), [fingerprint(thing) for thing in asked]
     known = begun(file, who)
-    if todo := [i for i in range(n) if str(i) not in known]:
-        tell(f"{file.stem}: {len(todo)} of {n} to do")
+    if todo := [i for i, mark in enumerate(marks) if known.get(str(i), {}).get("of") != mark]:
+        tell(f"{file.stem}: {len(todo)} of {len(asked)} to do")
         engine, tokenizer = served()
         make = jobs(tokenizer)
-        with file.open("a", encoding="utf-8") as out:
+        with file.open("ab") as out:
 
             def written(i: int) -> Dialogue:
                 row = yield from make(i)
-                out.write(json.dumps({"id": str(i)} | row, ensure_ascii=False) + "\n")
+                out.write(to_jsonl([{"id": str(i)} | row | {"of": marks[i]}]))
                 out.flush()
 
             results_of(Telling(engine, tell).run([written(i) for i in todo], seed=seed, keys=todo))
         known = begun(file, who)
-    return [known[str(i)] for i in range(n)]
+    return [known[str(i)] for i in range(len(asked))]

@@ -18,7 +18,7 @@ PHYSICAL, BLOOD = "physical examination", "blood tests"
 PROCEDURES = {  # name -> a regular expression, of findings and of what a doctor says
     "lumbar puncture": r"lumbar puncture|spinal tap|cerebrospinal|\bCSF\b",
     "biopsy": r"biops\w+|histolog\w+|cytolog\w+",
-    "endoscopy": r"\w*(?:endo|gastro|colono|broncho|cysto|lapara|laryngo|hystero|procto)scop\w+",
+    "endoscopy": r"\w*(?:endo|gastro|colono|broncho|cysto|laparo|laryngo|hystero|procto)scop\w+",
     "electrocardiogram": r"\bECG\b|\bEKG\b|electrocardiogra\w+|heart tracing",
     "nerve and brain recordings": r"electromyogra\w+|\bEMG\b|nerve conduction|\bEEG\b|electroencephalogra\w+",
     "ultrasound": r"ultraso\w+|sonogra\w+|echocardiogra\w+|doppler|duplex",

@@ -37,8 +37,7 @@ class Outcome(NamedTuple):
 def outcome(record: Record, said: tuple[str, ...]) -> Outcome:
     """What a doctor's messages amount to with a patient of the clinic."""
     condition, key = condition_of(record), open_facts(record)
-    counted = [for_checks(message) for message in said]
-    elicited = key & {name for message in counted for name in asked(message, record).facts}
+    counted, elicited = [for_checks(message) for message in said], asked_for(record, said)
     net = parse_check(words(condition.safety_net.words, "either"))
     return Outcome(
         len(elicited) / len(key) if key else 1.0,
@@ -47,6 +46,13 @@ def outcome(record: Record, said: tuple[str, ...]) -> Outcome:
         float(any(met(net, message) for message in counted)),
         float(len(said)),
     )
+
+
+def asked_for(record: Record, said: Sequence[str]) -> frozenset[str]:
+    """The key facts, told only when asked for, that the doctor's messages ask for; of each message what
+    `guards.for_checks` leaves of it, so that a list of all that could be asked earns nothing.
+    """
+    return open_facts(record) & {name for message in said for name in asked(for_checks(message), record).facts}
 
 
 def _diagnosed(record: Record, condition: Condition, messages: Sequence[str]) -> bool:

@@ -13,9 +13,10 @@ Anything unknown, missing or doubtful is an error; `load` names the file and the
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from pathlib import Path
+
+from m2jax.lines import write_jsonl
 
 KINDS = (
     "demographic",
@@ -92,8 +93,7 @@ class Record:
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
     """Writes what `load.load` reads as "jsonl"."""
-    lines = (json.dumps(dataclasses.asdict(record), ensure_ascii=False) for record in records)
-    Path(path).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    write_jsonl(Path(path), map(dataclasses.asdict, records))
 
 
 def parse_record(raw: object) -> Record:

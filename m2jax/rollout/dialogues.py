@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from m2jax.data.tasks import Task
+from m2jax.lines import write_jsonl
 from m2jax.patient.script import Script
 from m2jax.patient.simulate import Consultation, Turn
 from m2jax.rollout.sessions import Episode
@@ -57,10 +57,7 @@ def write(workdir: Path, step: int, rows: Sequence[Row], name: str = "step") -> 
     """Writes the dialogues of a step."""
     file = Path(workdir) / FOLDER / f"{name}-{step:08d}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".partial")
-    lines = (json.dumps({"step": step} | row, ensure_ascii=False) + "\n" for row in rows)
-    temporary.write_text("".join(lines), "utf-8", errors="replace")
-    os.replace(temporary, file)
+    write_jsonl(file, ({"step": step} | row for row in rows))
 
 
 def of_replies(groups: Sequence[Sequence[Rollout]], tokenizer: Tokenizer, held: Sequence[Sliced] = ()) -> list[Row]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from m2jax import distributed
 from m2jax.data.tasks import Task
+from m2jax.lines import to_jsonl, write_jsonl
 from m2jax.metrics import read_jsonl
 from m2jax.rollout.single_turn import Rollout
 from m2jax.verifier.rubric import Case
@@ -42,16 +42,15 @@ def kept(
         ]
         known |= {row["id"]: row for row in found}
         if distributed.is_first():
-            with file.open("a") as out:
-                out.write(_lines(found))
+            with file.open("ab") as out:
+                out.write(to_jsonl(found))
             tell(f"{start + len(part)}/{len(cases)} cases tried")
     return [known[case.id] for case in cases]
 
 
-def fingerprint(case: Case | Task) -> str:
-    """Tells a case from another with the same id: what is asked, and what is wanted of the reply."""
-    wanted = [(c.text, c.points, repr(c.check)) for c in case.rubric] if isinstance(case, Case) else repr(case.rule)
-    return hashlib.sha256(repr((case.messages, wanted)).encode()).hexdigest()[:16]
+def fingerprint(thing: Any) -> str:
+    """Tells a thing from another that has taken its place, by its `repr`: of plain values and dataclasses of such."""
+    return hashlib.sha256(repr(thing).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def begun(file: Path, who: Row) -> dict[str, Row]:
@@ -63,11 +62,5 @@ def begun(file: Path, who: Row) -> dict[str, Row]:
         changed = sorted(key for key in {*first, *who} if first.get(key) != who.get(key))
         raise ValueError(f"{file} was begun with other values of {', '.join(changed)}; remove it, or write elsewhere")
     if distributed.is_first():
-        partial = file.with_name(file.name + ".partial")
-        partial.write_text(_lines([who, *rows]))
-        os.replace(partial, file)
+        write_jsonl(file, [who, *rows])
     return {row["id"]: row for row in rows}
-
-
-def _lines(rows: Sequence[Row]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

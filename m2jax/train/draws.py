@@ -7,8 +7,6 @@ is to learn.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from ml_collections import ConfigDict
 from m2jax import distributed
 from m2jax.data import cases as case_data
 from m2jax.data.tasks import Task
+from m2jax.lines import write_jsonl
 from m2jax.outside.endpoint import EndpointDown
 from m2jax.rollout import dialogues, dynamic, sessions, slices
 from m2jax.rollout.kept import fingerprint
@@ -151,7 +150,7 @@ def _dynamic(parts: Parts, workdir: Path) -> Grading:
 
     def position() -> Any:
         if distributed.is_first():
-            _write_rows(workdir / "criteria.jsonl", dynamic.rows(live["now"]))
+            write_jsonl(workdir / "criteria.jsonl", dynamic.rows(live["now"]))
         return dynamic.to_json(live["now"])
 
     def set_position(saved: Any) -> None:
@@ -235,12 +234,6 @@ def _check(journal: Journal | None, by_case: Sequence[Sequence[Verdict]]) -> Non
         if journal:
             journal.remove()
         raise
-
-
-def _write_rows(file: Path, rows: Sequence[Metrics]) -> None:
-    spare = file.with_name(file.name + ".tmp")
-    spare.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    os.replace(spare, file)
 
 
 def _mean(each: Sequence[Metrics]) -> Metrics:

@@ -84,6 +84,24 @@ def test_four_roles_play_the_protocol_and_nobody_is_asked_twice(
         assert [*agentclinic.run(c, lambda _: None)] == [*figures.values()] and len(server.asked) == n
 
 
+def test_a_chat_that_an_endpoint_refuses_ends_its_consultation_alone(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("M2JAX_CACHE", str(tmp_path / "cache"))
+
+    def behave(number: int, body: dict) -> dict | str:
+        refused = body["model"] == "doctor" and "patient 1 " in body["messages"][0]["content"]
+        return {"status": 400, "body": b"filtered"} if refused else plays(number, body)
+
+    with serving(behave) as server:
+        c = config(tmp_path, model, n=2)
+        c.rounds = 4
+        for role in agentclinic.ROLES:
+            c.roles[role].url, c.roles[role].model = server.url, role
+        figures = {f.name: f for f in agentclinic.run(c, lambda _: None)}
+    assert figures["AgentClinic accuracy"].each == (1.0, 0.0) and figures["messages of the doctor"].each == (3.0, 0.0)
+
+
 def test_a_local_model_plays_all_four(tmp_path: Path, model: str) -> None:
     c = config(tmp_path, model, n=1)
     c.rounds = 1

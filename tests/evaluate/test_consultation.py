@@ -11,8 +11,10 @@ import pytest
 from configs import eval_consultation
 from m2jax.clinic import doctor as scripted
 from m2jax.clinic.sample import condition_of
+from m2jax.data.doctor_lines import questions_about
 from m2jax.evaluate import consultation, doctor
 from m2jax.evaluate.consultation import PARTS
+from m2jax.patient.outcome import open_facts
 from m2jax.patient.reference import scripted_reply
 from m2jax.patient.script import Line, Script, sample_script
 from m2jax.patient.shown import opening
@@ -47,6 +49,14 @@ def test_a_good_doctor_is_marked_above_a_silent_one_in_every_part(seed: int) -> 
         assert good[part] >= silent[part], part
     assert good["examination"] > silent["examination"] == 0 and good["overall"] > silent["overall"] + 0.3
     assert good["overall"] == pytest.approx(np.mean([good[part] for part in PARTS]))
+
+
+def test_a_list_of_all_questions_is_no_inquiry() -> None:
+    script = sample_script(doctor.SEED, "heldout")
+    facts = [f for f in script.record.facts if f.id in open_facts(script.record)]
+    asks = [questions_about(fact)[0] for fact in facts]
+    one_by_one, at_once = (marks(script, said)["scores"]["inquiry"] for said in (asks, [" ".join(asks)]))
+    assert len(asks) > 6 and one_by_one > 0.7 > 0.6 > at_once
 
 
 def test_what_must_not_be_said_costs_safety_in_whichever_message_it_is_said() -> None:

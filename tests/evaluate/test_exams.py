@@ -103,6 +103,13 @@ def test_what_is_no_row_is_named(tmp_path: Path, name: str, text: str, what: str
         exams.load(name, path)
 
 
+def test_a_row_may_hold_any_of_unicodes_line_ends(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    row = ROWS["medqa"] | {"question": "A cough.\u2028\u0085\x0bWhich?"}
+    path.write_text((json.dumps(row, ensure_ascii=False) + "\r\n") * 2, "utf-8")
+    assert len(exams.load("medqa", path)) == 2
+
+
 def test_an_exam_by_likelihood_and_generation_goes_on_where_it_stopped(tmp_path: Path):
     c = eval_exam.get_config("smoke")
     c.model, c.workdir, c.longest = str(write_model(tmp_path / "model")), str(tmp_path / "run"), 1024

@@ -179,6 +179,35 @@ def test_an_endpoint_grades_each_criterion_once_and_is_asked_again_where_it_give
     assert server.asked[0]["response_format"]["json_schema"]["schema"] == json.loads(healthbench_run.SCHEMA)
 
 
+def test_what_an_endpoint_refuses_has_no_verdict_and_the_rest_goes_on(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("M2JAX_CACHE", str(tmp_path / "cache"))
+
+    def behave(number: int, body: dict) -> dict | str:
+        if "[3] Asks about fever." in last(body):
+            return {"status": 400, "body": b"filtered"}
+        return json.dumps({"explanation": "because", "criteria_met": "[5] Says to rest." in last(body)})
+
+    with serving(behave) as server:
+        c = config(tmp_path, model, n=2)
+        c.judge.url, c.judge.model = server.url, "grader"
+        figures = {f.name: f for f in healthbench_run.run(c, lambda _: None)}
+    assert figures["HealthBench overall"].value == 5 / 8
+    assert "2 criteria without a verdict" in figures["HealthBench overall"].note
+
+
+def test_what_has_changed_since_is_asked_again(tmp_path: Path, model: str):
+    c = config(tmp_path, model, n=2)
+    [*healthbench_run.run(c, lambda _: None)]
+    rows = [json.loads(line) for line in Path(c.data).read_text().splitlines()]
+    rows[1]["prompt"][0]["content"] = "I have a fever, for three days."
+    write(Path(c.data), rows)
+    told: list[str] = []
+    [*healthbench_run.run(c, told.append)]
+    assert "replies: 1 of 2 to do" in told and "verdicts: 1 of 2 to do" in told
+
+
 def test_the_grader_is_held_against_physicians(tmp_path: Path, model: str):
     rows = [
         {

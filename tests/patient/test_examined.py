@@ -39,6 +39,7 @@ def test_a_finding_belongs_to_one_procedure(kind: str, text: str, procedure: str
         ("REQUEST TEST: Chest X-ray", {"x-ray"}),
         ("We should do an ECG, and please have your blood pressure checked.", {"electrocardiogram", "vital signs"}),
         ("You do not need an x-ray or a scan.", set()),
+        ("A laparoscopy would tell us more.", {"endoscopy"}),
         ("Where does it hurt, and since when?", set()),
         ("Does it burn when you urinate?", set()),
         ("Did you take your temperature at home?", set()),
