@@ -30,6 +30,7 @@ FREE = (  # what may change when a run goes on: how much of it, where it is kept
     "grpo.micro_groups", "data.micro_rows", "grpo.remat", "remat", "xla_flags", "optimizer.moments",
     "optimizer.offload",
 )  # fmt: skip
+FALLS = ("sft", "midtrain")  # stages whose learning rate falls towards the last step: how many there are is part of it
 
 OFF = {"0", "0.0", '""', "false", "[]", "null"}  # values, as JSON, of what a run does without
 FAILS_AGAIN = 3  # the exit status where the same command would end so again: launch/tpu/run.sh then gives up
@@ -189,7 +190,8 @@ def _same_run(workdir: Path, config: ConfigDict, command: str) -> dict[str, Any]
         now, there = _flat(mine), _flat(json.loads(file.read_text()))
         # what has come to the configs since the run began is as it was then, as long as it is off
         changed = {key for key, _ in now.items() ^ there.items() if key in there or now[key] not in OFF}
-        names = sorted(key for key in changed if not key.startswith(FREE))
+        free = FREE[1:] if config.get("stage") in FALLS else FREE
+        names = sorted(key for key in changed if not key.startswith(free))
         if names:
             raise ValueError(
                 f"{workdir} holds a run with other values of {', '.join(names)}; "

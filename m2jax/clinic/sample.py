@@ -152,9 +152,9 @@ def sample_item(seed: int, split: str) -> Item:
     wrong = [wrong[i] for i in rng.permutation(len(wrong))[: rng.integers(3, 5)]]
     options = [right, *wrong]
     order = rng.permutation(len(options))
-    stem = f"{_stem(record, rng)} {ASKS[kind]}"
+    stem = f"{_stem(record)} {ASKS[kind]}"
     if kind in ("step", "avoid"):
-        stem = f"{_stem(record, rng)} The diagnosis is {condition.name}. {ASKS[kind]}"
+        stem = f"{_stem(record)} The diagnosis is {condition.name}. {ASKS[kind]}"
     answer = int(np.flatnonzero(order == 0)[0])
     return Item(
         f"clinic-item-{split}-{seed}", kind, condition.id, split, stem, tuple(options[i] for i in order), answer
@@ -178,7 +178,7 @@ def _options(kind: str, condition: Condition, record: Record) -> list[str]:
     return [] if len(wrong) < 3 or (kind == "step" and bad(right)) else [right, *wrong]
 
 
-def _stem(record: Record, rng: np.random.Generator) -> str:
+def _stem(record: Record) -> str:
     """Who, the complaint, symptoms that are there and that are not, what bears on it, signs and examination."""
     symptoms = record.of("symptom")
     history = [f for f in record.of("past", "drug", "allergy") if not f.id.endswith(".none")]

@@ -50,7 +50,7 @@ def check_enough(cases: Sequence[Case], batch_size: int) -> None:
     if batch_size > len(cases):
         raise ValueError(
             f"config.data.prompts_per_step is {batch_size}, but there are only {len(cases)} training cases; give a "
-            "file with more (config.data.path), more of the clinic beside them (config.data.clinic), or lower it"
+            "file with more (config.data.path), have more made (config.data.clinic, or config.tasks.train), or lower it"
         )
 
 

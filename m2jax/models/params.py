@@ -6,7 +6,7 @@ loader and the exporter use, the parameter count.
 
 Parameters are nested dicts: `{"embed": VD, "layers": ..., "final_norm": D, "head": VD}` (`head` only where untied).
 `layers` is either a tuple of one dict per layer (unrolled: what a CPU wants) or one dict whose arrays have a leading
-L (scanned: what a TPU wants); `stack_layers` and `unstack_layers` go between the two. The attention's weights stand
+L (scanned: what a TPU wants); `stack_layers` goes from the first to the second. The attention's weights stand
 input-first, the mlp's and the vocabulary tables output-first: what a CPU multiplies by without a transposed copy
 (docs/log.md).
 """
@@ -14,7 +14,6 @@ input-first, the mlp's and the vocabulary tables output-first: what a CPU multip
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -180,9 +179,3 @@ def count(cfg: ModelConfig) -> int:
 def stack_layers(params: Params) -> Params:
     """Unrolled -> scanned: one dict whose arrays have a leading L."""
     return params | {"layers": jax.tree.map(lambda *leaves: jnp.stack(leaves), *params["layers"])}
-
-
-def unstack_layers(params: Params) -> Params:
-    """Scanned -> unrolled: a tuple of one dict per layer."""
-    n_layers = jax.tree.leaves(params["layers"])[0].shape[0]
-    return params | {"layers": tuple(jax.tree.map(operator.itemgetter(i), params["layers"]) for i in range(n_layers))}

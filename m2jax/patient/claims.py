@@ -138,7 +138,7 @@ def _judge(text: str, known: Known) -> Claim:
         own = _said(fact, known.record)
         if said.names and set(said.stems) <= set(own.stems) and said.numbers <= own.numbers:
             return Claim(text, "supported", fact=fact.id)
-    if not question and (fact := _contradicted(text, said, known)):
+    if not question and (fact := _contradicted(said, known)):
         return Claim(text, "contradicted", fact=fact.id)
     leak = next((f for f in known.kept if _gives_away(said, f, known)), None)
     if leak:
@@ -158,7 +158,7 @@ def _judge(text: str, known: Known) -> Claim:
     return Claim(text, "open")
 
 
-def _contradicted(text: str, said: Said, known: Known) -> Fact | None:
+def _contradicted(said: Said, known: Known) -> Fact | None:
     """A fact that says otherwise. Of the facts that share a word, the ones that share most of theirs count."""
     facts = [(f, _said(f, known.record)) for f in known.record.facts if f.disclosure != "hidden"]
     for word in sorted(said.names - _TALK):

@@ -39,8 +39,9 @@ def load(path: str | Path, kind: str | None = None, identifiers: str = "scrub") 
         if identifiers != "keep":
             record, report = deidentify(record, item.known)
             reports.append(report)
-        if record.id in used:
-            record = dataclasses.replace(record, id=f"{record.id}-{len(records)}")
+        own, number = record.id, len(records)
+        while record.id in used:  # the file may have the next one, too
+            record, number = dataclasses.replace(record, id=f"{own}-{number}"), number + 1
         used.add(record.id)
         records.append(record)
     return records, merged(reports)

@@ -29,7 +29,7 @@ from m2jax.weights import names
 from m2jax.weights.load import load, read_config
 
 SHIPPED = {"patient": "affective", "judge": "grader"}  # the adapter of a role
-TRAINED = {"grader": "judge", "affective": "patient", "factual": "patient"}  # by `data.made` of a run
+TRAINED = {"grader": "judge", "affective": "patient", "factual": "factual"}  # by `data.made` of a run
 PAGE, CHUNKS = 32, (64, 128, 256)
 TALK = 192  # tokens of a line
 
@@ -119,7 +119,8 @@ def _roles(
         weights["run"] = trained
         roles[name] = Role(sampling, adapter="run") if config["lora"]["rank"] else Role(sampling, params="run")
         models[name] = f"{own}: what {run} trained"
-    if "factual" in adapters.shipped() and adapters.card("factual")["model"] == model:  # a unit of the patient's turn
+    ships = "factual" in adapters.shipped() and adapters.card("factual")["model"] == model
+    if ships and "factual" not in roles:  # a unit of the patient's turn
         weights["factual"] = adapters.load_adapter("factual", cfg, stacked=stacked)
         roles["factual"] = Role(sampling, adapter="factual")
     used = {role.adapter for role in roles.values()} | {role.params for role in roles.values()}

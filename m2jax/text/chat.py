@@ -53,17 +53,11 @@ class Rendered:
     roles: int32 [T], the index of the message a token belongs to, -1 for the template's scaffolding. The
         control right after a content ends that message's turn and belongs to it.
     trained: bool [T].
-    names: the role name of each message.
     """
 
     tokens: np.ndarray
     roles: np.ndarray
     trained: np.ndarray
-    names: tuple[str, ...]
-
-    def role_names(self) -> list[str]:
-        """The role name of each token, "template" for scaffolding."""
-        return [self.names[i] if i >= 0 else "template" for i in self.roles]
 
 
 def render(
@@ -279,7 +273,7 @@ def _to_tokens(layout: _Layout, tokenizer: Tokenizer, messages: Sequence[Message
     text(done, len(layout.text))
     owners = np.array(roles, np.int32)
     flags = np.array([message.trained for message in messages] + [False])  # the last one is for index -1
-    return Rendered(np.array(tokens, np.int32), owners, flags[owners], tuple(m.role for m in messages))
+    return Rendered(np.array(tokens, np.int32), owners, flags[owners])
 
 
 def _ended_turn(

@@ -73,6 +73,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         raise ValueError(f"config.reward.unchecked is {config.reward.unchecked!r}; it must be 'judge' or 'skip'")
     outside = values.endpoints(config)
     values.check_judge(config)
+    values.check_data(config)
     if consult := config.get("consult"):
         values.check_consult(config)
     path = names.resolve(config.model)
@@ -104,8 +105,6 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     elif config.get("tasks"):
         train, heldout = _tasks(config)
     else:
-        if config.data.clinic < 0:
-            raise ValueError(f"config.data.clinic is {config.data.clinic}; give how many cases of the clinic, or 0")
         train, heldout = case_data.load(
             config.data.path, clinic=config.data.clinic, first=_first_seed(config), skip_unchecked=skip
         )

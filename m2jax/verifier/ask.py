@@ -5,7 +5,6 @@ Text of others is encoded in `text.chat`, which lets none of it become a control
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from m2jax.outside.endpoint import Said
 from m2jax.sampler.requests import Chat, Completion, Generate, Score, Unanswered
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
-from m2jax.verifier.grader import Judge
+from m2jax.verifier.judge import Judge, framed, yes_of_two
 
 
 def ask(
@@ -37,14 +36,6 @@ def ask_yes(judge: Judge, prefix: str, suffixes: Sequence[str]) -> Generator[Sco
     """P(Yes) in [0, 1] after each user message prefix + suffix; what they share is computed once."""
     if not suffixes:
         return []
-    asked = [_framed(judge.tokenizer, prefix, suffix) for suffix in suffixes]
+    asked = [framed(judge.tokenizer, prefix, suffix) for suffix in suffixes]
     answers = yield Score(judge.role, asked[0][0], [suffix for _, suffix in asked], judge.choices)
-    return [1 / (1 + math.exp(float(no) - float(yes))) for yes, no in answers]
-
-
-def _framed(tokenizer: Tokenizer, prefix: str, suffix: str) -> tuple[list[int], list[int]]:
-    """The chat of one user message, cut where the suffix begins."""
-    start, end = tokenizer.encode(prefix), tokenizer.encode(suffix)
-    framed = render(tokenizer, [Message("user", [*start, *end])])
-    cut = int(np.flatnonzero(framed.roles == 0)[0]) + len(start)
-    return framed.tokens[:cut].tolist(), framed.tokens[cut:].tolist()
+    return [yes_of_two(yes, no) for yes, no in answers]

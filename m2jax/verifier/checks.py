@@ -105,20 +105,6 @@ def met(check: Check, reply: str) -> bool:
             return next(_spans(check, reply), None) is not None
 
 
-def find(check: Check, reply: str) -> list[Span]:
-    """Counted occurrences as sorted [start, end) character offsets, for highlighting.
-
-    For a group or an order: those of everything inside it, `none` included (they show why it failed).
-    """
-    match check:
-        case Group(_, checks):
-            return sorted({span for c in checks for span in find(c, reply)})
-        case Order(first, second):
-            return sorted({*find(first, reply), *find(second, reply)})
-        case _:
-            return list(_spans(check, reply))
-
-
 def parse_check(raw: object) -> Check:
     """The tree of one JSON `check` (grammar: the module docstring). ValueError names the wrong part."""
     if not isinstance(raw, dict):

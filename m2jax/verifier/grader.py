@@ -8,7 +8,6 @@ does. Grading is a dialogue: what it asks, it yields. What is written for the gr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from m2jax.outside.endpoint import EndpointDown
 from m2jax.sampler.requests import Request, Score
 from m2jax.verifier.calibration import calibrate
 from m2jax.verifier.guards import for_judge
-from m2jax.verifier.judge import Judge, OutsideJudge, fitting, judge_tokens
+from m2jax.verifier.judge import Judge, OutsideJudge, fitting, judge_tokens, yes_of_two
 from m2jax.verifier.reasons import reason, reason_outside
 from m2jax.verifier.reward import Verdict, grade_checks
 from m2jax.verifier.rubric import Case, Criterion
@@ -73,7 +72,7 @@ def read_out(
     verdicts: dict[int, Verdict] = {}
     for indices, logps in zip(asked, answers, strict=True):
         for i, (yes, no) in zip(indices, logps, strict=True):
-            p = calibrate(1 / (1 + math.exp(no - yes)), judge.calibration)
+            p = calibrate(yes_of_two(yes, no), judge.calibration)
             verdicts[i] = Verdict(p > 0.5, p, "judge")
     return [verdicts[i] for i in range(len(criteria))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -61,12 +62,20 @@ def judge_tokens(
 ) -> tuple[list[int], list[int]]:
     """(prefix, suffix) token ids of the judge's prompt; the prefix is the same for all criteria of one sign."""
     conversation = [*((m["role"], m["content"]) for m in case.messages), ("assistant", reply)]
-    prefix, suffix = (tokenizer.encode(text) for text in judge_parts(conversation, criterion, prompts))
-    # the template's scaffolding around the user's message; the message's own ids are put in between
-    framed = render(tokenizer, [Message("user", [*prefix, *suffix])])
-    inside = np.flatnonzero(framed.roles == 0)
-    cut = int(inside[0]) + len(prefix)
-    return framed.tokens[:cut].tolist(), framed.tokens[cut:].tolist()
+    return framed(tokenizer, *judge_parts(conversation, criterion, prompts))
+
+
+def framed(tokenizer: Tokenizer, prefix: str, suffix: str) -> tuple[list[int], list[int]]:
+    """The chat of one user message, prefix + suffix, in the template's scaffolding; cut where the suffix begins."""
+    start, end = tokenizer.encode(prefix), tokenizer.encode(suffix)
+    chat = render(tokenizer, [Message("user", [*start, *end])])
+    cut = int(np.flatnonzero(chat.roles == 0)[0]) + len(start)
+    return chat.tokens[:cut].tolist(), chat.tokens[cut:].tolist()
+
+
+def yes_of_two(yes: float, no: float) -> float:
+    """P(Yes) in [0, 1] where nothing else may be said, of two log-probabilities in nats."""
+    return 1 / (1 + math.exp(min(float(no) - float(yes), 700.0)))
 
 
 def answer_token(tokenizer: Tokenizer, word: str) -> int:

@@ -124,17 +124,6 @@ def alike(a: Criterion, b: Criterion) -> bool:
     return (a.points > 0) == (b.points > 0) and shared >= ALIKE * both
 
 
-def separating(met_GRC: Sequence[Sequence[Sequence[bool]]]) -> list[bool]:
-    """For each criterion, whether any group of replies holds one that meets it and one that does not.
-
-    met_GRC: groups, each of replies, each with a verdict per criterion. ValueError where their numbers differ.
-    """
-    sizes = {len(met_C) for met_RC in met_GRC for met_C in met_RC}
-    if len(sizes) != 1:
-        raise ValueError(f"replies have {sorted(sizes)} verdicts; give every reply one per criterion, and at least one")
-    return [any(len({met_C[c] for met_C in met_RC}) == 2 for met_RC in met_GRC) for c in range(sizes.pop())]
-
-
 def proposal_prompt(record: Record | None, messages: Sequence[dict[str, str]], positive: bool) -> str:
     """The question of `propose`."""
     facts = "\n".join(f"- {' '.join(fact.text.split())}" for fact in record.facts) if record else "- (not known)"

@@ -19,7 +19,7 @@ import numpy as np
 from m2jax.outside.endpoint import Said
 from m2jax.sampler.requests import Chat, Completion, Generate, Score, Unanswered
 from m2jax.verifier.calibration import Calibration, calibrate
-from m2jax.verifier.judge import Judge, OutsideJudge, fitting, judge_tokens
+from m2jax.verifier.judge import Judge, OutsideJudge, fitting, judge_tokens, yes_of_two
 from m2jax.verifier.judge_prompt import REASON, judge_messages
 from m2jax.verifier.reward import Verdict
 from m2jax.verifier.rubric import Case, Criterion
@@ -75,7 +75,7 @@ def reason(
     )
     given: list[list[float]] = [[] for _ in criteria]
     for n, ((yes, no),) in zip(sound, read, strict=True):
-        given[votes[n]].append(1 / (1 + math.exp(min(float(no) - float(yes), 700.0))))
+        given[votes[n]].append(yes_of_two(yes, no))
     return [_verdict(probabilities, judge.calibration) for probabilities in given]
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from m2jax.verifier.checks import MAX_PATTERN_CHARS, find, met, parse_check
+from m2jax.verifier.checks import MAX_PATTERN_CHARS, met, parse_check
 
 # (phrases, reply, whether an occurrence that is not negated stands in the reply)
 WORDS = [
@@ -420,15 +420,6 @@ def test_order_compares_the_first_counted_occurrences() -> None:
     assert not met(parse_check({"before": [ask, treat]}), "How long has it hurt?")
 
 
-def test_find_gives_the_counted_spans() -> None:
-    reply = "Avoid aspirin. Take ibuprofen 200-400 mg, see a doctor; ibuprofen helps."
-    check = parse_check({"all": [{"words": ["aspirin", "ibuprofen"]}, {"number": {"unit": "mg"}}]})
-    spans = find(check, reply)
-    assert [reply[a:b] for a, b in spans] == ["ibuprofen", "200-400 mg", "ibuprofen"]
-    assert spans == sorted(spans)
-    assert find(parse_check({"none": [{"words": ["aspirin"], "negated": "either"}]}), reply) == [(6, 13)]
-
-
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
@@ -472,7 +463,7 @@ def test_long_hostile_replies_stay_cheap() -> None:
         reply = unit * (12_000 // len(unit))
         started = time.process_time()
         for check in checks:
-            find(check, reply)
+            met(check, reply)
         assert time.process_time() - started < 5
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from m2jax.verifier.checks import find, met, parse_check
+from m2jax.verifier.checks import met, parse_check
 from m2jax.verifier.phrases import CLINICIAN, EMERGENCY, TODAY, advises, asks, over_triage, plays_down
 
 EMERGENCIES = parse_check(advises(EMERGENCY))
@@ -156,8 +156,8 @@ def test_what_is_told_of_oneself_asks_nothing() -> None:
 
 
 def test_one_that_does_not_count_hides_none_within_it() -> None:
-    text = "No need to go to your GP first; go straight to hospital."
-    assert [text[start:end] for start, end in find(EMERGENCIES, text)] == ["go straight to hospital"]
+    assert met(EMERGENCIES, "No need to go to your GP first; go straight to hospital.")
+    assert not met(EMERGENCIES, "No need to go to your GP first.")
 
 
 def test_an_unknown_mood_is_refused() -> None:

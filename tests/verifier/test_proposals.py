@@ -18,7 +18,7 @@ from m2jax.sampler.requests import Chat, Role
 from m2jax.sampler.sampling import Sampling
 from m2jax.text.tokenizer import load_tokenizer
 from m2jax.verifier.phrases import content
-from m2jax.verifier.proposals import SCHEMA, TOKENS, alike, parse, propose, separating, sift, vague
+from m2jax.verifier.proposals import SCHEMA, TOKENS, alike, parse, propose, sift, vague
 from m2jax.verifier.rubric import Criterion
 from tests.train import tiny_run
 from tests.verifier.test_grader import play
@@ -91,15 +91,6 @@ def test_what_is_left_is_sound_of_the_case_and_said_once() -> None:
     assert sift(proposals, RECORD, MESSAGES) == (first, proposals[3], proposals[5])
     assert sift(proposals, RECORD, MESSAGES, already=[first]) == (proposals[3], proposals[5])
     assert alike(first, proposals[2]) and not alike(first, proposals[5])
-
-
-def test_criteria_that_never_tell_two_replies_apart_are_found() -> None:
-    groups = [[[1, 0, 1], [1, 1, 0]], [[0, 0, 1], [0, 0, 1]]]
-    assert separating(groups) == [False, True, True]  # the first differs between groups only
-    with pytest.raises(ValueError, match="one per criterion"):
-        separating([[[1, 0], [1]]])
-    with pytest.raises(ValueError, match="at least one"):
-        separating([])
 
 
 def test_a_model_of_noise_still_proposes_by_the_schema(tmp_path) -> None:

@@ -1,6 +1,6 @@
 """Instructions that a rule can check: the 25 types of IFEval (Zhou et al. 2023, arXiv 2311.07911), in our own words.
 
-    check.py     the door: `follows`, `check_instruction` (at load), `strict` and `loose`, `accuracy`
+    check.py     the door: `follows`, `check_instruction` (at load), `strict` and `loose`
     kinds.py     one row per type: its checker and its kwargs
     text.py      what a word, a sentence and a word in capitals are
     language.py  which language a text is in, by the words of languages.toml

@@ -70,13 +70,3 @@ def variants(reply: str) -> list[str]:
     lines = reply.split("\n")
     parts = [reply, *("\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1]))]
     return parts + [part.replace("*", "") for part in parts]
-
-
-def accuracy(followed: Sequence[Sequence[bool]]) -> tuple[float, float]:
-    """IFEval's two accuracies, 0 to 1, of the instructions of several prompts: the share of prompts with all followed,
-    and the share of all instructions. Raises ValueError where there are none.
-    """
-    verdicts = [verdict for prompt in followed for verdict in prompt]
-    if not verdicts:
-        raise ValueError("no instructions to count: give the verdicts of at least one prompt")
-    return sum(map(all, followed)) / len(followed), sum(verdicts) / len(verdicts)
