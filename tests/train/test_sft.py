@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -221,11 +222,15 @@ def test_a_saved_position_is_gone_on_with(model_folder: Path, tmp_path: Path):
     values = {"lora.rank": 2, "layers": "scanned", "remat": "full", "optimizer.warmup_steps": 100}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
-    for folder, steps in ((whole, 4), (parts, 2), (parts, 4)):
-        _run(config(model_folder, chats, **values, steps=steps), folder, mesh)
+    c = config(model_folder, chats, **values, steps=4)
+    for folder, stop in ((whole, 4), (parts, 2), (parts, 4)):
+        _run(c, folder, mesh, stop)
     position = lambda folder: json.loads(next(folder.glob("checkpoints/4/loop/*")).read_text())  # noqa: E731
     assert position(whole) == position(parts)
-    assert numbers(whole) == numbers(parts) and len(numbers(whole)) == 4  # the rate still climbs: it is the same too
+    assert numbers(whole) == numbers(parts) and len(numbers(whole)) == 4
+    c.steps = 6  # towards which the rate falls
+    with pytest.raises(SystemExit, match="holds a run with other values of steps"):
+        _run(c, whole, mesh)
 
 
 def config(model_folder: Path, chats: Path, **values: object) -> ConfigDict:
@@ -234,8 +239,11 @@ def config(model_folder: Path, chats: Path, **values: object) -> ConfigDict:
     return c
 
 
-def _run(c: ConfigDict, folder: Path, mesh: jax.sharding.Mesh) -> None:
+def _run(c: ConfigDict, folder: Path, mesh: jax.sharding.Mesh, stop: int = 0) -> None:
+    """stop: the run ends after so many steps of those that it is to take; 0: after all."""
     with pytest.MonkeyPatch.context() as patch:
+        kind = dataclasses.replace(training.KINDS["sft"], steps=lambda parts: stop or parts.steps)
+        patch.setitem(training.KINDS, "sft", kind)
         patch.setattr(training.rl, "make_mesh", lambda _: mesh)
         training.run(c, folder)
 
