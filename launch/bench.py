@@ -27,7 +27,6 @@ import numpy as np
 from absl import app, flags, logging
 
 from m2jax import sharding
-from m2jax.models import params
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue, Failed, Generate, Request, Role, Score
 from m2jax.sampler.sampling import Sampling
@@ -62,9 +61,7 @@ def main(argv: list[str]) -> None:
     with jax.set_mesh(mesh):
         path = names.resolve("smollm2-135m-instruct")
         cfg = weights_files.read_config(path)
-        axes, abstract = params.logical_axes(cfg, stacked=False), params.abstract(cfg, stacked=False)
-        layout = sharding.shardings(mesh, axes, abstract, sharding.Rules())
-        _, weights = weights_files.load(path, stacked=False, dtype=jnp.float32, shardings=layout)
+        weights = weights_files.load_over(path, mesh, stacked=False, dtype=jnp.float32)
         benches[argv[1]](cfg, weights, mesh)
 
 

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 
 from m2jax import sharding
 from m2jax.lines import to_jsonl
-from m2jax.models import params
 from m2jax.outside.endpoint import Endpoint
 from m2jax.rollout.kept import Row, begun, fingerprint
 from m2jax.rollout.single_turn import results_of
@@ -27,7 +26,7 @@ from m2jax.sampler.scheduler import Sizes
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.weights import names
-from m2jax.weights.load import load, read_config
+from m2jax.weights.load import load_over, read_config
 
 PAGE = 32
 CHUNK = 256  # tokens that are computed at once
@@ -85,9 +84,7 @@ def serve(
     roles = {"start": Role(sampling)} | {name: Role(sampling, adapter=name) for name in adapters}
     with jax.set_mesh(mesh):
         engine = Engine(cfg, mesh, sizes, roles | dict(outside))
-        axes, abstract = params.logical_axes(cfg, stacked=False), params.abstract(cfg, stacked=False)
-        layout = sharding.shardings(mesh, axes, abstract, sharding.Rules())
-        engine.update("base", load(path, stacked=False, dtype=jnp.float32, shardings=layout)[1])
+        engine.update("base", load_over(path, mesh, stacked=False, dtype=jnp.float32))
         for name, adapter in adapters.items():
             engine.update(name, adapter)
     return engine, tokenizer

@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 
 from m2jax import adapters, checkpoint, sharding
-from m2jax.models import params
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.grammar import Grammars
 from m2jax.sampler.requests import Role
@@ -26,7 +25,7 @@ from m2jax.sampler.scheduler import Sizes
 from m2jax.serve.spell import pieces_of
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.weights import names
-from m2jax.weights.load import load, read_config
+from m2jax.weights.load import load_over, read_config
 
 SHIPPED = {"patient": "affective", "judge": "grader"}  # the adapter of a role
 TRAINED = {"grader": "judge", "affective": "patient", "factual": "factual"}  # by `data.made` of a run
@@ -92,9 +91,7 @@ def serve(
     sizes = _sizes(slots, longest, burst)
     with jax.set_mesh(over):
         engine = Engine(cfg, over, sizes, roles, dtype, grammars)
-        axes, abstract = params.logical_axes(cfg, stacked=stacked), params.abstract(cfg, stacked=stacked)
-        layout = sharding.shardings(over, axes, abstract, sharding.Rules())
-        engine.update("base", load(path, stacked=stacked, dtype=dtype, shardings=layout)[1])
+        engine.update("base", load_over(path, over, stacked=stacked, dtype=dtype))
         for name, tree in weights.items():
             engine.update(name, tree)
     return Served(engine, tokenizer, grammars, models, sizes.pasts[-1], pieces_of(tokenizer, cfg.vocab_size))

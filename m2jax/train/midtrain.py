@@ -135,7 +135,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     steps = config.steps or math.ceil(config.epochs * len(by_share(train)["medical"]) / (N * shares[0]))
     tx = optimizer.make(optimizer.read(config, mesh, fall_steps=steps))
 
-    weights = policy.read_weights(config, cfg, path, mesh)
+    weights = policy.read_weights(config, path, mesh)
     frozen = jax.tree.map(lambda w: jnp.array(w, config.dtype), weights)  # a copy: the state is donated
     trained = policy.new_adapter(config, cfg, mesh) if config.lora.rank else weights
     shape = (config.data.row_tokens, -(-most // 16) * 16)

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from m2jax import sharding
-from m2jax.models import lora, params
+from m2jax.models import lora
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
-from m2jax.weights.load import load
+from m2jax.weights.load import load_over
 
 
 def check_layers(config: ConfigDict) -> None:
@@ -36,12 +36,9 @@ def check_context(cfg: ModelConfig, mesh: jax.sharding.Mesh, tokens: int, key: s
         )
 
 
-def read_weights(config: ConfigDict, cfg: ModelConfig, path: Path, mesh: jax.sharding.Mesh) -> Params:
-    """The float32 parameters at `path`, laid out over the mesh."""
-    stacked = config.layers == "scanned"
-    abstract = params.abstract(cfg, stacked=stacked)
-    layout = sharding.shardings(mesh, params.logical_axes(cfg, stacked=stacked), abstract, sharding.Rules())
-    return load(path, stacked=stacked, dtype=jnp.float32, shardings=layout)[1]
+def read_weights(config: ConfigDict, path: Path, mesh: jax.sharding.Mesh) -> Params:
+    """The float32 parameters at `path`, in the form of config.layers, laid out over the mesh."""
+    return load_over(path, mesh, stacked=config.layers == "scanned", dtype=jnp.float32)
 
 
 def new_adapter(config: ConfigDict, cfg: ModelConfig, mesh: jax.sharding.Mesh) -> Any:

@@ -120,7 +120,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     prompt_size, sizes = engine_sizes(config, tokenizer, [*train, *heldout], sampling.max_tokens, shards)
 
     dtype = jnp.dtype(config.dtype)
-    weights = policy.read_weights(config, cfg, path, mesh)
+    weights = policy.read_weights(config, path, mesh)
     doctor = Role(sampling, adapter="doctor") if config.lora.rank else Role(sampling, params="doctor")
     roles, units = {"doctor": doctor, "start": Role(sampling)} | outside, None
     verifier = "verifier" if config.verifier else "base"
@@ -147,7 +147,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     engine.update("base", served)
     engine.update("doctor", trained)
     if config.verifier:
-        engine.update("verifier", policy.read_weights(config, cfg, names.resolve(config.verifier), mesh))
+        engine.update("verifier", policy.read_weights(config, names.resolve(config.verifier), mesh))
     for name in {config.judge.adapter, consult.adapter if consult else ""} - {""}:
         shipped = adapters.load_adapter(name, cfg, stacked=config.layers == "scanned")
         engine.update(name, policy.place_adapter(shipped, config, cfg, mesh))

@@ -130,7 +130,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     steps = config.steps or math.ceil(config.epochs * len(train.rows) / N)
     tx = optimizer.make(optimizer.read(config, mesh, fall_steps=steps))
 
-    weights, frozen = policy.read_weights(config, cfg, path, mesh), None
+    weights, frozen = policy.read_weights(config, path, mesh), None
     trained = weights
     if config.lora.rank:
         trained = policy.new_adapter(config, cfg, mesh)

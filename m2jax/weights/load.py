@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from m2jax.models.config import ModelConfig
-from m2jax.models.params import Params, Row, build, table
+from m2jax.models.params import Params, Row, abstract, build, logical_axes, table
+from m2jax.sharding import Rules, shardings
 from m2jax.weights import layout
 from m2jax.weights.gguf_source import GgufSource
 from m2jax.weights.safetensors_source import SafetensorsSource
@@ -71,6 +72,13 @@ def load(path: Path, *, stacked: bool, dtype: Any, shardings: Any = None) -> tup
         return jax.make_array_from_callback(shape, sharding, shard).block_until_ready()
 
     return cfg, build(cfg, make, stacked=stacked)
+
+
+def load_over(path: Path, mesh: jax.sharding.Mesh, *, stacked: bool, dtype: Any) -> Params:
+    """The parameters of the model at `path`, laid out over the mesh as `sharding.Rules` have it. Else as `load`."""
+    cfg = read_config(path)
+    axes, shapes = logical_axes(cfg, stacked=stacked), abstract(cfg, stacked=stacked)
+    return load(path, stacked=stacked, dtype=dtype, shardings=shardings(mesh, axes, shapes, Rules()))[1]
 
 
 def read_config(path: Path) -> ModelConfig:
