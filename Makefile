@@ -21,7 +21,7 @@ export_malloc = GLIBC_TUNABLES="$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1:glibc.
 help:
 	@echo 'make demo    set up, then train SmolLM2-135M on clinical rubrics in runs/demo (goes on where it stopped)'
 	@echo 'make curriculum  set up, then all five stages at their cpu presets, and what each adds, in runs/curriculum (hours)'
-	@echo 'make adapters  set up, then retrain the adapters of the grader and of the patient that the package ships (three hours)'
+	@echo 'make adapters  set up, then retrain the gate and the adapters of the grader and of the patient that the package ships (three hours)'
 	@echo 'make test    set up, then run the tests'
 	@echo 'make test-aot  those that ask the TPU compiler, on any machine (installs EXTRA=tpu; at most 25 minutes)'
 	@echo 'make test-gpu  those that need an NVIDIA GPU (installs EXTRA=cuda)'
@@ -46,6 +46,7 @@ adapters: setup
 	@$(export_malloc); set -e; \
 	train() { .venv/bin/python launch/train.py --config="$$1" --workdir="runs/adapters/$$2"; \
 		.venv/bin/python launch/adapter.py --run="runs/adapters/$$2" --name="$$2" --n=60; }; \
+	.venv/bin/python launch/gate.py; \
 	.venv/bin/python launch/train.py --config=configs/grader_sft.py:writer --workdir=runs/adapters/writer; \
 	.venv/bin/python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer; \
 	train configs/grader_sft.py grader; \

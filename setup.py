@@ -84,7 +84,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["m2jax", "m2jax.*"]),
     package_data={
-        "m2jax": [f"**/*.{suffix}" for suffix in "jsonl toml txt html css js md json safetensors".split()],
+        "m2jax": [f"**/*.{suffix}" for suffix in "jsonl toml txt html css js md json safetensors npy".split()],
     },
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

@@ -78,8 +78,8 @@ def patient_figures(
 
 
 def gate_figures() -> list[Figure]:
-    """The gate on gate_turns.jsonl: the doctor's messages of 200 consultations, written by one who had not seen the
-    rules, each with whether the last one ends it. The rules were never tuned on these.
+    """The gate on gate_turns.jsonl: the doctor's messages of 200 consultations, each with whether the last one ends it,
+    written by one who had not seen those that it was fitted to.
     """
     file = resources.files("m2jax.evaluate").joinpath("gate_turns.jsonl")
     turns = [json.loads(line) for line in file.read_text("utf-8").splitlines()]

@@ -5,7 +5,7 @@
     script.py      record + persona
     disclosed.py   which facts a doctor's message asks for
     reference.py   replies straight from the facts: the neutral reply, and the scripted patient
-    gate.py        Termination Gate: rules
+    gate.py        Termination Gate: a regression over words and `gate_words`, fitted by `data.stops`
     affective.py   Affective Unit: drafts in persona
     claims.py      a draft as claims, judged by rules
     factual.py     Factual Unit: judges, rewrites once, falls back to the neutral reply

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (tables of patterns)
-"""What the Termination Gate knows of doctors' words: names of diseases, treatments, emergencies, farewells, doubt."""
+"""What the Termination Gate knows of doctors' words: names of diseases, treatments, advice, places, haste, farewells."""
 
 from __future__ import annotations
 
@@ -97,17 +97,6 @@ _NOW = (
     r"|urgently|as\s+soon\s+as\s+possible|asap|on\s+(?:its|the|their)\s+way|expecting\s+you|have\s+your\s+name|alerted"
 )
 PLACE, NOW = (re.compile(rf"\b(?:{words})(?!\w)", re.IGNORECASE) for words in (_PLACES, _NOW))
-# "When the ambulance came", "were you in hospital", "the hospital letter": no order to go there.
-BEFORE = re.compile(
-    r"\b(?:came|went|were|was|did|took\s+you|had\s+been|have\s+been|has\s+been|ago|last\s+(?:week|month|year|time)|previous\w*|discharged|letter|notes|records?|when\s+you)\b",
-    re.IGNORECASE,
-)
-# What the patient said, takes or had, told back.
-RECAP = re.compile(
-    r"\b(?:you(?:'re|\s+are|\s+were)\s+(?:already\s+)?(?:on|taking|using)|you(?:'ve|\s+have)?\s+(?:already\s+)?(?:been|tried|took|taken|take|used|had|mentioned|said|told)"
-    r"|i\s+(?:gather|understand|hear|see)|make\s+sure\s+i|to\s+(?:sum\s+up|recap|summari[sz]e)|so\s+far|as\s+i\s+understand|noted\b|let\s+me\s+(?:recap|summari[sz]e)|your\s+(?:notes|records|letter))\b",
-    re.IGNORECASE,
-)
 FAREWELL = re.compile(
     r"""\b(?:(?:good-?\s?bye|bye(?:-?bye)?)(?:\s+(?:now|for\s+now|then))?(?=\s*(?:[.!,;]|and\b|$))|farewell(?=\s*(?:[.!,;]|and\b|$))|cheerio|ta-?ra|ta-?ta|so\s+long|get\s+well(?:\s+soon)?|all\s+the\s+best(?!\s+for\s+the)|best\s+wishes|(?:speedy|quick|swift)\s+recovery
     | feel\s+better\s+soon|look\s+after\s+yourself|(?:that's|that\s+is)\s+all\s+for\s+(?:today|now)|(?:we\s+are|we're)\s+done|mind\s+how\s+you\s+go
@@ -116,43 +105,9 @@ FAREWELL = re.compile(
     | see\s+you\s+(?:in|on|next|soon|then|later|tomorrow|again)|take\s+(?:good\s+)?care(?=\s*(?:[.!,]|and\b|now\b|of\s+yourself\s*[.!]|$)))""",
     re.IGNORECASE | re.VERBOSE,
 )
-# Before a name: it is not said that the patient has it.
-DOUBT = re.compile(
-    r"\b(?:could|might|may|perhaps|maybe|possib\w+|if|whether|rule\s+out|exclude|unless|before|either|wonder\w*|not\s+(?:yet\s+)?(?:sure|certain)"
-    r"|don't\s+(?:yet\s+)?know|looking\s+for|test\s+for|check\s+for|screen\w*\s+for|worr\w+\s+about|think\w*\s+(?:of|about)|risk\s+of|cause|prevent\w*"
-    r"|suspicio\w+|such\s+as|(?:conditions?|things?|something|diseases?|illness(?:es)?|causes?)\s+like|were|was\s+(?:diagnosed|treated|told)|used\s+to|vaccin\w+)\b",
-    re.IGNORECASE,
-)
-POSSIBLE = re.compile(
-    r"\b(?:is|are|remains?)\s+(?:also\s+|still\s+)?(?:a\s+|one\s+)?(?:possib\w+|unlikely|less\s+likely)\b|\b(?:on|top\s+of)\s+my\s+list|\bcomes?\s+to\s+mind"
-    r"|\bnot\s+there\s+yet|\bon\s+the\s+list\b|\bsometimes\b|\b(?:commonest|most\s+common|frequent)\s+(?:reason|cause)s?\s+(?:for|of)\b|\bone\s+of\s+(?:the|several)\b|\b(?:some|most)\s+(?:folks?|people|parents|patients)\b|\bfears?\b"
-    r"|\b(?:are|is)\s+(?:often\s+|also\s+)?(?:seen|found|common)\s+in\b|\bcan\s+(?:all\s+|both\s+|also\s+)?(?:show|cause|look|feel|present|be)\b",
-    re.IGNORECASE,
-)
-OPEN = re.compile(  # of a whole message: nothing is decided yet
-    r"\b(?:possible|potential|several|various|different|many|other)\s+(?:possible\s+)?(?:causes|reasons|explanations|conditions|diagnos[ei]s|possibilities)\b"
-    r"|\bpossibilities\b|\bone\s+of\s+the\s+following\b|\bidentify\s+the\s+(?:\w+\s+)?cause|\bmany\s+things\b|\bpremature\b|\bopen\s+question\b|\bgot\s+(?:all\s+(?:of\s+)?)?that\b|\bnone\s+of\s+(?:them|these|those)\s+(?:is|are)\b|\byour\s+symptoms\s*:|\bcurrent\s+treatment\b|\bseparate\s+story\b|^\W*(?:so|right|okay|ok)[,\s]+(?:you(?:'ve|\s+have)\s+(?:had|been)|you\s+(?:were|took|had)|mum|mom|dad|gran|nan)\b|\bdifferential\b|\bnarrow\s+(?:it|things|this)\s+down|\btoo\s+early\s+to\b|\bcan(?:'t|not)\s+(?:yet\s+)?say\b"
-    r"|\bjump\s+to\s+conclusions\b|\bget\s+to\s+the\s+bottom\b|\b(?:reason|why)\s+i(?:'m|\s+am)?\s+ask(?:ing)?\b|\bi\s+ask\s+because\b"
-    r"|\b(?:will|would|should|to)\s+help\s+(?:us|me)\s+(?:to\s+)?(?:find|work\s+out|decide|understand|see|tell|rule)\b",
-    re.IGNORECASE,
-)
-OTHERS = re.compile(
-    r"\b(?:family|relatives?|mother|father|mum|mom|dad|brother|sister|aunts?|uncles?|cousins?|grand\w+|gran|nana?|ever|in\s+the\s+past|ago|history|some\s+people"
-    r"|lots\s+of\s+people|many\s+people|others|you\s+(?:said|say|told|mentioned|think|looked|read)|had|he'd|she'd|as\s+a\s+(?:\w+\s+)?(?:child|boy|girl|kid|baby|teenager))\b",
-    re.IGNORECASE,
-)
-IF = re.compile(r"\b(?:if|when|unless|in\s+case|should\s+you|whether)\b", re.IGNORECASE)
-MUST = re.compile(
-    r"\b(?:must|need(?:s)?|ha(?:s|ve)\s+to|want\s+(?:you|him|her|them)|sending|send|take|head|call|called|calling|dial|ring|phone|go|going|goes|get|bring|leave|drive|admit\w*)\b",
-    re.IGNORECASE,
-)
-TALK = frozenset(
-    """i you he she it we they this that these those is are was were am be been do does did have has had can could will
-    would should may might must yes no not ok okay right well so now then and but or thanks thank hello hi good morning
-    afternoon evening sorry please let's let sure great fine nice welcome hmm mm mm-hm hm mhm ah oh i'm i'll i've that's
-    it's you're he's she's what when where why how who which tell go on take sit come lie stand look open close breathe
-    breath big deep sip cough swallow follow hold lift raise push pull squeeze tap touch turn roll hop smile again more
-    start begin begin next first lots plenty many most some all any your my our his her their there here goodness dear
-    interesting understood noted exactly absolutely course alright wow gosh mrs mr ms dr doctor summary recap possible
-    questions history goodbye good-bye bye cheerio farewell wishing examination step option options important note update""".split()
-)
+
+
+@functools.cache
+def marks() -> dict[str, re.Pattern[str]]:
+    """The tables by a letter each, as `gate.features` names them."""
+    return {"D": disease(), "T": TREATMENT, "A": ADVICE, "P": PLACE, "N": NOW, "F": FAREWELL}
