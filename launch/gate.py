@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     print(f"in {stops.FOLDS} parts, {len(rows)} messages: stops at {stopped:.3f}, goes on at {went_on:.3f}")
     with open(_OUT.value, "wb") as file:
         np.save(file, stops.fit([*rows, *beside]))
-    print(f"{_OUT.value}: fitted to {len(rows)} messages written by hand and {len(beside)} made")
+    print(f"{_OUT.value}: fitted to {len(rows)} messages written one by one and {len(beside)} made")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@ after the last of them.
 
     {"messages": ["Where does it hurt?", "It's gout. Naproxen twice a day."], "stop": true}
 
-`gate_messages.jsonl` has those that were written by hand, one by one; to them come messages of the scripted doctors,
-and the plainest forms, so that what is said in training is told apart for certain.
+`gate_messages.jsonl` has those that were written and labelled one by one, most of them by a large language model told
+what ends a consultation; to them come messages of the scripted doctors, and the plainest forms, so that what is said in
+training is told apart for certain.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ class Row(NamedTuple):
 
 
 def labelled() -> list[Row]:
-    """The messages written by hand."""
+    """The messages written one by one."""
     text = resources.files("m2jax.data").joinpath("gate_messages.jsonl").read_text("utf-8")
-    rows = [json.loads(line) for line in text.splitlines()]
+    rows = [json.loads(line) for line in text.split("\n") if line]
     return [Row(tuple(row["messages"]), row["stop"]) for row in rows]
 
 
 def made() -> list[Row]:
-    """What comes to the messages written by hand."""
+    """What comes to the messages written one by one."""
     return [*scripted(SCRIPTED, "train"), *plain()]
 
 

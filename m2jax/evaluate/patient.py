@@ -79,14 +79,14 @@ def patient_figures(
 
 def gate_figures() -> list[Figure]:
     """The gate on gate_turns.jsonl: the doctor's messages of 200 consultations, each with whether the last one ends it,
-    written by one who had not seen those that it was fitted to.
+    written by a large language model that had not seen those that it was fitted to.
     """
     file = resources.files("m2jax.evaluate").joinpath("gate_turns.jsonl")
-    turns = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    turns = [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
     right = [(t["stop"], float(gate(t["messages"], 99).stop == t["stop"])) for t in turns]
     return [
-        share("hand-written turns: gate stops when it should", [r for stop, r in right if stop], 0.97),
-        share("hand-written turns: gate goes on when it should", [r for stop, r in right if not stop], 0.97),
+        share("turns of another writer: gate stops when it should", [r for stop, r in right if stop], 0.97),
+        share("turns of another writer: gate goes on when it should", [r for stop, r in right if not stop], 0.97),
     ]
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import re
 import zlib
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,7 @@ REASONS = ("diagnosis", "emergency", "farewell", "limit")
 BUCKETS = 1 << 16  # that features are hashed to
 WEIGHTS = "gate.npy"  # float16 [BUCKETS + 1], the last one for every message
 STRENGTH = 10.0  # length of a message's vector of features
+MOST, NEAR = 8, 100  # diseases of a sentence that are looked at; characters before and after one
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)?|[?!.,:;#*-]")
 _SENTENCE = re.compile(r"(?<=[.!?;])(?<!\bdr\.)\s+|\n+", re.IGNORECASE)
@@ -99,8 +101,9 @@ def _of_sentences(sentences: Sequence[str]) -> Iterable[str]:
         marked.append(how + "".join(letter for letter, table in marks().items() if table.search(sentence)))
         yield f"marks {marked[-1]}"
         yield from (f"mark {how}{letter}" for letter in marked[-1][1:])
-        for found in marks()["D"].finditer(sentence):
-            before, after = _words(sentence[: found.start()]), _words(sentence[found.end() :])
+        for found in itertools.islice(marks()["D"].finditer(sentence), MOST):
+            before = _words(sentence[max(0, found.start() - NEAR) : found.start()])
+            after = _words(sentence[found.end() : found.end() + NEAR])
             yield from (f"disease after {how} {' '.join(before[-n:])}" for n in (1, 2, 3))
             yield from (f"disease somewhere after {word}" for word in before)
             yield from (f"disease before {word}" for word in after[:1])
