@@ -74,6 +74,8 @@ def test_a_run_consults_learns_and_goes_on_to_the_bit(model: Path, tmp_path: Pat
         ({"consult.adapter": "nurse"}, "config.consult.adapter is 'nurse'"),
         ({"consult.interrupted": 1.2}, "config.consult.interrupted is 1.2"),
         ({"eval.cases": 0}, "config.eval.cases is 0"),
+        ({"data.path": "mine.jsonl"}, "config.data.path is 'mine.jsonl', but the consultations of stage 3"),
+        ({"data.clinic": 4}, "config.data.clinic is 4, but the consultations of stage 3"),
     ],
 )
 def test_values_that_cannot_be(model: Path, tmp_path: Path, values: dict, said: str):

@@ -85,6 +85,7 @@ def test_a_run_is_paid_by_rules_learns_and_goes_on_to_the_bit(
         ({"data.path": "", "tasks.train": 0}, "config.tasks.train is 0"),
         ({"data.path": "", "tasks.made": ("sums",)}, "not \\['sums'\\]"),
         ({"reward.overlong": 17}, "margin is 17"),
+        ({"data.clinic": 4}, "config.data.clinic is 4, but the tasks of stage 1"),
     ],
 )
 def test_values_that_cannot_be_are_named(model: Path, file: Path, tmp_path: Path, values: dict, said: str):
