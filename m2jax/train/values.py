@@ -188,12 +188,14 @@ def check_watch(config: ConfigDict, heldout: Sequence[Case | Task]) -> None:
 
 def check_data(config: ConfigDict) -> None:
     """ValueError where the stage would pass over data that the config names."""
-    what, unread = ("consultations of stage 3 are", ("path", "clinic")) if config.get("consult") else ("", ())
-    if config.get("tasks"):
-        what, unread = "tasks of stage 1 are", ("clinic",)
+    what, unread = "", ()
+    if config.get("consult"):
+        what, unread = "the consultations of stage 3", ("path", "clinic")
+    elif config.get("tasks"):
+        what, unread = "the tasks of stage 1", ("clinic",)
     for name in unread:
         if config.data[name]:
-            raise ValueError(f"config.data.{name} is {config.data[name]!r}, but the {what} not made from it; drop it")
+            raise ValueError(f"config.data.{name} is {config.data[name]!r}, but {what} are not made of it; drop it")
     if config.data.clinic < 0:
         raise ValueError(f"config.data.clinic is {config.data.clinic}; give how many cases of the clinic, or 0")
 
