@@ -13,8 +13,6 @@ from m2jax import distributed
 
 distributed.start()
 
-import hashlib
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -84,13 +82,11 @@ def ask(tool: str, out: Path, todo: list[Document], make: Callable[..., Dialogue
     """What the tool made of each document, as far as it was not known before."""
     flags_ = (_MODEL, _ENDPOINT, _NOTES, _TOKENS, _LONGEST, _TEMPERATURE, _SEED)
     who = {"tool": tool} | {flag.name: flag.value for flag in flags_}
-    texts = json.dumps([to_json(document) for document in todo])
-    who["documents"] = hashlib.sha256(texts.encode()).hexdigest()[:16]
 
     def jobs(tokenizer):
         return lambda i: make(todo[i], tokenizer, "start", _TOKENS.value)
 
-    return serving.kept(Path(f"{out}.asked.jsonl"), who, len(todo), served, jobs, _SEED.value, print)
+    return serving.kept(Path(f"{out}.asked.jsonl"), who, todo, served, jobs, _SEED.value, print)
 
 
 def served():
