@@ -46,7 +46,8 @@ def get_config(preset: str = "") -> ConfigDict:
         c.data.max_prompt_tokens = 384
     if c.preset == "cpu":  # as stage 1: many patients, few replies to each, small steps
         c.data.prompts_per_step, c.data.samples_per_prompt = 12, 8
-        c.sampling.max_tokens, c.sampling.slots = 32, 96
+        c.sampling.max_tokens, c.sampling.slots = 32, 48  # with a cache of 2.3 GB for each, policy and verifier
+        c.consult.context_tokens = 1024
         c.optimizer.lr = 1e-4
         c.reward.unchecked = "skip"  # manners: an untrained judge so small is noise, as large as what a question earns
         c.eval.samples_per_prompt = 1
