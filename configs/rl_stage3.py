@@ -42,7 +42,7 @@ def get_config(preset: str = "") -> ConfigDict:
         c.consult.rounds, c.consult.patient_tokens, c.consult.context_tokens = 4, 48, 1536
         c.consult.adapter, c.consult.trim = "affective", True  # so small a model seldom ends by itself
         c.eval.cases = 20
-        c.steps = 8
+        c.steps = 6
         c.data.max_prompt_tokens = 384
     if c.preset == "cpu":  # as stage 1: many patients, few replies to each, small steps
         c.data.prompts_per_step, c.data.samples_per_prompt = 12, 8
