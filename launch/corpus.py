@@ -68,8 +68,8 @@ def main(argv: list[str]) -> None:
     made = [row["document"] for row in found if row["document"]]
     left = [to_json(document) for document in documents if document.kind != "knowledge"]
     dropped = [(d.id, row["reason"]) for d, row in zip(todo, found, strict=True) if not row["document"]]
-    write(out, [*made, *left])
-    write(Path(f"{out}.dropped.jsonl"), [{"id": name, "reason": reason} for name, reason in dropped])
+    write_jsonl(out, [*made, *left])
+    write_jsonl(Path(f"{out}.dropped.jsonl"), [{"id": name, "reason": reason} for name, reason in dropped])
     reasons = Counter(reason.partition(":")[0] for _, reason in dropped)
     notes = sum((Counter(row.get("dropped", {})) for row in found), Counter())
     for what, counts in (("documents", reasons), ("notes", notes)):
@@ -97,10 +97,6 @@ def served():
         )
         return Engine(None, None, Sizes(), {"start": endpoint}), None
     return serving.serve(_MODEL.value, {}, _TEMPERATURE.value, _TOKENS.value, _LONGEST.value, _SLOTS.value)
-
-
-def write(file: Path, rows: list[dict]) -> None:
-    write_jsonl(file, rows)
 
 
 if __name__ == "__main__":

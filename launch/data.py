@@ -55,15 +55,13 @@ def main(argv: list[str]) -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     marked = [*zip(rows, reasons, strict=True)]
-    _write(Path(_OUT.value), [row.raw for row, reason in marked if not reason])
-    _write(Path(_OUT.value + ".dropped.jsonl"), [{"id": row.id, "reason": reason} for row, reason in marked if reason])
+    write_jsonl(Path(_OUT.value), [row.raw for row, reason in marked if not reason])
+    write_jsonl(
+        Path(_OUT.value + ".dropped.jsonl"), [{"id": row.id, "reason": reason} for row, reason in marked if reason]
+    )
     for reason, n in Counter(reason.split(":")[0].split(" like ")[0] for reason in reasons if reason).most_common(20):
         print(f"{n} {'like an earlier one' if reason.startswith('like ') else reason}")
     print(f"{_OUT.value}: {sum(not reason for reason in reasons)} of {len(rows)} rows")
-
-
-def _write(file: Path, rows: list[dict]) -> None:
-    write_jsonl(file, rows)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,8 @@ was not fitted to:
 Seconds on one core. To teach it more, add lines to m2jax/data/gate_messages.jsonl.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 from absl import app, flags
-
-sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from m2jax.data import stops
 

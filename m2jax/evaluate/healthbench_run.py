@@ -72,14 +72,16 @@ def graded(
         found = yield from read_out(case, for_judge(reply), criteria, grader)
         return [{"met": verdict.met, "probability": verdict.probability} for verdict in found]
     rows: list[Row] = [{"met": None, "explanation": ""} for _ in items]
+    open_ = list(range(len(items)))
     for _ in range(TRIES):
-        open_ = [i for i, row in enumerate(rows) if row["met"] is None]
         if not open_:
             break
         chats = [{"role": "user", "content": question(messages, reply, items[i])} for i in open_]
         said = yield from reasons.asked([Chat(JUDGE, [chat], grader.max_tokens, SCHEMA) for chat in chats])
         for i, answer in zip(open_, said, strict=True):
             rows[i] = verdict_of(answer) or rows[i]
+        # what is refused once is refused again
+        open_ = [i for i, a in zip(open_, said, strict=True) if rows[i]["met"] is None and a is not reasons.REFUSED]
     return rows
 
 

@@ -7,7 +7,7 @@ are no diagnosis; and as long as a message asks for more history it goes on.
 
 A logistic regression decides, over what `features` finds: words, pairs of words, their beginnings and endings, the form
 of sentences, and which tables (`gate_words`) have words of them. Its weights are fitted to labelled messages by
-`launch/gate.py` (`data/stops.py`). No model is asked: the same decision in every process, within a millisecond.
+`launch/gate.py` (`data/stops.py`). No model is asked: the same decision in every process, in about 2 ms.
 """
 
 from __future__ import annotations

@@ -39,6 +39,15 @@ def config(tmp_path: Path, model: str, n: int):
     return c
 
 
+def elsewhere(tmp_path: Path, model: str, url: str):
+    """Two cases, four rounds, all roles at an endpoint."""
+    c = config(tmp_path, model, n=2)
+    c.rounds = 4
+    for role in agentclinic.ROLES:
+        c.roles[role].url, c.roles[role].model = url, role
+    return c
+
+
 def plays(number: int, body: dict) -> str:
     """A doctor who asks, has an X-ray made and names the fracture, but with patient 1 never comes to an end."""
     role, messages = body["model"], body["messages"]
@@ -55,10 +64,7 @@ def test_four_roles_play_the_protocol_and_nobody_is_asked_twice(
 ) -> None:
     monkeypatch.setenv("M2JAX_CACHE", str(tmp_path / "cache"))
     with serving(plays) as server:
-        c = config(tmp_path, model, n=2)
-        c.rounds = 4
-        for role in agentclinic.ROLES:
-            c.roles[role].url, c.roles[role].model = server.url, role
+        c = elsewhere(tmp_path, model, server.url)
         figures = {f.name: f for f in agentclinic.run(c, lambda _: None)}
         assert figures["AgentClinic accuracy"].each == figures["a diagnosis was given"].each == (1.0, 0.0)
         assert figures["messages of the doctor"].each == (3.0, 4.0) and figures["tests requested"].each == (1.0, 0.0)
@@ -94,10 +100,7 @@ def test_a_chat_that_an_endpoint_refuses_ends_its_consultation_alone(
         return {"status": 400, "body": b"filtered"} if refused else plays(number, body)
 
     with serving(behave) as server:
-        c = config(tmp_path, model, n=2)
-        c.rounds = 4
-        for role in agentclinic.ROLES:
-            c.roles[role].url, c.roles[role].model = server.url, role
+        c = elsewhere(tmp_path, model, server.url)
         figures = {f.name: f for f in agentclinic.run(c, lambda _: None)}
     assert figures["AgentClinic accuracy"].each == (1.0, 0.0) and figures["messages of the doctor"].each == (3.0, 0.0)
 

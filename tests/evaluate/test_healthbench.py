@@ -154,6 +154,13 @@ def test_a_local_grader_and_an_interruption(tmp_path: Path, model: str):
         [*healthbench_run.run(c, told.append)]
 
 
+def judged_by(url: str, tmp_path: Path, model: str):
+    """Two examples, an endpoint for a grader."""
+    c = config(tmp_path, model, n=2)
+    c.judge.url, c.judge.model = url, "grader"
+    return c
+
+
 def test_an_endpoint_grades_each_criterion_once_and_is_asked_again_where_it_gives_no_verdict(
     tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -168,8 +175,7 @@ def test_an_endpoint_grades_each_criterion_once_and_is_asked_again_where_it_give
         return json.dumps({"explanation": "because", "criteria_met": "[5] Says to rest." in asked})
 
     with serving(behave) as server:
-        c = config(tmp_path, model, n=2)
-        c.judge.url, c.judge.model = server.url, "grader"
+        c = judged_by(server.url, tmp_path, model)
         figures = {f.name: f for f in healthbench_run.run(c, lambda _: None)}
         assert figures["HealthBench overall"].value == 5 / 8
         assert "2 criteria without a verdict" in figures["HealthBench overall"].note
@@ -190,9 +196,9 @@ def test_what_an_endpoint_refuses_has_no_verdict_and_the_rest_goes_on(
         return json.dumps({"explanation": "because", "criteria_met": "[5] Says to rest." in last(body)})
 
     with serving(behave) as server:
-        c = config(tmp_path, model, n=2)
-        c.judge.url, c.judge.model = server.url, "grader"
+        c = judged_by(server.url, tmp_path, model)
         figures = {f.name: f for f in healthbench_run.run(c, lambda _: None)}
+        assert len([body for body in server.asked if "[3] Asks about fever." in last(body)]) == 2  # of each reply, once
     assert figures["HealthBench overall"].value == 5 / 8
     assert "2 criteria without a verdict" in figures["HealthBench overall"].note
 

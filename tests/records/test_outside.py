@@ -380,6 +380,8 @@ def test_plain_records_of_any_file(tmp_path: Path) -> None:
     assert load(folder / "a.json", identifiers="keep")[0] == [record]
     assert [r.id for r in load(folder / "b.json")[0]] == ["agentclinic-0", "agentclinic-0-1"]
     assert len(load(folder)[0]) == 4
+    (folder / "b.json").write_text(json.dumps([raw, raw | {"id": "agentclinic-0-2"}, raw], indent=1), "utf-8")
+    assert [r.id for r in load(folder / "b.json")[0]] == ["agentclinic-0", "agentclinic-0-2", "agentclinic-0-3"]
     (folder / "b.json").write_text(json.dumps([raw, raw | {"age": 140}], indent=1), "utf-8")
     with pytest.raises(ValueError, match=r"b\.json:\d\d+: age is 140"):
         load(folder)
