@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from m2jax.data.statements import states
 from m2jax.evaluate.agreement import Pairs, agreement, agreement_figures, f1, kappa
 from m2jax.evaluate.figures import Figure
 from m2jax.evaluate.words import cross_fitted
@@ -24,7 +25,7 @@ from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue
 from m2jax.verifier.grader import Judge, read_out
 from m2jax.verifier.phrases import content
-from m2jax.verifier.rubric import Case, Criterion
+from m2jax.verifier.rubric import Case
 
 FILE = "NLI_medical_annotator.csv"
 LABELS = ("Entailment", "Neutral", "Contradiction")
@@ -89,7 +90,7 @@ def judged(engine: Engine, judge: Judge, pairs: Sequence[Pair]) -> np.ndarray:
         groups.setdefault((pair.question, pair.answer), []).append(i)
 
     def grade(question: str, answer: str, places: Sequence[int]) -> Dialogue:
-        criteria = tuple(criterion(pairs[i].claim) for i in places)
+        criteria = tuple(states(pairs[i].claim) for i in places)
         case = Case("k-qa", "k-qa", "heldout", ({"role": "user", "content": question},), criteria)
         return (yield from read_out(case, answer, criteria, judge))
 
@@ -98,12 +99,6 @@ def judged(engine: Engine, judge: Judge, pairs: Sequence[Pair]) -> np.ndarray:
     for places, found in zip(groups.values(), given, strict=True):
         sure[places] = [verdict.probability for verdict in found]
     return sure
-
-
-def criterion(claim: str) -> Criterion:
-    """A statement as a criterion of the reply."""
-    first = claim if claim[:2].isupper() else claim[0].lower() + claim[1:]
-    return Criterion(f"States that {first.rstrip('.')}.", 5, "accuracy")
 
 
 def by_record(pairs: Sequence[Pair], verdicts: np.ndarray) -> list[Pairs]:

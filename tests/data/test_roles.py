@@ -10,13 +10,14 @@ import pytest
 
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import sample_case, sample_record
-from m2jax.data import doctor_lines, explained, grading, replies, roles
+from m2jax.data import doctor_lines, grading, replies, roles, statements
 from m2jax.data.replies import load_replies
 from m2jax.patient import claims
 from m2jax.patient.disclosed import asked
 from m2jax.patient.prompt import template
 from m2jax.verifier.checks import met
 from m2jax.verifier.judge_prompt import judge_messages
+from m2jax.verifier.phrases import content
 
 
 def by_prompt(chats):
@@ -70,7 +71,7 @@ def test_the_grader_is_asked_as_the_judge_is_and_told_what_the_checks_say():
     answers: dict[str, Counter] = {}
     for chat in grading.grader("heldout", 40, 3):
         answers.setdefault(chat.id.rpartition("-")[0], Counter())[chat.messages[1].content] += 1
-    assert len(answers) == 40 and all(n["No"] >= n["Yes"] for n in answers.values())
+    assert len(answers) == 40 and all(n["No"] > 2 for n in answers.values())
     total = sum(answers.values(), Counter())
     assert 0.25 < total["Yes"] / total.total() < 0.5
     case, reply = sample_case(7, "heldout"), "Please see a doctor today. Have you had any fever?"
@@ -87,19 +88,22 @@ def test_what_a_reply_is_said_to_state_stands_in_it_or_does_not():
             assert (said in reply.lower()) is (answer == "Yes"), (criterion.text, reply)
 
 
-def test_an_explanation_makes_some_statements_and_leaves_others_out():
-    for seed in range(40):
-        case, reply, asked = explained.explanation("heldout", "x", np.random.default_rng(seed))
-        condition = next(c for c in conditions() if c.id == case.topic)
-        answers = Counter(answer for _, answer in asked)
-        assert condition.split == "heldout" and answers["Yes"] == explained.ASKED and answers["No"] > 0
-        for criterion, answer in asked:
-            for name in condition.names[:2]:
-                if criterion.text in (
-                    f"States that another name for {condition.name} is {name}.",
-                    f"States that {name} means the same as {condition.name}.",
-                ):
-                    assert (f"also called {name}." in reply) is (answer == "Yes"), (criterion.text, reply)
+def test_an_answer_makes_some_statements_and_its_words_hardly_tell_which():
+    lines = [line for split in ("train", "heldout") for line in statements.statements(split)]
+    assert len({reply for _, reply, _ in lines}) == len(lines) >= 300
+    assert len(statements.statements("heldout")) == len(lines) // 10
+    overlap = {"Yes": [], "No": []}
+    for case, reply, about in lines:
+        assert Counter(answer for _, answer in about) == {"Yes": 7, "No": 8}, case.id
+        assert len({c.text for c, _ in about}) == 15 and case.messages[0]["content"], case.id
+        for c, answer in about:
+            overlap[answer].append(len(content(c.text) & content(reply)) / len(content(c.text)))
+    assert 0 < np.mean(overlap["Yes"]) - np.mean(overlap["No"]) < 0.2
+
+
+def test_a_statement_becomes_a_criterion():
+    assert statements.states("Rest helps.").text == "States that rest helps."
+    assert statements.states("SSRIs take weeks").text == "States that SSRIs take weeks."
 
 
 def test_composed_replies_meet_criteria_and_miss_others():

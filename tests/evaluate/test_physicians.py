@@ -14,7 +14,6 @@ from m2jax.evaluate.physicians import (
     best_threshold,
     by_question,
     by_record,
-    criterion,
     load_pairs,
     overlap,
 )
@@ -31,11 +30,6 @@ def test_pairs_are_read_with_the_majority(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(HEAD + ROW.format("Entailment") + ROW.format("Perhaps"))
     with pytest.raises(ValueError, match="record 2.*'Perhaps'"):
         load_pairs(tmp_path)
-
-
-def test_a_statement_becomes_a_criterion() -> None:
-    assert criterion("Rest helps.").text == "States that rest helps."
-    assert criterion("SSRIs take weeks").text == "States that SSRIs take weeks."
 
 
 def pairs(n: int = 60) -> list[Pair]:
