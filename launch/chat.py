@@ -33,7 +33,7 @@ _SHOW_UNITS = flags.DEFINE_boolean("show-units", False, "Show what the patient's
 _TRANSCRIPT = flags.DEFINE_string("transcript", None, "File to write the talk to, as JSON.")
 
 TEMPERATURE, MAX_TOKENS, LONGEST, ROUNDS = 0.7, 192, 2048, 20
-UNITS = ("affective", "factual")
+UNITS = ("affective", "factual", "gate")
 
 
 def main(argv: list[str]) -> None:
@@ -53,9 +53,8 @@ def main(argv: list[str]) -> None:
 
 def talk() -> None:
     from m2jax.patient import shown, terminal
-    from m2jax.patient.simulate import Units
+    from m2jax.patient.simulate import units_of
     from m2jax.verifier.ask import ask
-    from m2jax.verifier.grader import Judge
 
     out = Path(_TRANSCRIPT.value) if _TRANSCRIPT.value else None
     if out and (out.exists() or not out.parent.is_dir()):
@@ -66,8 +65,7 @@ def talk() -> None:
     say("(/quit ends the talk.)\n")
     try:
         if now.role == "patient":
-            judge = Judge(tokenizer, "factual") if roles["factual"] == "factual" else None
-            units = Units(tokenizer, roles["affective"], roles["factual"], judge, ROUNDS)
+            units = units_of(tokenizer, roles.values(), roles["doctor"], limit=ROUNDS)
             terminal.talk_to_patient(now, engine, shown.opening(now.script.record, now.seed), units, input, say, show)
         else:
             terminal.talk_to_doctor(now, engine, lambda chat: ask(tokenizer, roles["doctor"], chat), input, say, show)
@@ -97,7 +95,7 @@ def script():
 
 
 def serve():
-    """(engine, tokenizer or None, role of the engine for each of doctor, affective and factual)."""
+    """(engine, tokenizer or None, role of the engine for each of doctor and `UNITS`)."""
     from m2jax import adapters, checkpoint
     from m2jax.evaluate import serving
     from m2jax.outside.endpoint import Endpoint

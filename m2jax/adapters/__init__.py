@@ -1,6 +1,6 @@
-"""Adapters that ship with the package, for roles played by SmolLM2-135M: `grader` (the judge), `affective`, `factual`
-(the patient's units). Beside each, NAME.json is its card: command, seed, data and figures. `make adapters` retrains
-them.
+"""Adapters that ship with the package, for roles played by SmolLM2-135M: `grader` (the judge), `affective`, `factual`,
+`gate` (the patient's units). Beside each, NAME.json is its card: command, seed, data and figures. `make adapters`
+retrains them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from m2jax.models.config import ModelConfig
 from m2jax.weights.adapter import read_adapter
 
-NAMES = ("grader", "affective", "factual")
+NAMES = ("grader", "affective", "factual", "gate")
 
 
 def shipped() -> tuple[str, ...]:

@@ -48,6 +48,7 @@ MADE: dict[str, Callable[[str, int, int], list[Chat]]] = {
     "writer": grading.writer,
     "affective": roles.affective,
     "factual": roles.factual,  # of n situations
+    "gate": roles.gate,  # at most n: there are 8,000
 }
 
 

@@ -3,6 +3,7 @@
 `affective`: persona, conversation, facts -> the next reply, which tells what was asked for, in the persona's manner.
 `factual`: a draft with faults -> the draft without them; and claims held against the facts -> Yes or No. What is right
 comes of the record and the rules of `patient`; a target that the rules find fault with is not used.
+`gate`: the doctor's messages of `stops` -> Yes or No.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import numpy as np
 from m2jax.clinic.sample import sample_question, sample_record
 from m2jax.data.chats import Chat
 from m2jax.data.doctor_lines import doctor_line
+from m2jax.data.stops import split_rows
 from m2jax.patient import claims
 from m2jax.patient.claims import Known
+from m2jax.patient.gate import question
 from m2jax.patient.persona import behaviour
-from m2jax.patient.prompt import conversation, fill, listed, quoted
+from m2jax.patient.prompt import conversation, fill, listed, quoted, template
 from m2jax.patient.reference import in_manner, neutral_reply, scripted_reply, tell
 from m2jax.patient.script import Dialogue, Line, Script, sample_script
 from m2jax.text.chat import Message
@@ -27,6 +30,7 @@ from m2jax.text.chat import Message
 MOST_SENTENCES = 3  # what the prompts ask for
 ROUNDS = 3  # at most, before the reply that is practised
 CLAIMS = 6  # at most that are asked about after one prefix
+TOGETHER = 2700  # characters of doctor's messages after one prefix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +94,19 @@ def factual(split: str, n: int, seed: int) -> list[Chat]:
             text, answer = asked[i]
             prompt = fill("supported", facts=facts, doctor=doctor, claim=quoted(text))
             chats.append(_chat(f"supported-{name}-{k}", "supported", split, prompt, answer, f"supported-{name}"))
+    return chats
+
+
+def gate(split: str, n: int, seed: int) -> list[Chat]:
+    """At most n of the messages that the gate is taught by, drawn; those that follow each other share a prefix."""
+    rows, chats, group, room = split_rows(split), [], 0, TOGETHER
+    for i in np.random.default_rng(seed).permutation(len(rows))[:n]:
+        asked = question(rows[i].messages)
+        room -= (length := len(asked) - len(template("gate")))
+        if room < 0:
+            group, room = group + 1, TOGETHER - length
+        answer = "Yes" if rows[i].stop else "No"
+        chats.append(_chat(f"gate-{split}-{i}", "gate", split, asked, answer, f"gate-{split}-{group}"))
     return chats
 
 

@@ -26,8 +26,9 @@ from m2jax.data.consultations import consultations
 from m2jax.patient.gate import BUCKETS, STRENGTH, buckets
 
 DECAY = 0.3  # weight decay: half of it times the sum of squared weights beside the sum of losses
-SCRIPTED, PLAIN = 20, 150  # consultations of each scripted doctor; pairs of plain messages
+SCRIPTED, PLAIN, FEW = 20, 1200, 100  # consultations of each scripted doctor; pairs of plain messages, for a model
 FOLDS = 5
+HELD_OUT = 20
 COMMITS = (
     "You have {}.", "This is {}.", "It's {}.", "I think this is {}.", "You most likely have {}.", "So it's {}, then.",
     "My diagnosis is {}.", "What you have is called {}.", "This sounds like {}.", "Your symptoms point to {}.",
@@ -38,7 +39,10 @@ DOUBTS = (
     "I am not sure yet whether it is {}.", "You told me that you have had {}.", "Your mother has {}.", "{} is common.",
     "If it is {}, we will treat it.", "Have you ever had {}?", "You have known {}.",
 )  # fmt: skip
-PLANS = ("I'll give you something for it.", "You need treatment.", "We will treat it.", "Let a specialist see you.")
+PLANS = (
+    "I'll give you something for it.", "You need treatment.", "We will treat it.", "Let a specialist see you.",
+    "I will prescribe you a medicine.", "Here is a prescription.", "I'll write something up for that.",
+)  # fmt: skip
 IFS = ("If it gets worse, come back.", "Call an ambulance if you get chest pain.", "Go to hospital if you faint.")
 CLOSES = ("", "", "", " Any questions?", " Does that make sense?", " Is that okay with you?", " What do you think?")
 ASKS = (
@@ -57,6 +61,13 @@ def labelled() -> list[Row]:
     text = resources.files("m2jax.data").joinpath("gate_messages.jsonl").read_text("utf-8")
     rows = [json.loads(line) for line in text.split("\n") if line]
     return [Row(tuple(row["messages"]), row["stop"]) for row in rows]
+
+
+def split_rows(split: str) -> list[Row]:
+    """What a model learns from, and those held out: every `HELD_OUT`-th of the messages written one by one."""
+    held = split == "heldout"
+    rows = [row for i, row in enumerate(labelled()) if (i % HELD_OUT == HELD_OUT - 1) is held]
+    return rows if held else [*rows, *scripted(SCRIPTED, split), *plain(FEW)]
 
 
 def made() -> list[Row]:

@@ -27,12 +27,11 @@ from m2jax.evaluate.witness import Testimony, tells, witness
 from m2jax.evaluate.words import FOLDS, balanced_guesses
 from m2jax.patient.affective import affective
 from m2jax.patient.claims import known
-from m2jax.patient.gate import gate
 from m2jax.patient.persona import Persona, behaviour
 from m2jax.patient.prompt import conversation, fill, listed
 from m2jax.patient.reference import tell
 from m2jax.patient.script import Line, Script, said_by, sample_script
-from m2jax.patient.simulate import Units, patient_turn
+from m2jax.patient.simulate import Units, decide, patient_turn
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler import requests
 from m2jax.sampler.engine import Engine
@@ -40,6 +39,7 @@ from m2jax.text.chat import Message
 from m2jax.verifier.ask import ask
 
 FORMS = ("single", "two", "three")
+NO_LIMIT = 99  # rounds
 SEED = 7_000_000  # of patients, none of which training draws
 TRAITS: dict[str, Callable[[Persona], str]] = {  # "" is neither of the two
     "outgoing or reserved": lambda p: p.mbti[0],
@@ -77,17 +77,31 @@ def patient_figures(
     return figures
 
 
-def gate_figures() -> list[Figure]:
-    """The gate on gate_turns.jsonl: the doctor's messages of 200 consultations, each with whether the last one ends it,
-    written by a large language model that had not seen those that it was fitted to.
+def gate_figures(engine: Engine, units: Units) -> list[Figure]:
+    """The gate on `gate_turns`, and its regression alone."""
+    turns, units = gate_turns(), dataclasses.replace(units, limit=NO_LIMIT)
+    figures = []
+    for name, form, wanted in (
+        ("gate", units, 0.97),
+        ("gate without a model", dataclasses.replace(units, gate=None), None),
+    ):
+        found = results_of(engine.run([decide(messages, form) for messages, _ in turns]))
+        right = [(stop, float(gate.stop is stop)) for gate, (_, stop) in zip(found, turns, strict=True)]
+        what = f"turns of another writer: {name}"
+        figures += [
+            share(f"{what} stops when it should", [r for stop, r in right if stop], wanted),
+            share(f"{what} goes on when it should", [r for stop, r in right if not stop], wanted),
+        ]
+    return figures
+
+
+def gate_turns() -> list[tuple[list[str], bool]]:
+    """The doctor's messages of 200 consultations, each with whether the last one ends it, written by a large language
+    model that had not seen those that the gate was fitted to.
     """
-    file = resources.files("m2jax.evaluate").joinpath("gate_turns.jsonl")
-    turns = [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
-    right = [(t["stop"], float(gate(t["messages"], 99).stop == t["stop"])) for t in turns]
-    return [
-        share("turns of another writer: gate stops when it should", [r for stop, r in right if stop], 0.97),
-        share("turns of another writer: gate goes on when it should", [r for stop, r in right if not stop], 0.97),
-    ]
+    text = resources.files("m2jax.evaluate").joinpath("gate_turns.jsonl").read_text("utf-8")
+    rows = [json.loads(line) for line in text.split("\n") if line]
+    return [(row["messages"], row["stop"]) for row in rows]
 
 
 def figures_of(heard: Sequence[Heard], form: str, full: bool) -> list[Figure]:
@@ -155,7 +169,8 @@ def _turn(form: str, script: Script, dialogue: tuple[Line, ...], units: Units, s
         turn = yield from patient_turn(script, dialogue, units)
         return turn.gate.stop, turn.final
     if form == "two":
-        if gate(said_by("doctor", dialogue), units.limit).stop:
+        decision = yield from decide(said_by("doctor", dialogue), units)
+        if decision.stop:
             return True, ""
         seen = known(script.record, dialogue)
         draft = yield from affective(script, dialogue, seen, units.tokenizer, units.affective, units.max_tokens)

@@ -1,7 +1,8 @@
 """How well a model plays the verifier's and the patient's roles, on conditions kept out of training.
 
 `grader`: verdicts against checks, on replies that a model wrote and on composed ones. `affective`: drafts that are a
-reply and nothing else, and that the rules find no fault with. `factual`: claims judged, and rewrites likewise. Each
+reply and nothing else, and that the rules find no fault with. `factual`: claims judged, and rewrites likewise. `gate`:
+whether a consultation is over. Each
 measure is a mean over its items, with its bootstrap 95% interval over records, as JSON.
 """
 
@@ -14,19 +15,20 @@ from typing import Any
 import numpy as np
 
 from m2jax.clinic.sample import sample_case
-from m2jax.data import grading, roles
+from m2jax.data import grading, roles, stops
 from m2jax.data.chats import Chat
 from m2jax.data.replies import load_replies
 from m2jax.evaluate.agreement import agreement as share
 from m2jax.evaluate.agreement import kappa, table
 from m2jax.evaluate.stats import bootstrap_ci, pooled_ci
+from m2jax.patient.gate import question
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue
 from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.ask import ask, ask_yes
-from m2jax.verifier.calibration import calibrate, fit
+from m2jax.verifier.calibration import Calibration, calibrate, fit
 from m2jax.verifier.checks import met
 from m2jax.verifier.grader import Judge, read_out
 from m2jax.verifier.rubric import Case
@@ -111,10 +113,21 @@ def factual(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     return {"claims": claims, "rewrites": _written(engine, tokenizer, role, roles.rewrites("heldout", n, SEED))}
 
 
+def gate(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+    """Agreement on n of the messages held out, calibrated on the others of them, and that calibration."""
+    rows, judge = stops.split_rows("heldout"), Judge(tokenizer, role)
+    asked = [ask_yes(judge, question(row.messages), [""]) for row in rows]
+    given = [(over, row.stop) for [over], row in zip(results_of(engine.run(asked)), rows, strict=True)]
+    fitted = fit(*zip(*given[n:], strict=True)) if given[n:] else Calibration()
+    said = agreement([[(calibrate(over, fitted) > 0.5, stop)] for over, stop in given[:n]])
+    return {"messages": said, "calibration": fitted._asdict()}
+
+
 MEASURES: dict[str, Callable[[Engine, Tokenizer, str, int], Figures]] = {
     "grader": grader,
     "affective": affective,
     "factual": factual,
+    "gate": gate,
 }
 
 

@@ -21,7 +21,7 @@ from m2jax.evaluate.generated import generator_figures
 from m2jax.evaluate.lures import lure_figures
 from m2jax.evaluate.patient import gate_figures, patient_figures
 from m2jax.evaluate.physicians import physician_figures
-from m2jax.patient.simulate import Units
+from m2jax.patient.simulate import Units, units_of
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.calibration import Calibration, calibrate, of_card
 from m2jax.verifier.grader import Judge
@@ -54,11 +54,10 @@ def start(config: ConfigDict, tell: Callable[[str], None]) -> Verifier:
     engine, tokenizer = serving.serve(
         config.model, loaded, config.temperature, config.max_tokens, config.longest, slots=16
     )
-    who = {name: name if name in served else "start" for name in adapters.NAMES}
     fitted = of_card(adapters.card("grader")) if "grader" in served else Calibration()
-    judge = Judge(tokenizer, who["grader"], max_prefix=config.longest - SUFFIX, calibration=fitted)
-    of_claims = Judge(tokenizer, "factual") if "factual" in served else None
-    units = Units(tokenizer, who["affective"], who["factual"], of_claims, config.rounds + 1, config.max_tokens)
+    role = "grader" if "grader" in served else "start"
+    judge = Judge(tokenizer, role, max_prefix=config.longest - SUFFIX, calibration=fitted)
+    units = units_of(tokenizer, served, "start", limit=config.rounds + 1, max_tokens=config.max_tokens)
     return Verifier(serving.Telling(engine, tell), tokenizer, judge, units, config)
 
 
@@ -72,7 +71,8 @@ def run(config: ConfigDict, tell: Callable[[str], None]) -> Iterator[Figure]:
 
 
 def _patient(v: Verifier) -> list[Figure]:
-    return gate_figures() + patient_figures(v.engine, v.units, v.config.n.patient, v.config.n.ablation, v.config.rounds)
+    n, rounds = v.config.n, v.config.rounds
+    return gate_figures(v.engine, v.units) + patient_figures(v.engine, v.units, n.patient, n.ablation, rounds)
 
 
 def _lures(v: Verifier) -> list[Figure]:

@@ -7,7 +7,8 @@ are no diagnosis; and as long as a message asks for more history it goes on.
 
 A logistic regression decides, over what `features` finds: words, pairs of words, their beginnings and endings, the form
 of sentences, and which tables (`gate_words`) have words of them. Its weights are fitted to labelled messages by
-`launch/gate.py` (`data/stops.py`). No model is asked: the same decision in every process, in about 2 ms.
+`launch/gate.py` (`data/stops.py`): the same decision in every process, in about 2 ms. Where a model reads the messages
+too (`question`), the odds of both are multiplied.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from importlib import resources
 import numpy as np
 
 from m2jax.patient.gate_words import marks
+from m2jax.patient.prompt import conversation, fill
+from m2jax.patient.script import Line
 
 REASONS = ("diagnosis", "emergency", "farewell", "limit")
 BUCKETS = 1 << 16  # that features are hashed to
 WEIGHTS = "gate.npy"  # float16 [BUCKETS + 1], the last one for every message
 STRENGTH = 10.0  # length of a message's vector of features
+MESSAGES = 3  # the last ones, that a model is shown
 MOST, NEAR = 8, 100  # diseases of a sentence that are looked at; characters before and after one
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)?|[?!.,:;#*-]")
@@ -45,11 +49,13 @@ class Gate:
     reason: str = ""
 
 
-def gate(doctor_messages: Sequence[str], limit: int) -> Gate:
-    """The gate's decision after the last of the doctor's messages. limit: rounds, at least 1; ValueError otherwise."""
+def gate(doctor_messages: Sequence[str], limit: int, read: float = 0.5) -> Gate:
+    """The gate's decision after the last of the doctor's messages. limit: rounds, at least 1; ValueError otherwise.
+    read: the probability that a model gives, in [0, 1].
+    """
     if limit < 1 or not doctor_messages:
         raise ValueError(f"limit is {limit} and there are {len(doctor_messages)} messages; both must be at least 1")
-    if probability(doctor_messages) > 0.5:
+    if probability(doctor_messages) + read > 1:  # as odds: p / (1 - p) * read / (1 - read) > 1
         return Gate(True, _reason(doctor_messages[-1]))
     return Gate(True, "limit") if len(doctor_messages) >= limit else Gate(False)
 
@@ -59,6 +65,11 @@ def probability(doctor_messages: Sequence[str]) -> float:
     found, weights_B = buckets(doctor_messages), _weights()
     z = STRENGTH / np.sqrt(len(found)) * weights_B[found].sum() + weights_B[-1]
     return float(1 / (1 + np.exp(-z)))
+
+
+def question(doctor_messages: Sequence[str]) -> str:
+    """What a model is asked, which answers Yes or No: whether the consultation is over after the last message."""
+    return fill("gate", messages=conversation([Line("doctor", text) for text in doctor_messages[-MESSAGES:]]))
 
 
 def buckets(doctor_messages: Sequence[str]) -> list[int]:

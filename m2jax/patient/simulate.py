@@ -8,14 +8,16 @@ text is encoded anew and cannot become a control token.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
+from m2jax import adapters
 from m2jax.patient import claims
 from m2jax.patient.affective import affective
 from m2jax.patient.claims import Claim
 from m2jax.patient.disclosed import asked
 from m2jax.patient.factual import factual
-from m2jax.patient.gate import Gate, gate
+from m2jax.patient.gate import Gate, gate, question
 from m2jax.patient.interruption import Interruption, shown, shown_dialogue
 from m2jax.patient.script import Dialogue, Line, Script, said_by
 from m2jax.rules.final import answered
@@ -23,6 +25,8 @@ from m2jax.sampler import requests
 from m2jax.sampler.requests import Completion, Generate
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.ask import ask_yes
+from m2jax.verifier.calibration import calibrate, of_card
 from m2jax.verifier.grader import Judge
 
 
@@ -30,7 +34,7 @@ from m2jax.verifier.grader import Judge
 class Units:
     """Who plays the units: roles of the engine over one tokenizer, which is the doctor's too (None: all are endpoints).
     judge: None lets the rules decide alone. limit: rounds, at least 1. max_tokens: of a draft and of a rewrite.
-    outside: the units alone are endpoints.
+    outside: the units alone are endpoints. gate: reads the doctor's messages beside the regression; None: nobody does.
     """
 
     tokenizer: Tokenizer | None
@@ -40,11 +44,25 @@ class Units:
     limit: int = 10
     max_tokens: int = 96
     outside: bool = False
+    gate: Judge | None = None
 
     @property
     def own(self) -> Tokenizer | None:
         """The tokenizer of the units; None where they are endpoints."""
         return None if self.outside else self.tokenizer
+
+
+def units_of(tokenizer: Tokenizer, served: Collection[str], start: str, **others: Any) -> Units:
+    """Units played by the adapters that ship, as roles of their names, as far as these are among the roles `served`,
+    and else by the role `start`. others: of `Units`.
+    """
+
+    def judge(name: str) -> Judge | None:
+        card = adapters.card(name) if name in adapters.shipped() else {}
+        return Judge(tokenizer, name, calibration=of_card(card)) if name in served else None
+
+    drafts, rewrites = (name if name in served else start for name in ("affective", "factual"))
+    return Units(tokenizer, drafts, rewrites, judge("factual"), gate=judge("gate"), **others)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +117,7 @@ def patient_turn(script: Script, dialogue: Dialogue, units: Units) -> requests.D
     """The patient's `Turn` after a dialogue that ends with the doctor; ValueError where it does not."""
     if not dialogue or dialogue[-1].who != "doctor":
         raise ValueError("the dialogue does not end with the doctor; a patient's turn answers the doctor")
-    decision = gate(said_by("doctor", dialogue), units.limit)
+    decision = yield from decide(said_by("doctor", dialogue), units)
     if decision.stop:
         return Turn(decision)
     known = claims.known(script.record, dialogue)
@@ -109,6 +127,14 @@ def patient_turn(script: Script, dialogue: Dialogue, units: Units) -> requests.D
     )
     meant = asked(dialogue[-1].text, script.record).facts
     return Turn(decision, meant, draft, **{f.name: getattr(checked, f.name) for f in dataclasses.fields(checked)})
+
+
+def decide(doctor_messages: Sequence[str], units: Units) -> requests.Dialogue:
+    """The `Gate` after the last of the doctor's messages."""
+    if units.gate is None:
+        return gate(doctor_messages, units.limit)
+    [over] = yield from ask_yes(units.gate, question(doctor_messages), [""])
+    return gate(doctor_messages, units.limit, calibrate(over, units.gate.calibration))
 
 
 Refuse = Callable[[tuple[str, ...], Completion], str]

@@ -28,7 +28,7 @@ from m2jax.weights import names
 from m2jax.weights.load import load_over, read_config
 
 SHIPPED = {"patient": "affective", "judge": "grader"}  # the adapter of a role
-TRAINED = {"grader": "judge", "affective": "patient", "factual": "factual"}  # by `data.made` of a run
+TRAINED = {"grader": "judge", "affective": "patient", "factual": "factual", "gate": "gate"}  # by `data.made` of a run
 PAGE, CHUNKS = 32, (64, 128, 256)
 TALK = 192  # tokens of a line
 
@@ -116,10 +116,10 @@ def _roles(
         weights["run"] = trained
         roles[name] = Role(sampling, adapter="run") if config["lora"]["rank"] else Role(sampling, params="run")
         models[name] = f"{own}: what {run} trained"
-    ships = "factual" in adapters.shipped() and adapters.card("factual")["model"] == model
-    if ships and "factual" not in roles:  # a unit of the patient's turn
-        weights["factual"] = adapters.load_adapter("factual", cfg, stacked=stacked)
-        roles["factual"] = Role(sampling, adapter="factual")
+    for name in ("factual", "gate"):  # units of the patient's turn
+        if name not in roles and name in adapters.shipped() and adapters.card(name)["model"] == model:
+            weights[name] = adapters.load_adapter(name, cfg, stacked=stacked)
+            roles[name] = Role(sampling, adapter=name)
     used = {role.adapter for role in roles.values()} | {role.params for role in roles.values()}
     if own in roles:
         raise ValueError(f"a model named {own!r} would hide the role of that name: rename its folder")

@@ -21,14 +21,13 @@ from typing import Any
 
 from m2jax.patient import shown
 from m2jax.patient.script import Dialogue, Line, Script, sample_script
-from m2jax.patient.simulate import Turn, Units, patient_turn
+from m2jax.patient.simulate import Turn, Units, patient_turn, units_of
 from m2jax.patient.terminal import ENDINGS, LONGEST
 from m2jax.sampler import requests
 from m2jax.serve.fields import flag, integer, mapping, text, wrong
 from m2jax.serve.models import TALK, Served
 from m2jax.text.chat import Message
 from m2jax.verifier.ask import ask
-from m2jax.verifier.grader import Judge
 
 ROUNDS = 20
 SEEDS = 1_000_000
@@ -108,10 +107,8 @@ def page() -> tuple[str, str]:
 
 
 def _units(served: Served) -> Units:
-    checks = "factual" in served.engine.roles
-    factual = "factual" if checks else next(iter(served.models))
-    judge = Judge(served.tokenizer, "factual") if checks else None
-    return Units(served.tokenizer, "patient", factual, judge, ROUNDS)
+    units = units_of(served.tokenizer, served.engine.roles, next(iter(served.models)), limit=ROUNDS)
+    return dataclasses.replace(units, affective="patient")
 
 
 def _marks(record: Any, dialogue: Dialogue, message: str) -> list[dict[str, Any]]:

@@ -10,10 +10,11 @@ import pytest
 
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import sample_case, sample_record
-from m2jax.data import doctor_lines, grading, replies, roles, statements
+from m2jax.data import doctor_lines, grading, replies, roles, statements, stops
 from m2jax.data.replies import load_replies
 from m2jax.patient import claims
 from m2jax.patient.disclosed import asked
+from m2jax.patient.gate import question
 from m2jax.patient.prompt import template
 from m2jax.verifier.checks import met
 from m2jax.verifier.judge_prompt import judge_messages
@@ -99,6 +100,17 @@ def test_an_answer_makes_some_statements_and_its_words_hardly_tell_which():
         for c, answer in about:
             overlap[answer].append(len(content(c.text) & content(reply)) / len(content(c.text)))
     assert 0 < np.mean(overlap["Yes"]) - np.mean(overlap["No"]) < 0.2
+
+
+def test_the_gate_is_asked_about_messages_that_are_labelled_one_in_twenty_held_out():
+    train, held = (roles.gate(split, 10_000, 0) for split in ("train", "heldout"))
+    assert len(held) == len(stops.labelled()) // stops.HELD_OUT and len(train) > 15 * len(held)
+    assert {c.id for c in train}.isdisjoint(c.id for c in held) and len({c.id for c in train}) == len(train)
+    yes = {question(row.messages) for row in stops.split_rows("train") if row.stop}
+    for chat in train:
+        assert (chat.messages[0].content in yes) is (chat.messages[1].content == "Yes")
+    longest = max(Counter(c.group for c in train).values())
+    assert 10 < longest < 200 and roles.gate("train", 30, 0) == train[:30]
 
 
 def test_a_statement_becomes_a_criterion():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tokenizers import AddedToken
 
+from m2jax.patient.gate import probability
 from m2jax.patient.interruption import Interruption
 from m2jax.patient.reference import ENDS, tell
 from m2jax.patient.script import Line, sample_script
@@ -13,6 +16,7 @@ from m2jax.patient.simulate import Units, consult, patient_turn
 from m2jax.patient.words import read
 from m2jax.sampler.requests import Completion, Generate, Score
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
+from m2jax.verifier.calibration import Calibration
 from m2jax.verifier.grader import Judge
 from tests.patient.test_patient_rules import QUESTIONS, SCRIPT
 from tests.text.fixtures import tiny_tokenizers as tiny
@@ -81,6 +85,22 @@ def test_a_draft_that_does_not_answer_is_replaced_and_so_is_such_a_rewrite(units
 def test_the_gate_comes_before_any_model_and_keeps_its_reason(units):
     turn, asked = turn_of(units, "This is gout. Take naproxen with food.", "Okay.")
     assert (turn.gate.stop, turn.gate.reason, turn.final, asked) == (True, "diagnosis", "", [])
+
+
+def test_a_model_at_the_gate_is_asked_and_outweighs_or_yields_to_the_regression(units):
+    """A possibility, which the regression alone lets pass, ends the consultation where the model is sure enough; of a
+    question the regression is surer.
+    """
+    sure, leaning = Calibration(bias=4.0), "It may well be gout, and naproxen helps."  # P(Yes) of this judge is 0.999
+    gated = dataclasses.replace(units, gate=Judge(units.tokenizer, "gate", calibration=sure))
+    assert 0.002 < probability([leaning]) < 0.5
+    for message, over in ((leaning, True), ("Any fever?", False)):
+        turn, asked = turn_of(gated, message, "I have no fever.")
+        assert turn.gate.stop is over and asked[0].role == "gate"
+        assert message in units.tokenizer.decode(asked[0].prefix)
+        assert not turn_of(units, message, "I have no fever.")[0].gate.stop
+    unsure = dataclasses.replace(gated, gate=Judge(units.tokenizer, "gate"))
+    assert not turn_of(unsure, leaning, "I have no fever.")[0].gate.stop
 
 
 def test_no_kept_fact_reaches_a_reply_whatever_the_model_says(units):
