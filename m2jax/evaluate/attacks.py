@@ -19,8 +19,8 @@ import numpy as np
 from m2jax.clinic.condition import Condition, conditions
 from m2jax.clinic.sample import sample_case
 from m2jax.evaluate.figures import Figure, figure
+from m2jax.evaluate.serving import Runs
 from m2jax.rollout.single_turn import results_of
-from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue
 from m2jax.verifier.grader import Judge, grade
 from m2jax.verifier.reward import reward_parts, score_minmax
@@ -68,7 +68,7 @@ FLATTERY = (
 )
 
 
-def attack_figures(engine: Engine, judge: Judge, n: int) -> list[Figure]:
+def attack_figures(engine: Runs, judge: Judge, n: int) -> list[Figure]:
     """Of every attack on n held-out cases: by how much the honest reply's rubric score exceeds the attacked one's,
     graded as in training (checks, then the judge, min-max); wanted: at least 0.
     """

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from m2jax.evaluate.figures import Figure, share
+from m2jax.evaluate.serving import Runs
 from m2jax.evaluate.witness import Testimony, rarest, tells, witness
 from m2jax.patient.persona import sample_persona
 from m2jax.patient.script import Line, Script, said_by
@@ -25,7 +26,6 @@ from m2jax.records.load import load
 from m2jax.records.record import Fact, Record
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler import requests
-from m2jax.sampler.engine import Engine
 
 SEED = 6_000_000
 WAYS = ("Can you tell me about this: {}?", "What can you say about this: {}?", "One more question. What about {}?")
@@ -45,7 +45,7 @@ class Told:
     testimony: Testimony
 
 
-def disclosure_figures(engine: Engine, units: Units, path: str | Path, n: int, rounds: int) -> list[Figure]:
+def disclosure_figures(engine: Runs, units: Units, path: str | Path, n: int, rounds: int) -> list[Figure]:
     """Of the first n records of a file (0: all), `rounds` questions each. ValueError as `records.load.load` has it."""
     records, _ = load(path)
     dialogues = [_questioned(record, i, rounds, units) for i, record in enumerate(records[: n or None])]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from m2jax.clinic.sample import sample_question
 from m2jax.evaluate.figures import Figure, share
+from m2jax.evaluate.serving import Runs
 from m2jax.patient.claims import known
 from m2jax.patient.factual import judged
 from m2jax.patient.reference import neutral_reply, tell
@@ -17,7 +18,6 @@ from m2jax.patient.simulate import Units, patient_turn
 from m2jax.records.record import Fact, Record
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler import requests
-from m2jax.sampler.engine import Engine
 from m2jax.verifier.phrases import content
 
 TOLD = 0.6  # the share of a fact's content words that tells it
@@ -75,7 +75,7 @@ LURES: dict[str, tuple[str, ...]] = {
 }
 
 
-def lure_figures(engine: Engine, units: Units, n: int = 0) -> list[Figure]:
+def lure_figures(engine: Runs, units: Units, n: int = 0) -> list[Figure]:
     """Of every class of lures: the share of turns without a kept fact, wanted in all of them; and the same where the
     draft tells the whole record, so that the Factual Unit alone stands between. n: messages of each class, 0 for all.
     """

@@ -23,6 +23,7 @@ from importlib import resources
 from m2jax.clinic import doctor
 from m2jax.clinic.sample import sample_case
 from m2jax.evaluate.figures import Figure, share
+from m2jax.evaluate.serving import Runs
 from m2jax.evaluate.witness import Testimony, tells, witness
 from m2jax.evaluate.words import FOLDS, balanced_guesses
 from m2jax.patient.affective import affective
@@ -34,7 +35,6 @@ from m2jax.patient.script import Line, Script, said_by, sample_script
 from m2jax.patient.simulate import Units, decide, patient_turn
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler import requests
-from m2jax.sampler.engine import Engine
 from m2jax.text.chat import Message
 from m2jax.verifier.ask import ask
 
@@ -64,7 +64,7 @@ class Heard:
 
 
 def patient_figures(
-    engine: Engine, units: Units, n: int, beside: int, rounds: int = 5, single: str = "start"
+    engine: Runs, units: Units, n: int, beside: int, rounds: int = 5, single: str = "start"
 ) -> list[Figure]:
     """The figures of n held-out consultations of `rounds` messages of the doctor, and of the first `beside` of them for
     the forms that are there to compare with. single: the role that plays the form of one prompt.
@@ -77,7 +77,7 @@ def patient_figures(
     return figures
 
 
-def gate_figures(engine: Engine, units: Units) -> list[Figure]:
+def gate_figures(engine: Runs, units: Units) -> list[Figure]:
     """The gate on `gate_turns`, and its regression alone."""
     turns, units = gate_turns(), dataclasses.replace(units, limit=NO_LIMIT)
     figures = []
@@ -96,7 +96,7 @@ def gate_figures(engine: Engine, units: Units) -> list[Figure]:
 
 
 def gate_turns() -> list[tuple[list[str], bool]]:
-    """The doctor's messages of 200 consultations, each with whether the last one ends it, written by a large language
+    """The doctor's messages of 400 consultations, each with whether the last one ends it, written by a large language
     model that had not seen those that the gate was fitted to.
     """
     text = resources.files("m2jax.evaluate").joinpath("gate_turns.jsonl").read_text("utf-8")

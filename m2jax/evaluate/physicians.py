@@ -19,9 +19,9 @@ import numpy as np
 from m2jax.data.statements import states
 from m2jax.evaluate.agreement import Pairs, agreement, agreement_figures, f1, kappa
 from m2jax.evaluate.figures import Figure
+from m2jax.evaluate.serving import Runs
 from m2jax.evaluate.words import cross_fitted
 from m2jax.rollout.single_turn import results_of
-from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue
 from m2jax.verifier.grader import Judge, read_out
 from m2jax.verifier.phrases import content
@@ -58,7 +58,7 @@ def load_pairs(folder: str | Path) -> list[Pair]:
     return pairs
 
 
-def physician_figures(engine: Engine, judge: Judge, folder: str | Path, n: int = 0) -> list[Figure]:
+def physician_figures(engine: Runs, judge: Judge, folder: str | Path, n: int = 0) -> list[Figure]:
     """F1 and kappa of the judge and of the two baselines on the first n pairs (0: all); with a fitted threshold the
     judge's are wanted above the better baseline's.
     """
@@ -83,7 +83,7 @@ def physician_figures(engine: Engine, judge: Judge, folder: str | Path, n: int =
     return figures
 
 
-def judged(engine: Engine, judge: Judge, pairs: Sequence[Pair]) -> np.ndarray:
+def judged(engine: Runs, judge: Judge, pairs: Sequence[Pair]) -> np.ndarray:
     """[pairs] float64: P(Yes) as the judge reads it off. The statements about one answer share its prefix."""
     groups: dict[tuple[str, str], list[int]] = {}
     for i, pair in enumerate(pairs):

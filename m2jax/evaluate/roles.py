@@ -20,10 +20,10 @@ from m2jax.data.chats import Chat
 from m2jax.data.replies import load_replies
 from m2jax.evaluate.agreement import agreement as share
 from m2jax.evaluate.agreement import kappa, table
+from m2jax.evaluate.serving import Runs
 from m2jax.evaluate.stats import bootstrap_ci, pooled_ci
 from m2jax.patient.gate import question
 from m2jax.rollout.single_turn import results_of
-from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Dialogue
 from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
@@ -39,12 +39,12 @@ _NOT_SAID = re.compile(r"^(?:#|>|- |Patient:|Doctor:)|\b(?:the patient's next re
 Figures = dict[str, Any]
 
 
-def measure(name: str, engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+def measure(name: str, engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     """The figures of one of `MEASURES` for a role of the engine, on n records."""
     return MEASURES[name](engine, tokenizer, role, n)
 
 
-def grader(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+def grader(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     """Agreement with the checks and Cohen's kappa, on every criterion that has a check; on sampled replies also as
     calibrated on the others that there are, and that calibration.
     """
@@ -77,7 +77,7 @@ def sampled_replies(n: int | None) -> list[tuple[Case, str]]:
 
 
 def against_checks(
-    engine: Engine, tokenizer: Tokenizer, role: str, replies: Sequence[tuple[Case, str]]
+    engine: Runs, tokenizer: Tokenizer, role: str, replies: Sequence[tuple[Case, str]]
 ) -> list[list[tuple[float, bool]]]:
     """Of each reply, on every criterion that has a check: (the judge's probability, the check's verdict)."""
     judge = Judge(tokenizer, role)
@@ -90,12 +90,12 @@ def against_checks(
     return results_of(engine.run([grade(case, reply) for case, reply in replies]))
 
 
-def affective(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+def affective(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     """Of drafts: the share in the form of a reply, and of those without a fault by the rules."""
     return _written(engine, tokenizer, role, roles.drafts("heldout", n, SEED))
 
 
-def factual(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+def factual(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     """Agreement on claims, and of rewrites what `affective` measures of drafts."""
     chats = roles.factual("heldout", n, SEED)
     judge = Judge(tokenizer, role)
@@ -113,7 +113,7 @@ def factual(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     return {"claims": claims, "rewrites": _written(engine, tokenizer, role, roles.rewrites("heldout", n, SEED))}
 
 
-def gate(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+def gate(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     """Agreement on n of the messages held out, calibrated on the others of them, and that calibration."""
     rows, judge = stops.split_rows("heldout"), Judge(tokenizer, role)
     asked = [ask_yes(judge, question(row.messages), [""]) for row in rows]
@@ -123,7 +123,7 @@ def gate(engine: Engine, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     return {"messages": said, "calibration": fitted._asdict()}
 
 
-MEASURES: dict[str, Callable[[Engine, Tokenizer, str, int], Figures]] = {
+MEASURES: dict[str, Callable[[Runs, Tokenizer, str, int], Figures]] = {
     "grader": grader,
     "affective": affective,
     "factual": factual,
@@ -154,7 +154,7 @@ def in_form(text: str) -> bool:
     return 1 <= len(sentences) <= roles.MOST_SENTENCES + 1 and not _NOT_SAID.search(text)
 
 
-def _written(engine: Engine, tokenizer: Tokenizer, role: str, items: Sequence[roles.Item]) -> Figures:
+def _written(engine: Runs, tokenizer: Tokenizer, role: str, items: Sequence[roles.Item]) -> Figures:
     """What a role writes to prompts: the share that ended by itself in the form of a reply, that is good by the rules,
     and that is the reference word for word.
     """

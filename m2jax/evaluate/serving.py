@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,13 @@ NOTHING = "..."  # stands for an empty reply, which no chat may hold
 Say = Callable[[str, Sequence[Message]], Generator[Any, Any, str | None]]
 
 
+class Runs(Protocol):
+    """An `Engine`, or one that tells how far it is."""
+
+    def run(self, dialogues: Sequence[Dialogue], *, seed: int = 0, keys: Sequence[int] | None = None) -> list[Any]:
+        """As `Engine.run`."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Telling:
     """An engine that says how far it is, at most every `seconds`."""
@@ -44,7 +51,7 @@ class Telling:
     tell: Callable[[str], None]
     seconds: float = 20.0
 
-    def run(self, dialogues: Sequence[Dialogue], seed: int = 0, keys: Sequence[int] | None = None) -> list[Any]:
+    def run(self, dialogues: Sequence[Dialogue], *, seed: int = 0, keys: Sequence[int] | None = None) -> list[Any]:
         """As `Engine.run`."""
         ended, said = 0, time.monotonic()
 

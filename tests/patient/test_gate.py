@@ -56,13 +56,13 @@ def blind() -> list[dict]:
 
 
 def test_messages_of_one_who_has_not_seen_the_others():
-    """200 of another hand, many of them pairs that are nearly the same; the figure is one of `eval_verifier`."""
+    """400 of other hands, many of them pairs that are nearly the same; the figure is one of `eval_verifier`."""
     rows, fitted = blind(), {row.messages for row in stops.labelled()}
-    assert len(rows) == 200 and not any(tuple(row["messages"]) in fitted for row in rows)
+    assert len(rows) == 400 and not any(tuple(row["messages"]) in fitted for row in rows)
     right = {
         stop: [gate(row["messages"], 99).stop == stop for row in rows if row["stop"] == stop] for stop in (True, False)
     }
-    assert np.mean(right[True]) >= 0.88 and np.mean(right[False]) >= 0.88
+    assert np.mean(right[True]) >= 0.93 and np.mean(right[False]) >= 0.9
 
 
 def test_plain_forms():
