@@ -21,7 +21,7 @@ export_malloc = GLIBC_TUNABLES="$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1:glibc.
 help:
 	@echo 'make demo    set up, then train SmolLM2-135M on clinical rubrics in runs/demo (goes on where it stopped)'
 	@echo 'make curriculum  set up, then all five stages at their cpu presets, and what each adds, in runs/curriculum (hours)'
-	@echo 'make adapters  set up, then retrain the gate and the adapters of the grader and of the patient that the package ships (three hours)'
+	@echo 'make adapters  set up, then retrain the gate and the adapters of the grader and of the patient that the package ships (four hours)'
 	@echo 'make test    set up, then run the tests'
 	@echo 'make test-aot  those that ask the TPU compiler, on any machine (installs EXTRA=tpu; at most 25 minutes)'
 	@echo 'make test-gpu  those that need an NVIDIA GPU (installs EXTRA=cuda)'
@@ -51,7 +51,8 @@ adapters: setup
 	.venv/bin/python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer; \
 	train configs/grader_sft.py grader; \
 	train configs/patient_sft.py:affective affective; \
-	train configs/patient_sft.py:factual factual
+	train configs/patient_sft.py:factual factual; \
+	train configs/patient_sft.py:gate gate
 
 # tests/conftest.py gives the workers one compilation cache, in .cache/jax.
 test: setup

@@ -1,4 +1,4 @@
-"""Measures the adapter of a run on held-out conditions, beside the start model, and writes it with its card:
+"""Measures the adapter of a run on what is held out, beside the start model, and writes it with its card:
 
     python launch/adapter.py --run=runs/adapters/grader --name=grader [--out=m2jax/adapters] [--n=100]
 
@@ -54,9 +54,9 @@ def main(argv: list[str]) -> None:
         "seed": config["seed"],
         "steps": summary["steps"],
         "training_seconds": round(summary["seconds"]),
-        "data": f"made from the clinic's training conditions by m2jax/data/made.py: {config['data']['made']}",
+        "data": f"what is to learn from, by m2jax/data/made.py: {config['data']['made']}",
         "heldout_loss": {side: summary[side]["loss"] for side in ("before", "after")},
-        "measured_on": f"{_N.value} records of the clinic's held-out conditions, greedy",
+        "measured_on": f"{_N.value} records or messages held out, greedy",
         "figures": figures,
         **({"calibration": fitted} if fitted else {}),
         "config": {key: config[key] for key in ("lora", "optimizer", "data", "epochs", "dtype")},

@@ -60,15 +60,15 @@ def talk() -> None:
     if out and (out.exists() or not out.parent.is_dir()):
         raise ValueError(f"{out} cannot be a transcript: it exists, or its folder does not; name a new file")
     now = terminal.Talk(_ROLE.value, *script())
-    engine, tokenizer, roles = serve()
+    engine, tokenizer, someone, cards = serve()
     say, show = lambda text: print(text, flush=True), _SHOW_UNITS.value
     say("(/quit ends the talk.)\n")
     try:
         if now.role == "patient":
-            units = units_of(tokenizer, roles.values(), roles["doctor"], limit=ROUNDS)
+            units = units_of(tokenizer, cards, someone, ROUNDS)
             terminal.talk_to_patient(now, engine, shown.opening(now.script.record, now.seed), units, input, say, show)
         else:
-            terminal.talk_to_doctor(now, engine, lambda chat: ask(tokenizer, roles["doctor"], chat), input, say, show)
+            terminal.talk_to_doctor(now, engine, lambda chat: ask(tokenizer, someone, chat), input, say, show)
     finally:
         if out:
             out.write_text(json.dumps(terminal.transcript(now), ensure_ascii=False, indent=1) + "\n", "utf-8")
@@ -95,7 +95,7 @@ def script():
 
 
 def serve():
-    """(engine, tokenizer or None, role of the engine for each of doctor and `UNITS`)."""
+    """(engine, tokenizer or None, the role that plays whatever no adapter does, and the cards of the adapters)."""
     from m2jax import adapters, checkpoint
     from m2jax.evaluate import serving
     from m2jax.outside.endpoint import Endpoint
@@ -104,22 +104,20 @@ def serve():
     from m2jax.weights import names
     from m2jax.weights.load import read_config
 
-    everyone = ("doctor", *UNITS)
     if _ENDPOINT.value is not None:
         endpoint = Endpoint(_ENDPOINT.value, _MODEL.value, _KEY_ENV.value, MAX_TOKENS, TEMPERATURE)
-        return Engine(None, None, Sizes(), {"outside": endpoint}), None, dict.fromkeys(everyone, "outside")
+        return Engine(None, None, Sizes(), {"outside": endpoint}), None, "outside", {}
     trained = checkpoint.load_params(Path(_RUN.value)) if _RUN.value is not None else None
     model = trained[2] if trained else _MODEL.value
     print(f"(Loading {_RUN.value or model}; what is said first takes longer, since it is compiled.)", flush=True)
     cfg = read_config(names.resolve(model))
-    loaded = {}
-    if _ROLE.value == "patient" and trained is None:
-        of_model = [name for name in UNITS if name in adapters.shipped() and adapters.card(name)["model"] == model]
-        loaded = {name: adapters.load_adapter(name, cfg, stacked=False) for name in of_model}
+    cards = adapters.of_model(model) if _ROLE.value == "patient" and trained is None else {}
+    cards = {name: cards[name] for name in UNITS if name in cards}
+    loaded = {name: adapters.load_adapter(name, cfg, stacked=False) for name in cards}
     engine, tokenizer = serving.serve(model, loaded, TEMPERATURE, MAX_TOKENS, LONGEST, slots=2)
     if trained:
         engine.update("base", trained[1])
-    return engine, tokenizer, {name: name if name in loaded else "start" for name in everyone}
+    return engine, tokenizer, "start", cards
 
 
 if __name__ == "__main__":

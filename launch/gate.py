@@ -3,7 +3,7 @@ was not fitted to:
 
     python launch/gate.py [--out=m2jax/patient/gate.npy]
 
-Seconds on one core. To teach it more, add lines to m2jax/data/gate_messages.jsonl.
+Two minutes on one core. To teach it more, add lines to m2jax/data/gate_messages.jsonl.
 """
 
 import numpy as np

@@ -33,6 +33,11 @@ def card(name: str) -> dict[str, Any]:
     return json.loads(path(name).with_suffix(".json").read_text("utf-8"))
 
 
+def of_model(model: str) -> dict[str, dict[str, Any]]:
+    """The cards of the adapters that ship for a model, by their names."""
+    return {name: of_it for name in shipped() if (of_it := card(name))["model"] == model}
+
+
 def load_adapter(name: str, cfg: ModelConfig, *, stacked: bool) -> Any:
     """The adapter in the form of the model's layers, for `Engine.update` or `lora.attach`. ValueError where it is of
     another model.

@@ -19,7 +19,7 @@ from m2jax.clinic.sample import condition_of, sample_case, sample_record
 from m2jax.data.chats import Chat
 from m2jax.data.doctor_lines import NAMED
 from m2jax.data.replies import load_replies, request, wishes
-from m2jax.data.statements import statements
+from m2jax.data.statements import small, statements
 from m2jax.text.chat import Message
 from m2jax.verifier.checks import met
 from m2jax.verifier.judge_prompt import judge_messages
@@ -124,7 +124,7 @@ def _states(sentence: str, rng: np.random.Generator) -> Criterion:
     clauses = [part for part in re.split(r"[,;:]\s+|\s+and\s+", sentence.rstrip(".")) if len(part.split()) > STATED]
     part = clauses[rng.integers(len(clauses))] if clauses else sentence.rstrip(".")
     verb = ("States that", "Says that", "Mentions that")[rng.integers(3)]
-    return Criterion(f"{verb} {part if part[:2].isupper() else part[0].lower() + part[1:]}.", 5, "accuracy")
+    return Criterion(f"{verb} {small(part)}.", 5, "accuracy")
 
 
 def composed_reply(case: Case, rng: np.random.Generator, wished: Sequence[Criterion] = ()) -> str:

@@ -1,4 +1,5 @@
-"""Chats made from the clinic by seed, without limit: what a supervised run learns from where it is given no file.
+"""Chats made from the clinic by seed, without limit, and some of files in the package: what a supervised run learns
+from where it is given no file.
 
 Train and held-out chats are of different conditions (`clinic.sample`).
 """

@@ -1,4 +1,4 @@
-"""Practice for the patient's units, made from the clinic by seed, in the exact words of their prompts.
+"""Practice for the patient's units in the exact words of their prompts, made from the clinic by seed.
 
 `affective`: persona, conversation, facts -> the next reply, which tells what was asked for, in the persona's manner.
 `factual`: a draft with faults -> the draft without them; and claims held against the facts -> Yes or No. What is right
@@ -30,7 +30,7 @@ from m2jax.text.chat import Message
 MOST_SENTENCES = 3  # what the prompts ask for
 ROUNDS = 3  # at most, before the reply that is practised
 CLAIMS = 6  # at most that are asked about after one prefix
-TOGETHER = 2700  # characters of doctor's messages after one prefix
+TOGETHER, EACH = 3200, 40  # characters of doctor's messages after one prefix, and what each costs beside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ def gate(split: str, n: int, seed: int) -> list[Chat]:
     rows, chats, group, room = split_rows(split), [], 0, TOGETHER
     for i in np.random.default_rng(seed).permutation(len(rows))[:n]:
         asked = question(rows[i].messages)
-        room -= (length := len(asked) - len(template("gate")))
+        room -= (length := len(asked) - len(template("gate")) + EACH)
         if room < 0:
             group, room = group + 1, TOGETHER - length
         answer = "Yes" if rows[i].stop else "No"

@@ -29,16 +29,19 @@ def statements(split: str) -> tuple[Asked, ...]:
         if (number % HELD_OUT == HELD_OUT - 1) is (split == "heldout"):
             row = json.loads(line)
             asked = tuple((states(s["text"]), "Yes" if s["said"] else "No") for s in row["statements"])
-            case = Case(f"statements-{number}", "statements", split, _question(row), tuple(c for c, _ in asked))
+            question = ({"role": "user", "content": row["question"]},)
+            case = Case(f"statements-{number}", "statements", split, question, tuple(c for c, _ in asked))
             made.append((case, row["answer"], asked))
     return tuple(made)
 
 
 def states(text: str) -> Criterion:
     """A statement as a criterion of the reply."""
-    first = text if text[:2].isupper() else text[0].lower() + text[1:]
-    return Criterion(f"States that {first.rstrip('.')}.", 5, "accuracy")
+    return Criterion(f"States that {small(text).rstrip('.')}.", 5, "accuracy")
 
 
-def _question(row: dict[str, str]) -> tuple[dict[str, str], ...]:
-    return ({"role": "user", "content": row["question"]},)
+def small(sentence: str) -> str:
+    """A sentence as it stands after others, its first word small unless that has capitals or digits besides."""
+    first = sentence.split(" ", 1)[0]
+    plain = first == "A" or (first[1:].isalpha() and first[1:].islower())
+    return sentence[0].lower() + sentence[1:] if plain else sentence

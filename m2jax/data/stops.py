@@ -26,9 +26,10 @@ from m2jax.data.consultations import consultations
 from m2jax.patient.gate import BUCKETS, STRENGTH, buckets
 
 DECAY = 0.3  # weight decay: half of it times the sum of squared weights beside the sum of losses
-SCRIPTED, PLAIN, FEW = 20, 1200, 100  # consultations of each scripted doctor; pairs of plain messages, for a model
+SCRIPTED = 20  # consultations of each scripted doctor
+PLAIN, FEW = 1200, 100  # pairs of plain messages; for a model, to which they tell little
 FOLDS = 5
-HELD_OUT = 20
+HELD_OUT, BLOCK = 20, 20
 COMMITS = (
     "You have {}.", "This is {}.", "It's {}.", "I think this is {}.", "You most likely have {}.", "So it's {}, then.",
     "My diagnosis is {}.", "What you have is called {}.", "This sounds like {}.", "Your symptoms point to {}.",
@@ -64,9 +65,11 @@ def labelled() -> list[Row]:
 
 
 def split_rows(split: str) -> list[Row]:
-    """What a model learns from, and those held out: every `HELD_OUT`-th of the messages written one by one."""
+    """What a model learns from, and those held out: of the messages written one by one every `HELD_OUT`-th block of
+    `BLOCK`, since those that are nearly the same stand together.
+    """
     held = split == "heldout"
-    rows = [row for i, row in enumerate(labelled()) if (i % HELD_OUT == HELD_OUT - 1) is held]
+    rows = [row for i, row in enumerate(labelled()) if (i // BLOCK % HELD_OUT == HELD_OUT - 1) is held]
     return rows if held else [*rows, *scripted(SCRIPTED, split), *plain(FEW)]
 
 
@@ -109,7 +112,11 @@ def plain(n: int = PLAIN) -> list[Row]:
 
 def fit(rows: Sequence[Row]) -> np.ndarray:
     """The gate's weights: float16 [BUCKETS + 1], as `gate.WEIGHTS` holds them."""
-    X, sign_N = _matrix(rows), np.asarray([1.0 if row.stop else -1.0 for row in rows])
+    return _fit(_matrix(rows), np.asarray([row.stop for row in rows]))
+
+
+def _fit(X: scipy.sparse.csr_matrix, stop_N: np.ndarray) -> np.ndarray:
+    sign_N = np.where(stop_N, 1.0, -1.0)
 
     def loss(w_B: np.ndarray) -> tuple[float, np.ndarray]:
         margin_N = sign_N * (X @ w_B[:-1] + w_B[-1])
@@ -125,12 +132,13 @@ def crossed(rows: Sequence[Row], beside: Sequence[Row]) -> np.ndarray:
     """bool [N]: of each row, whether a gate was right that was fitted to the others and to those `beside`; in `FOLDS`
     parts.
     """
+    X, stop = _matrix([*rows, *beside]), np.asarray([row.stop for row in (*rows, *beside)])
     order, right_N = np.random.default_rng(0).permutation(len(rows)), np.zeros(len(rows), bool)
     for part in range(FOLDS):
         left_out = order[part::FOLDS]
-        weights_B = fit([*(rows[i] for i in np.setdiff1d(order, left_out)), *beside]).astype(np.float64)
-        stops = _matrix([rows[i] for i in left_out]) @ weights_B[:-1] + weights_B[-1] > 0
-        right_N[left_out] = stops == [rows[i].stop for i in left_out]
+        others = np.setdiff1d(np.arange(len(stop)), left_out)
+        weights_B = _fit(X[others], stop[others]).astype(np.float64)
+        right_N[left_out] = (X[left_out] @ weights_B[:-1] + weights_B[-1] > 0) == stop[left_out]
     return right_N
 
 

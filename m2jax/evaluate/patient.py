@@ -78,16 +78,16 @@ def patient_figures(
 
 
 def gate_figures(engine: Runs, units: Units) -> list[Figure]:
-    """The gate on `gate_turns`, and its regression alone."""
+    """The gate on `gate_turns`, and its regression alone where a model reads too."""
     turns, units = gate_turns(), dataclasses.replace(units, limit=NO_LIMIT)
+    forms = [("gate", units, 0.97)]
+    if units.gate:
+        forms.append(("gate without a model", dataclasses.replace(units, gate=None), None))
     figures = []
-    for name, form, wanted in (
-        ("gate", units, 0.97),
-        ("gate without a model", dataclasses.replace(units, gate=None), None),
-    ):
+    for name, form, wanted in forms:
         found = results_of(engine.run([decide(messages, form) for messages, _ in turns]))
         right = [(stop, float(gate.stop is stop)) for gate, (_, stop) in zip(found, turns, strict=True)]
-        what = f"turns of another writer: {name}"
+        what = f"turns of other writers: {name}"
         figures += [
             share(f"{what} stops when it should", [r for stop, r in right if stop], wanted),
             share(f"{what} goes on when it should", [r for stop, r in right if not stop], wanted),

@@ -1,9 +1,9 @@
-"""How well a model plays the verifier's and the patient's roles, on conditions kept out of training.
+"""How well a model plays the verifier's and the patient's roles, on what is kept out of training.
 
 `grader`: verdicts against checks, on replies that a model wrote and on composed ones. `affective`: drafts that are a
 reply and nothing else, and that the rules find no fault with. `factual`: claims judged, and rewrites likewise. `gate`:
-whether a consultation is over. Each
-measure is a mean over its items, with its bootstrap 95% interval over records, as JSON.
+whether a consultation is over. Each measure is a mean over its items, with its bootstrap 95% interval over records, as
+JSON.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ def factual(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
 def gate(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     """Agreement on n of the messages held out, calibrated on the others of them, and that calibration."""
     rows, judge = stops.split_rows("heldout"), Judge(tokenizer, role)
+    rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
     asked = [ask_yes(judge, question(row.messages), [""]) for row in rows]
     given = [(over, row.stop) for [over], row in zip(results_of(engine.run(asked)), rows, strict=True)]
     fitted = fit(*zip(*given[n:], strict=True)) if given[n:] else Calibration()

@@ -49,15 +49,14 @@ def start(config: ConfigDict, tell: Callable[[str], None]) -> Verifier:
     if unknown := [part for part in config.parts if part not in PARTS]:
         raise ValueError(f"config.parts names {unknown}; the parts are {', '.join(PARTS)}")
     cfg = read_config(names.resolve(config.model))
-    served = [name for name in adapters.shipped() if adapters.card(name)["model"] == config.model]
-    loaded = {name: adapters.load_adapter(name, cfg, stacked=False) for name in served}
+    cards = adapters.of_model(config.model)
+    loaded = {name: adapters.load_adapter(name, cfg, stacked=False) for name in cards}
     engine, tokenizer = serving.serve(
         config.model, loaded, config.temperature, config.max_tokens, config.longest, slots=16
     )
-    fitted = of_card(adapters.card("grader")) if "grader" in served else Calibration()
-    role = "grader" if "grader" in served else "start"
-    judge = Judge(tokenizer, role, max_prefix=config.longest - SUFFIX, calibration=fitted)
-    units = units_of(tokenizer, served, "start", limit=config.rounds + 1, max_tokens=config.max_tokens)
+    role, card = ("grader", cards["grader"]) if "grader" in cards else ("start", {})
+    judge = Judge(tokenizer, role, max_prefix=config.longest - SUFFIX, calibration=of_card(card))
+    units = units_of(tokenizer, cards, "start", config.rounds + 1, config.max_tokens)
     return Verifier(serving.Telling(engine, tell), tokenizer, judge, units, config)
 
 

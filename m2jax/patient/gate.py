@@ -24,14 +24,14 @@ from importlib import resources
 import numpy as np
 
 from m2jax.patient.gate_words import marks
-from m2jax.patient.prompt import conversation, fill
+from m2jax.patient.prompt import LONGEST, conversation, fill
 from m2jax.patient.script import Line
 
 REASONS = ("diagnosis", "emergency", "farewell", "limit")
 BUCKETS = 1 << 16  # that features are hashed to
 WEIGHTS = "gate.npy"  # float16 [BUCKETS + 1], the last one for every message
 STRENGTH = 10.0  # length of a message's vector of features
-MESSAGES = 3  # the last ones, that a model is shown
+SHOWN = LONGEST  # characters
 MOST, NEAR = 8, 100  # diseases of a sentence that are looked at; characters before and after one
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)?|[?!.,:;#*-]")
@@ -42,22 +42,26 @@ _STEM = 6  # letters from which on a word's beginning and ending count by themse
 @dataclasses.dataclass(frozen=True)
 class Gate:
     """stop: whether the patient ends the consultation here. reason: one of `REASONS`, or "" while it goes on;
-    "fault" where `simulate.consult` refused the doctor's message.
+    "fault" where `simulate.consult` refused the doctor's message. p, read: the probability that it is over, by the
+    regression and by the model (None: none was asked).
     """
 
     stop: bool
     reason: str = ""
+    p: float | None = dataclasses.field(default=None, compare=False)
+    read: float | None = dataclasses.field(default=None, compare=False)
 
 
-def gate(doctor_messages: Sequence[str], limit: int, read: float = 0.5) -> Gate:
+def gate(doctor_messages: Sequence[str], limit: int, read: float | None = None) -> Gate:
     """The gate's decision after the last of the doctor's messages. limit: rounds, at least 1; ValueError otherwise.
-    read: the probability that a model gives, in [0, 1].
+    read: the probability that a model gives, in [0, 1]; None: none was asked.
     """
     if limit < 1 or not doctor_messages:
         raise ValueError(f"limit is {limit} and there are {len(doctor_messages)} messages; both must be at least 1")
-    if probability(doctor_messages) + read > 1:  # as odds: p / (1 - p) * read / (1 - read) > 1
-        return Gate(True, _reason(doctor_messages[-1]))
-    return Gate(True, "limit") if len(doctor_messages) >= limit else Gate(False)
+    p = probability(doctor_messages)
+    if p + (0.5 if read is None else read) > 1:  # as odds: p / (1 - p) * read / (1 - read) > 1
+        return Gate(True, _reason(doctor_messages[-1]), p, read)
+    return Gate(True, "limit", p, read) if len(doctor_messages) >= limit else Gate(False, "", p, read)
 
 
 def probability(doctor_messages: Sequence[str]) -> float:
@@ -68,8 +72,16 @@ def probability(doctor_messages: Sequence[str]) -> float:
 
 
 def question(doctor_messages: Sequence[str]) -> str:
-    """What a model is asked, which answers Yes or No: whether the consultation is over after the last message."""
-    return fill("gate", messages=conversation([Line("doctor", text) for text in doctor_messages[-MESSAGES:]]))
+    """What a model is asked, which answers Yes or No: whether the consultation is over after the last message. It is
+    shown the last `SHOWN` characters that the doctor wrote.
+    """
+    lines, room = [], SHOWN
+    for text in reversed(doctor_messages):
+        lines.append(Line("doctor", text[-room:]))
+        room -= len(text)
+        if room <= 0:
+            break
+    return fill("gate", messages=conversation(lines[::-1]))
 
 
 def buckets(doctor_messages: Sequence[str]) -> list[int]:

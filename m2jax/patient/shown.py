@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from m2jax.clinic.message import phrase, sample_question
 from m2jax.clinic.sample import is_of_clinic
 from m2jax.patient.disclosed import asked
+from m2jax.patient.gate import Gate
 from m2jax.patient.persona import behaviour
 from m2jax.patient.reference import tell
 from m2jax.patient.rubric import rubric_after
@@ -56,7 +57,7 @@ def show_marks(marks: Sequence[Mark]) -> str:
 
 def show_turn(turn: Turn) -> str:
     """What the units decided about one reply."""
-    rows = [("gate", f"stops: {turn.gate.reason}" if turn.gate.stop else "goes on")]
+    rows = [("gate", (f"stops: {turn.gate.reason}" if turn.gate.stop else "goes on") + _odds(turn.gate))]
     if not turn.gate.stop:
         rows += [("asked", ", ".join(turn.asked) or "(nothing)"), ("draft", turn.draft or "(nothing)")]
         rows += _claims("claim", turn.claims)
@@ -97,6 +98,12 @@ def never_asked(record: Record, dialogue: Dialogue) -> list[Fact]:
     meant = {i for message in said_by("doctor", dialogue) for i in asked(message, record).facts}
     open_ = (f for f in record.facts if f.disclosure != "hidden" and f.kind != "demographic" and f.id not in meant)
     return [f for f in open_ if phrase(f).lower() not in told and tell(f, record).lower() not in told]
+
+
+def _odds(gate: Gate) -> str:
+    """How sure regression and model are that the consultation is over."""
+    sure = [f"{p:.2f} {by}" for p, by in ((gate.p, "by its words"), (gate.read, "by the model")) if p is not None]
+    return f" ({', '.join(sure)})" if sure else ""
 
 
 def _claims(name: str, claims: Sequence) -> list[tuple[str, str]]:

@@ -7,11 +7,11 @@ text is encoded anew and cannot become a control token.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from m2jax import adapters
 from m2jax.patient import claims
 from m2jax.patient.affective import affective
 from m2jax.patient.claims import Claim
@@ -26,7 +26,7 @@ from m2jax.sampler.requests import Completion, Generate
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.ask import ask_yes
-from m2jax.verifier.calibration import calibrate, of_card
+from m2jax.verifier.calibration import of_card
 from m2jax.verifier.grader import Judge
 
 
@@ -52,17 +52,18 @@ class Units:
         return None if self.outside else self.tokenizer
 
 
-def units_of(tokenizer: Tokenizer, served: Collection[str], start: str, **others: Any) -> Units:
-    """Units played by the adapters that ship, as roles of their names, as far as these are among the roles `served`,
-    and else by the role `start`. others: of `Units`.
+def units_of(
+    tokenizer: Tokenizer | None, cards: Mapping[str, Mapping[str, Any]], start: str, limit: int, max_tokens: int = 96
+) -> Units:
+    """Units played by adapters, as roles of their names (`adapters.NAMES`), as far as `cards` has theirs (it may be
+    empty), and else by the role `start`. limit, max_tokens: as in `Units`.
     """
 
     def judge(name: str) -> Judge | None:
-        card = adapters.card(name) if name in adapters.shipped() else {}
-        return Judge(tokenizer, name, calibration=of_card(card)) if name in served else None
+        return Judge(tokenizer, name, calibration=of_card(cards[name])) if name in cards else None
 
-    drafts, rewrites = (name if name in served else start for name in ("affective", "factual"))
-    return Units(tokenizer, drafts, rewrites, judge("factual"), gate=judge("gate"), **others)
+    drafts, rewrites = (name if name in cards else start for name in ("affective", "factual"))
+    return Units(tokenizer, drafts, rewrites, judge("factual"), limit, max_tokens, gate=judge("gate"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +134,10 @@ def decide(doctor_messages: Sequence[str], units: Units) -> requests.Dialogue:
     """The `Gate` after the last of the doctor's messages."""
     if units.gate is None:
         return gate(doctor_messages, units.limit)
-    [over] = yield from ask_yes(units.gate, question(doctor_messages), [""])
-    return gate(doctor_messages, units.limit, calibrate(over, units.gate.calibration))
+    over = None
+    with contextlib.suppress(ValueError):  # no room for the question
+        [over] = yield from ask_yes(units.gate, question(doctor_messages), [""])
+    return gate(doctor_messages, units.limit, over)
 
 
 Refuse = Callable[[tuple[str, ...], Completion], str]

@@ -27,6 +27,7 @@ from m2jax.text.tokenizer import Tokenizer, load_tokenizer
 from m2jax.weights import names
 from m2jax.weights.load import load_over, read_config
 
+UNITS = ("factual", "gate")  # of the patient's turn, beside the one that drafts
 SHIPPED = {"patient": "affective", "judge": "grader"}  # the adapter of a role
 TRAINED = {"grader": "judge", "affective": "patient", "factual": "factual", "gate": "gate"}  # by `data.made` of a run
 PAGE, CHUNKS = 32, (64, 128, 256)
@@ -103,10 +104,10 @@ def _roles(
     """The engine's roles, what is to be handed over beside the base, and the models with what each is."""
     sampling = Sampling(0.7, max_tokens=TALK, stop=tuple(tokenizer.eos_ids))  # of talks; others say how they sample
     own = Path(model).name.removesuffix(".gguf") or model
-    roles, models, weights = {}, {}, {}
+    roles, models, weights, ships = {}, {}, {}, adapters.of_model(model)
     for name in ("doctor", "patient", "judge"):
         adapter = SHIPPED.get(name)
-        if adapter in adapters.shipped() and adapters.card(adapter)["model"] == model:
+        if adapter in ships:
             weights[adapter] = adapters.load_adapter(adapter, cfg, stacked=stacked)
             roles[name], models[name] = Role(sampling, adapter=adapter), f"{own} with the shipped adapter {adapter}"
         else:
@@ -116,8 +117,8 @@ def _roles(
         weights["run"] = trained
         roles[name] = Role(sampling, adapter="run") if config["lora"]["rank"] else Role(sampling, params="run")
         models[name] = f"{own}: what {run} trained"
-    for name in ("factual", "gate"):  # units of the patient's turn
-        if name not in roles and name in adapters.shipped() and adapters.card(name)["model"] == model:
+    for name in UNITS:
+        if name not in roles and name in ships:
             weights[name] = adapters.load_adapter(name, cfg, stacked=stacked)
             roles[name] = Role(sampling, adapter=name)
     used = {role.adapter for role in roles.values()} | {role.params for role in roles.values()}

@@ -19,13 +19,14 @@ import re
 from importlib import resources
 from typing import Any
 
+from m2jax import adapters
 from m2jax.patient import shown
 from m2jax.patient.script import Dialogue, Line, Script, sample_script
 from m2jax.patient.simulate import Turn, Units, patient_turn, units_of
 from m2jax.patient.terminal import ENDINGS, LONGEST
 from m2jax.sampler import requests
 from m2jax.serve.fields import flag, integer, mapping, text, wrong
-from m2jax.serve.models import TALK, Served
+from m2jax.serve.models import TALK, UNITS, Served
 from m2jax.text.chat import Message
 from m2jax.verifier.ask import ask
 
@@ -107,7 +108,12 @@ def page() -> tuple[str, str]:
 
 
 def _units(served: Served) -> Units:
-    units = units_of(served.tokenizer, served.engine.roles, next(iter(served.models)), limit=ROUNDS)
+    cards = {  # what a run has trained has none
+        name: adapters.card(name) if role.adapter == name else {}
+        for name, role in served.engine.roles.items()
+        if name in UNITS
+    }
+    units = units_of(served.tokenizer, cards, next(iter(served.models)), ROUNDS)
     return dataclasses.replace(units, affective="patient")
 
 

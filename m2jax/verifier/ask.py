@@ -13,6 +13,7 @@ from m2jax.outside.endpoint import Said
 from m2jax.sampler.requests import Chat, Completion, Generate, Score, Unanswered
 from m2jax.text.chat import Message, render
 from m2jax.text.tokenizer import Tokenizer
+from m2jax.verifier.calibration import calibrate
 from m2jax.verifier.judge import Judge, framed, yes_of_two
 
 
@@ -33,9 +34,9 @@ def ask(
 
 
 def ask_yes(judge: Judge, prefix: str, suffixes: Sequence[str]) -> Generator[Score, list[np.ndarray], list[float]]:
-    """P(Yes) in [0, 1] after each user message prefix + suffix; what they share is computed once."""
+    """P(Yes) in [0, 1], calibrated, after each user message prefix + suffix; what they share is computed once."""
     if not suffixes:
         return []
     asked = [framed(judge.tokenizer, prefix, suffix) for suffix in suffixes]
     answers = yield Score(judge.role, asked[0][0], [suffix for _, suffix in asked], judge.choices)
-    return [yes_of_two(yes, no) for yes, no in answers]
+    return [calibrate(yes_of_two(yes, no), judge.calibration) for yes, no in answers]

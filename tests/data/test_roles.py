@@ -104,8 +104,9 @@ def test_an_answer_makes_some_statements_and_its_words_hardly_tell_which():
 
 def test_the_gate_is_asked_about_messages_that_are_labelled_one_in_twenty_held_out():
     train, held = (roles.gate(split, 10_000, 0) for split in ("train", "heldout"))
-    assert len(held) == len(stops.labelled()) // stops.HELD_OUT and len(train) > 15 * len(held)
-    assert {c.id for c in train}.isdisjoint(c.id for c in held) and len({c.id for c in train}) == len(train)
+    assert 0.9 < len(held) / (len(stops.labelled()) / stops.HELD_OUT) < 1.1 and len(train) > 15 * len(held)
+    assert {c.messages[0].content for c in train}.isdisjoint(c.messages[0].content for c in held)
+    assert 0.4 < np.mean([c.messages[1].content == "Yes" for c in held]) < 0.6
     yes = {question(row.messages) for row in stops.split_rows("train") if row.stop}
     for chat in train:
         assert (chat.messages[0].content in yes) is (chat.messages[1].content == "Yes")
@@ -116,6 +117,8 @@ def test_the_gate_is_asked_about_messages_that_are_labelled_one_in_twenty_held_o
 def test_a_statement_becomes_a_criterion():
     assert statements.states("Rest helps.").text == "States that rest helps."
     assert statements.states("SSRIs take weeks").text == "States that SSRIs take weeks."
+    assert statements.states("A rash fades.").text == "States that a rash fades."
+    assert statements.states("HbA1c is 48.").text == "States that HbA1c is 48."
 
 
 def test_composed_replies_meet_criteria_and_miss_others():

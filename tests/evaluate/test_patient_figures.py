@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tokenizers import AddedToken
 
-from m2jax.evaluate.patient import _consult, figures_of, personification
+from m2jax.data import stops
+from m2jax.evaluate import roles
+from m2jax.evaluate.patient import _consult, figures_of, gate_figures, personification
 from m2jax.evaluate.words import balanced_guesses
+from m2jax.patient.gate import question
 from m2jax.patient.simulate import Units
 from m2jax.sampler.requests import Completion, Score
 from m2jax.text.tokenizer import load_tokenizer
+from m2jax.verifier.calibration import Calibration
+from m2jax.verifier.grader import Judge
 from tests.text.fixtures import tiny_tokenizers as tiny
 
 N, ROUNDS = 6, 4
@@ -38,6 +45,46 @@ def heard(units: Units, form: str, says: str, n: int = N):
             tokens = np.asarray(units.tokenizer.encode(says), np.int32)
             answer = Completion(tokens, np.zeros(len(tokens)), np.zeros(len(tokens)), True)
     return found
+
+
+class Reader:
+    """An engine in which whoever is asked says Yes to what `says` is true of, with P 0.9, else with P 0.1."""
+
+    def __init__(self, tokenizer, says):
+        self.tokenizer, self.says = tokenizer, says
+
+    def run(self, dialogues, *, seed=0, keys=None):
+        return [self._play(dialogue) for dialogue in dialogues]
+
+    def _play(self, dialogue):
+        answer = None
+        while True:
+            try:
+                request = dialogue.send(answer)
+            except StopIteration as end:
+                return end.value
+            yes = 0.9 if self.says(self.tokenizer.decode(request.prefix)) else 0.1
+            answer = [np.log([yes, 1 - yes])]
+
+
+def test_the_gates_figures_are_those_of_model_and_regression_together_and_of_the_latter_alone(units):
+    alone = gate_figures(Reader(units.tokenizer, None), units)
+    assert len(alone) == 2 and all(0.9 < figure.value < 1 for figure in alone)
+    sure = Calibration(bias=-30.0)  # never Yes
+    gated = dataclasses.replace(units, gate=Judge(units.tokenizer, "gate", calibration=sure))
+    found = gate_figures(Reader(units.tokenizer, lambda prompt: True), gated)
+    assert [figure.value for figure in found[:2]] == [0.0, 1.0]
+    assert [figure.value for figure in found[2:]] == [figure.value for figure in alone]
+
+
+def test_the_gate_role_is_measured_on_messages_held_out(units):
+    over = {question(row.messages) for row in stops.split_rows("heldout") if row.stop}
+    right = Reader(units.tokenizer, lambda prompt: any(asked in prompt for asked in over))
+    wrong = Reader(units.tokenizer, lambda prompt: not right.says(prompt))
+    given = {engine: roles.gate(engine, units.tokenizer, "gate", 60) for engine in (right, wrong)}
+    assert given[right]["messages"]["agreement"] == 1 and given[right]["messages"]["n"] == 60
+    assert given[right]["calibration"]["temperature"] < 1
+    assert given[wrong]["messages"]["agreement"] < 0.7  # no calibration turns a judge round
 
 
 def values(figures) -> dict[str, float]:

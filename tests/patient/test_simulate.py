@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken
 
-from m2jax.patient.gate import probability
+from m2jax.patient.gate import probability, question
 from m2jax.patient.interruption import Interruption
 from m2jax.patient.reference import ENDS, tell
 from m2jax.patient.script import Line, sample_script
-from m2jax.patient.simulate import Units, consult, patient_turn
+from m2jax.patient.simulate import Units, consult, patient_turn, units_of
 from m2jax.patient.words import read
 from m2jax.sampler.requests import Completion, Generate, Score
 from m2jax.text.tokenizer import Tokenizer, load_tokenizer
@@ -93,14 +93,38 @@ def test_a_model_at_the_gate_is_asked_and_outweighs_or_yields_to_the_regression(
     """
     sure, leaning = Calibration(bias=4.0), "It may well be gout, and naproxen helps."  # P(Yes) of this judge is 0.999
     gated = dataclasses.replace(units, gate=Judge(units.tokenizer, "gate", calibration=sure))
-    assert 0.002 < probability([leaning]) < 0.5
+    assert 0.002 < probability([leaning]) < 0.05
     for message, over in ((leaning, True), ("Any fever?", False)):
         turn, asked = turn_of(gated, message, "I have no fever.")
         assert turn.gate.stop is over and asked[0].role == "gate"
         assert message in units.tokenizer.decode(asked[0].prefix)
+        assert turn.gate.p == probability([message]) and turn.gate.read > 0.99
         assert not turn_of(units, message, "I have no fever.")[0].gate.stop
     unsure = dataclasses.replace(gated, gate=Judge(units.tokenizer, "gate"))
     assert not turn_of(unsure, leaning, "I have no fever.")[0].gate.stop
+
+
+def test_where_the_gates_question_has_no_room_the_regression_decides_alone(units):
+    gated = dataclasses.replace(units, gate=Judge(units.tokenizer, "gate"))
+    asked = patient_turn(SCRIPT, (Line("patient", "Hello."), Line("doctor", "This is gout. Take naproxen.")), gated)
+    next(asked)
+    with pytest.raises(StopIteration) as end:
+        asked.throw(ValueError("does not fit"))
+    assert end.value.value.gate.stop and end.value.value.gate.read is None
+
+
+def test_the_gate_is_shown_the_end_of_what_was_said():
+    assert question(["You have gout.", "x" * 5000 + " Goodbye!"]).endswith("x Goodbye!")
+    assert "You have gout." in question(["You have gout.", "Any fever?", "Rest.", "Take naproxen.", "Goodbye!"])
+    assert len(question(["a " * 3000] * 9)) < 2500
+
+
+def test_units_are_played_by_the_adapters_that_have_cards_and_else_by_one_role(units):
+    cards = {"affective": {}, "gate": {"calibration": {"temperature": 2.0, "bias": -1.0}}}
+    made = units_of(units.tokenizer, cards, "start", 7)
+    assert (made.affective, made.factual, made.judge, made.limit) == ("affective", "start", None, 7)
+    assert (made.gate.role, made.gate.calibration) == ("gate", Calibration(2.0, -1.0))
+    assert units_of(None, {}, "outside", 7) == Units(None, "outside", "outside", None, 7)
 
 
 def test_no_kept_fact_reaches_a_reply_whatever_the_model_says(units):
@@ -109,8 +133,8 @@ def test_no_kept_fact_reaches_a_reply_whatever_the_model_says(units):
     for seed in range(12):
         script = sample_script(seed, "train")
         for fact in script.record.facts:
-            for question in QUESTIONS[1:3]:
-                dialogue = (Line("patient", "Hello."), Line("doctor", question))
+            for asked in QUESTIONS[1:3]:
+                dialogue = (Line("patient", "Hello."), Line("doctor", asked))
                 if fact.disclosure not in ("hidden", "private") or not read(fact.text).names:
                     continue
                 said = tell(fact, script.record)
