@@ -3,7 +3,7 @@ and for the writer, whose replies the grader then reads.
 
 The replies are composed of sentences of the condition's data and of others', in many wordings; every second one was
 written by a model, where there are such (`data.replies`). A reply is long and a question about it short: so of each
-reply much is asked (`questions`). Every fourth is an answer with statements about it (`data.statements`).
+reply much is asked (`questions`), and every fourth is an explanation (`data.explained`).
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from m2jax.clinic.rubrics import reference_of
 from m2jax.clinic.sample import condition_of, sample_case, sample_record
 from m2jax.data.chats import Chat
 from m2jax.data.doctor_lines import NAMED
+from m2jax.data.explained import explanation
 from m2jax.data.replies import load_replies, request, wishes
-from m2jax.data.statements import small, statements
 from m2jax.text.chat import Message
 from m2jax.verifier.checks import met
 from m2jax.verifier.judge_prompt import judge_messages
-from m2jax.verifier.phrases import content
+from m2jax.verifier.phrases import content, small
 from m2jax.verifier.rubric import Case, Criterion, Rubric
 
 FOLLOWED = 0.8  # of the criteria that are wished for
 YES, NO = 6, 4  # criteria asked that a reply meets, at most, and how many more that it does not
 STATEMENTS, STATED = 2, 3  # of what a reply states and of what it does not; each of more words than that
-ABOUT = 11  # statements asked about an answer that has been given them
 SENTENCES = (2, 6)  # least and most of a composed reply
 URGENT = {
     "emergency": ("Call an ambulance now.", "Please go to the emergency department straight away.", "Call 999."),
@@ -54,15 +53,14 @@ MEDICINES = ("What medicines are you taking?", "Are you allergic to anything?", 
 
 def grader(split: str, n: int, seed: int) -> list[Chat]:
     """The questions about n replies: every second one a model's, where there are any, from the first again after the
-    last, with other questions; every fourth an answer with statements about it, the others composed.
+    last, with other questions; every fourth an explanation, the others composed.
     """
-    written, stated = load_replies(split), statements(split)
+    written = load_replies(split)
     chats = []
     for i in range(n):
         rng, name = np.random.default_rng([seed, i]), f"grader-{split}-{i}"
         if i % 4 == 2:
-            case, reply, about = stated[i // 4 % len(stated)]
-            chats += _asked(case, reply, [about[k] for k in rng.permutation(len(about))[:ABOUT]], name, rng)
+            chats += _asked(*explanation(split, name, rng), name, rng)
             continue
         if i % 2 and written:
             number, reply = written[i // 2 % len(written)]

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from m2jax.data.statements import states
 from m2jax.evaluate.agreement import Pairs, agreement, agreement_figures, f1, kappa
 from m2jax.evaluate.figures import Figure
 from m2jax.evaluate.serving import Runs
@@ -24,8 +23,8 @@ from m2jax.evaluate.words import cross_fitted
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler.requests import Dialogue
 from m2jax.verifier.grader import Judge, read_out
-from m2jax.verifier.phrases import content
-from m2jax.verifier.rubric import Case
+from m2jax.verifier.phrases import content, small
+from m2jax.verifier.rubric import Case, Criterion
 
 FILE = "NLI_medical_annotator.csv"
 LABELS = ("Entailment", "Neutral", "Contradiction")
@@ -90,7 +89,7 @@ def judged(engine: Runs, judge: Judge, pairs: Sequence[Pair]) -> np.ndarray:
         groups.setdefault((pair.question, pair.answer), []).append(i)
 
     def grade(question: str, answer: str, places: Sequence[int]) -> Dialogue:
-        criteria = tuple(states(pairs[i].claim) for i in places)
+        criteria = tuple(criterion(pairs[i].claim) for i in places)
         case = Case("k-qa", "k-qa", "heldout", ({"role": "user", "content": question},), criteria)
         return (yield from read_out(case, answer, criteria, judge))
 
@@ -99,6 +98,11 @@ def judged(engine: Runs, judge: Judge, pairs: Sequence[Pair]) -> np.ndarray:
     for places, found in zip(groups.values(), given, strict=True):
         sure[places] = [verdict.probability for verdict in found]
     return sure
+
+
+def criterion(claim: str) -> Criterion:
+    """A statement as a criterion of the reply."""
+    return Criterion(f"States that {small(claim).rstrip('.')}.", 5, "accuracy")
 
 
 def by_record(pairs: Sequence[Pair], verdicts: np.ndarray) -> list[Pairs]:

@@ -71,6 +71,13 @@ EMPTY = {word[:6].rstrip("s") for word in _EMPTY.split()}  # stems of words that
 MEDICINES = ("medicine", "medication", "tablet", "pill", "drugs", "taking", "prescri", "allerg")
 
 
+def small(sentence: str) -> str:
+    """A sentence as it stands after "that": its first word small, unless that has capitals or digits besides."""
+    first = sentence.split(" ", 1)[0]
+    plain = first == "A" or (first[1:].isalpha() and first[1:].islower())
+    return sentence[0].lower() + sentence[1:] if plain else sentence
+
+
 def content(text: str) -> set[str]:
     """The stems of a text's content words: what tells it from other texts, without endings."""
     found = re.findall(r"[^\W\d_]{3,}|\d+", text.lower().replace("’", "'"))

@@ -10,7 +10,7 @@ import pytest
 
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.sample import sample_case, sample_record
-from m2jax.data import doctor_lines, grading, replies, roles, statements, stops
+from m2jax.data import doctor_lines, explained, grading, replies, roles, stops
 from m2jax.data.replies import load_replies
 from m2jax.patient import claims
 from m2jax.patient.disclosed import asked
@@ -18,7 +18,6 @@ from m2jax.patient.gate import question
 from m2jax.patient.prompt import template
 from m2jax.verifier.checks import met
 from m2jax.verifier.judge_prompt import judge_messages
-from m2jax.verifier.phrases import content
 
 
 def by_prompt(chats):
@@ -72,7 +71,7 @@ def test_the_grader_is_asked_as_the_judge_is_and_told_what_the_checks_say():
     answers: dict[str, Counter] = {}
     for chat in grading.grader("heldout", 40, 3):
         answers.setdefault(chat.id.rpartition("-")[0], Counter())[chat.messages[1].content] += 1
-    assert len(answers) == 40 and all(n["No"] > 2 for n in answers.values())
+    assert len(answers) == 40 and all(n["No"] >= n["Yes"] for n in answers.values())
     total = sum(answers.values(), Counter())
     assert 0.25 < total["Yes"] / total.total() < 0.5
     case, reply = sample_case(7, "heldout"), "Please see a doctor today. Have you had any fever?"
@@ -89,17 +88,19 @@ def test_what_a_reply_is_said_to_state_stands_in_it_or_does_not():
             assert (said in reply.lower()) is (answer == "Yes"), (criterion.text, reply)
 
 
-def test_an_answer_makes_some_statements_and_its_words_hardly_tell_which():
-    lines = [line for split in ("train", "heldout") for line in statements.statements(split)]
-    assert len({reply for _, reply, _ in lines}) == len(lines) >= 300
-    assert len(statements.statements("heldout")) == len(lines) // 10
-    overlap = {"Yes": [], "No": []}
-    for case, reply, about in lines:
-        assert Counter(answer for _, answer in about) == {"Yes": 7, "No": 8}, case.id
-        assert len({c.text for c, _ in about}) == 15 and case.messages[0]["content"], case.id
-        for c, answer in about:
-            overlap[answer].append(len(content(c.text) & content(reply)) / len(content(c.text)))
-    assert 0 < np.mean(overlap["Yes"]) - np.mean(overlap["No"]) < 0.2
+def test_an_explanation_makes_some_statements_and_leaves_others_out():
+    for seed in range(40):
+        case, reply, asked = explained.explanation("heldout", "x", np.random.default_rng(seed))
+        condition = next(c for c in conditions() if c.id == case.topic)
+        answers = Counter(answer for _, answer in asked)
+        assert condition.split == "heldout" and answers["Yes"] == explained.ASKED and answers["No"] > 0
+        for criterion, answer in asked:
+            for name in condition.names[:2]:
+                if criterion.text in (
+                    f"States that another name for {condition.name} is {name}.",
+                    f"States that {name} means the same as {condition.name}.",
+                ):
+                    assert (f"also called {name}." in reply) is (answer == "Yes"), (criterion.text, reply)
 
 
 def test_the_gate_is_asked_about_messages_that_are_labelled_one_in_twenty_held_out():
@@ -112,13 +113,6 @@ def test_the_gate_is_asked_about_messages_that_are_labelled_one_in_twenty_held_o
         assert (chat.messages[0].content in yes) is (chat.messages[1].content == "Yes")
     longest = max(Counter(c.group for c in train).values())
     assert 10 < longest < 200 and roles.gate("train", 30, 0) == train[:30]
-
-
-def test_a_statement_becomes_a_criterion():
-    assert statements.states("Rest helps.").text == "States that rest helps."
-    assert statements.states("SSRIs take weeks").text == "States that SSRIs take weeks."
-    assert statements.states("A rash fades.").text == "States that a rash fades."
-    assert statements.states("HbA1c is 48.").text == "States that HbA1c is 48."
 
 
 def test_composed_replies_meet_criteria_and_miss_others():

@@ -14,6 +14,7 @@ from m2jax.evaluate.physicians import (
     best_threshold,
     by_question,
     by_record,
+    criterion,
     load_pairs,
     overlap,
 )
@@ -30,6 +31,13 @@ def test_pairs_are_read_with_the_majority(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(HEAD + ROW.format("Entailment") + ROW.format("Perhaps"))
     with pytest.raises(ValueError, match="record 2.*'Perhaps'"):
         load_pairs(tmp_path)
+
+
+def test_a_statement_becomes_a_criterion() -> None:
+    assert criterion("Rest helps.").text == "States that rest helps."
+    assert criterion("SSRIs take weeks").text == "States that SSRIs take weeks."
+    assert criterion("A rash fades.").text == "States that a rash fades."
+    assert criterion("HbA1c is 48.").text == "States that HbA1c is 48."
 
 
 def pairs(n: int = 60) -> list[Pair]:
