@@ -4,8 +4,9 @@
 Only sentences that ask count ("Any fever?", "Tell me about your family."); what the doctor explains asks nothing.
 A fact is asked for where a sentence holds one of its cues, or, of a fact without cues, one of its own words or the
 words of its kind. An open question, or one since when "it" is there, asks for what the patient volunteers, and one for
-other symptoms for those that are there. A private fact needs a direct question: a cue that means it and nothing else,
-put to the patient. A hidden fact is never asked for; a wish to see the whole record is no clinical question.
+other symptoms for the first few that are there: the rest nobody thinks of unasked, and asking again brings no more. A
+private fact needs a direct question: a cue that means it and nothing else, put to the patient. A hidden fact is never
+asked for; a wish to see the whole record is no clinical question.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections.abc import Sequence
 
 from m2jax.patient.words import read
 from m2jax.records.record import Fact, Record
+
+UNASKED = 2  # symptoms that come to a patient's mind when asked for "other symptoms"
 
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\be\.g\.)\s+|\n+")
 _ASKS = re.compile(
@@ -127,14 +130,14 @@ def asked(message: str, record: Record) -> Asked:
     of_symptoms = any(_OTHER_SYMPTOMS.search(s) for s in named)
     of_onset = any(_SINCE.search(s) for s in named)
     is_open = any(_OPEN.search(s) or _WHOLE_RECORD.search(s) for s in sentences)
+    come_to_mind = _present(record)[:UNASKED] if of_symptoms else ()
     meant = []
     for fact in record.facts:
         if fact.disclosure == "hidden":
             continue
         direct = any(_asks_for(s, fact) for s in named)
         volunteered = (is_open or of_onset) and fact.disclosure == "volunteers"
-        present = of_symptoms and fact.disclosure == "asked" and fact.kind == "symptom" and not is_absent(fact)
-        if direct or volunteered or present:
+        if direct or volunteered or fact.id in come_to_mind:
             meant.append(fact.id)
     return Asked(tuple(meant), bool(sentences), is_open)
 
@@ -155,6 +158,11 @@ def is_absent(fact: Fact) -> bool:
     """Whether a fact says that something is not there: "No fever.", "Has never smoked." """
     said = read(fact.text)
     return bool(said.stems) and all(negated for _, negated in said.stems)
+
+
+def _present(record: Record) -> list[str]:
+    """Ids of the symptoms that are there and told when asked for."""
+    return [f.id for f in record.facts if f.disclosure == "asked" and f.kind == "symptom" and not is_absent(f)]
 
 
 def _asks_for(sentence: str, fact: Fact) -> bool:
