@@ -4,7 +4,8 @@ is sampled, graded and reinforced.
 
     python launch/train.py --config=configs/rl_stage3.py[:preset] [--config.consult.rounds=6 ...] [--workdir=runs/mine]
 
-Presets and values are those of `configs/rl_stage2.py`, with `consult` beside them. `data.path` is not read.
+Presets and values are those of `configs/rl_stage2.py`, with `consult` beside them. `data.path` names records of your
+own (docs/data.md) whose patients come in place of the clinic's.
 
 `session`, or `session-` before a preset (`:session-32b`), trains on whole consultations in place of slices: several
 with each patient, every message of the doctor with the credit of its turn (`m2jax/rollout/sessions.py`). Then

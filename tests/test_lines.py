@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from m2jax.clinic.sample import sample_record
 from m2jax.data import chats, clinic_tfds, documents, tasks
 from m2jax.lines import lines, write_jsonl
+from m2jax.records.load import load as load_records
 from m2jax.verifier.checks import met
 from m2jax.verifier.rubric import load_cases
 
@@ -33,6 +35,14 @@ def test_the_clinics_dataset_is_what_was_made(form: str, load, made, tmp_path: P
         row for split, n in (("train", 6), ("heldout", 3)) for row in made(split, n)
     ]
     assert "tensorflow" not in sys.modules
+
+
+def test_the_clinics_records_are_patients(tmp_path: Path):
+    path = clinic_tfds.make("records", 4, 2, str(tmp_path))
+    records, _ = load_records(path)
+    assert [r.facts for r in records] == [
+        sample_record(i, s).facts for s, n in (("train", 4), ("heldout", 2)) for i in range(n)
+    ]
 
 
 class Own(tfds.core.GeneratorBasedBuilder):

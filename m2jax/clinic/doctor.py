@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from m2jax.clinic.sample import condition_of
+from m2jax.clinic.sample import condition_of, is_of_clinic
 from m2jax.records.record import Fact, Record
 
 
@@ -30,8 +30,9 @@ class Move:
 
 
 def moves(record: Record, seed: int, rounds: int) -> tuple[Move, ...]:
-    """The doctor's part of a consultation with a patient of the clinic: `rounds` messages, at least 2; the last
-    ends it. Questions go from the open to the single, one in four about what is private. ValueError for fewer.
+    """The doctor's part of a consultation: `rounds` messages, at least 2; the last ends it. Questions go from the open
+    to the single, one in four about what is private; a symptom of a record from outside has no name to ask for, so
+    there only sections of the history are asked for. ValueError for fewer.
     """
     if rounds < 2:
         raise ValueError(f"rounds is {rounds}; a consultation has an opening and an end, so at least 2")
@@ -40,10 +41,12 @@ def moves(record: Record, seed: int, rounds: int) -> tuple[Move, ...]:
     told = frozenset(f.id for f in record.facts if f.disclosure == "volunteers")
     made = [Move(_draw(text["opening"], rng), told)]
     askable = [f for f in record.facts if f.disclosure in ("asked", "private")]
+    if not is_of_clinic(record):
+        askable = [f for f in askable if _subject(f) in text["kinds"]]
     symptoms = frozenset(f.id for f in record.of("symptom"))
     asked: set[str] = set()
     while len(made) < rounds - 1:
-        if len(made) == 1 or rng.random() < 0.1:
+        if len(made) == 1 or not askable or rng.random() < 0.1:
             which = rng.integers(2)
             made.append(Move(_draw(text[("more", "others")[which]], rng), told | symptoms if which else told))
             continue
@@ -61,14 +64,16 @@ def _end(record: Record, rng: np.random.Generator) -> Move:
     text = _texts()
     if rng.random() < 0.25:
         return Move(_draw(text["farewell"], rng), ends=True)
-    advice = " ".join(a.text for a in condition_of(record).management[:2])
-    return Move(_draw(text["diagnosis"], rng).format(diagnosis=record.diagnosis, advice=advice), ends=True)
+    plan = condition_of(record).management[:2] if is_of_clinic(record) else ()
+    advice = " ".join(a.text for a in plan)
+    said = _draw(text["diagnosis"], rng).format(diagnosis=record.diagnosis, advice=advice)
+    return Move(said.strip(), ends=True)
 
 
 def _subject(fact: Fact) -> str:
     """What a question is about: the kind of a fact, of habits the habit, of symptoms the symptom."""
     if fact.kind == "social":
-        return fact.id.split(".")[1]
+        return fact.id.partition(".")[2].partition(".")[0]
     return fact.id if fact.kind == "symptom" else fact.kind
 
 

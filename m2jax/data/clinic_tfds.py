@@ -2,12 +2,14 @@
 
     python -m m2jax.data.clinic_tfds --form=tasks --train=4000 --heldout=200 --out=data
 
-Forms: tasks (with rules, for RL stage 1), chats (SFT), documents (mid-training). OUT/clinic/FORM/VERSION is what
+Forms: documents (mid-training), chats (SFT), tasks (with rules, for RL stage 1), records (patients, for RL stage 3); of
+RL stage 2 config.data.clinic makes the cases. OUT/clinic/FORM/VERSION is what
 --config.data.path takes. The same numbers make the same dataset.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -16,10 +18,11 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import app, flags
 
+from m2jax.clinic.sample import sample_record
 from m2jax.data import chats, corpus, documents, practice, tasks
 from m2jax.data.made import MADE
 
-_FORM = flags.DEFINE_enum("form", "tasks", ["tasks", "chats", "documents"], "What to make.")
+_FORM = flags.DEFINE_enum("form", "tasks", ["documents", "chats", "tasks", "records"], "What to make.")
 _TRAIN = flags.DEFINE_integer("train", 4000, "Training rows; of documents those of each kind's unit.", lower_bound=1)
 _HELDOUT = flags.DEFINE_integer("heldout", 200, "Held-out rows.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", "data", "Folder for the dataset.")
@@ -42,10 +45,16 @@ def made_documents(split: str, n: int) -> Iterator[Row]:
     return (documents.to_json(d) for d in corpus.make_documents(n, n, 0) if d.split == split)
 
 
+def made_records(split: str, n: int) -> Iterator[Row]:
+    """Patients of the split's conditions."""
+    return (dataclasses.asdict(sample_record(seed, split)) for seed in range(n))
+
+
 FORMS: dict[str, Callable[[str, int], Iterator[Row]]] = {
     "tasks": made_tasks,
     "chats": made_chats,
     "documents": made_documents,
+    "records": made_records,
 }
 
 

@@ -24,16 +24,12 @@ from m2jax.patient.shown import opening
 from m2jax.patient.simulate import Units, patient_turn
 from m2jax.records.load import load
 from m2jax.records.record import Fact, Record
+from m2jax.records.text import CHART_WORDS
 from m2jax.rollout.single_turn import results_of
 from m2jax.sampler import requests
 
 SEED = 6_000_000
 WAYS = ("Can you tell me about this: {}?", "What can you say about this: {}?", "One more question. What about {}?")
-_GENERIC = frozenset(
-    """patient man woman boy girl child mother father his her she presents present presented reports reported denies
-    denied history has been experiencing experienced regarding tend notes noted significant located despite shown
-    started old several including initially additional provided current recent associated""".split()
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +62,7 @@ def question(record: Record, fact: Fact, rng: np.random.Generator) -> tuple[str,
     """A question made for a fact, and the ids of all facts that it asks for: those that share a word it names, and what
     is volunteered.
     """
-    named = [w for w in rarest(fact.text, 5) if w not in _GENERIC][:2]
+    named = [w for w in rarest(fact.text, 5) if w not in CHART_WORDS][:2]
     about = {
         f.id
         for f in record.facts

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from m2jax.lines import lines
 from m2jax.records.kinds import disclosure_of
 from m2jax.records.record import Fact, Record
 from m2jax.records.text import says_something
@@ -38,10 +39,14 @@ class Outside:
 
 def read_objects(path: str | Path) -> Iterator[tuple[str, dict]]:
     """The JSON objects of a file as ("file:line", object): one a line, or one document that is an object or a list
-    of them; of a folder, those of its .json, .jsonl and .ndjson files by name. ValueError is `file:line: what is
-    wrong`.
+    of them; of a folder, those of its .json, .jsonl and .ndjson files by name, or its rows if TensorFlow Datasets
+    prepared it. ValueError is `file:line: what is wrong`.
     """
     path = Path(path)
+    if (path / "dataset_info.json").is_file():
+        for place, row in lines(path):
+            yield f"{path}:{place}", {key: value for key, value in json.loads(row).items() if key != "split"}
+        return
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".jsonl", ".ndjson"))
         if not files:

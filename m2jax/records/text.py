@@ -12,9 +12,35 @@ _NOTHING = re.compile(
 )
 
 
+CHART_WORDS = frozenset(  # that stand in charts around any statement, and tell none from another
+    """patient man woman boy girl child mother father his her he she presents present presented reports reported denies
+    denied denying history has had having been experiencing experienced experience regarding tend tends notes noted
+    significant located despite shown started old several including initially additional provided current currently
+    recent recently associated complaints complains states stated described describes mentions mentioned admits year
+    years month months week weeks day days not past medical any symptoms symptom""".split()
+)
+
+_DULL = CHART_WORDS | frozenset(
+    """with without this that these those from into does were being more most some then than there when which while
+    where after before during over under also just only very they their them other such both each because when
+    like worse better improve improves feels feel felt trying very about have will would could""".split()
+)
+
+
 def says_something(text: object) -> bool:
     """Whether a value is more than "N/A", "Information not provided" or nothing."""
     return text is not None and bool(str(text).strip()) and not _NOTHING.fullmatch(str(text))
+
+
+def telling(text: str) -> list[str]:
+    """The words of a statement that may tell it from others, each once, in order, small."""
+    words = dict.fromkeys(re.findall(r"[a-z]{4,}", text.lower()))
+    return [word for word in words if word not in _DULL and not word.endswith("ly")]
+
+
+def stem(word: str) -> str:
+    """What a word of the same meaning begins with: "climbing" and "climb", "painful" and "pain"."""
+    return re.sub(r"(?<=\w{4})(?:ing|ness|ful|ed|es|al|s)$", "", word)
 
 
 # ---- Free text ----------------------------------------------------------

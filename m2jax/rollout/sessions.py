@@ -33,10 +33,10 @@ from m2jax.data.cases import checked_only
 from m2jax.patient.interruption import Interruption, draw
 from m2jax.patient.outcome import Outcome, outcome
 from m2jax.patient.rubric import stage_of
-from m2jax.patient.script import Script, said_by, sample_script
-from m2jax.patient.shown import opening
+from m2jax.patient.script import Script, said_by
 from m2jax.patient.simulate import Consultation, Units, consult
 from m2jax.rollout import slices
+from m2jax.rollout.patients import of_clinic
 from m2jax.rollout.single_turn import Reward, results_of
 from m2jax.rules.final import answered
 from m2jax.sampler import requests
@@ -130,14 +130,12 @@ def sessions(
     seed: int,
     journal: Journal | None = None,
 ) -> list[list[Episode]]:
-    """R paid consultations of the role "doctor" with each of the numbered patients of the clinic's training conditions
-    (`slices.stratified`). Number, sample and seed determine a consultation; sample j of number i has the key i * R + j.
+    """R paid consultations of the role "doctor" with each of the numbered patients of the clinic's training conditions.
+    Number, sample and seed determine a consultation; sample j of number i has the key i * R + j.
     """
     dialogues = []
     for number in numbers:
-        patient, asks = slices.stratified(number, seed, "train"), draw(rules.interrupted, seed, number)
-        script = sample_script(patient, "train")
-        said = opening(script.record, patient)
+        (script, said), asks = of_clinic(number, seed), draw(rules.interrupted, seed, number)
         dialogues += [episode(script, said, units, judge, rules, asks) for _ in range(n_samples)]
     keys = [number * n_samples + j for number in numbers for j in range(n_samples)]
     ended = results_of(engine.run(dialogues, seed=seed, keys=keys, journal=journal))

@@ -18,15 +18,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from m2jax.clinic import doctor
-from m2jax.clinic.condition import conditions
-from m2jax.clinic.sample import condition_of, sample_condition
+from m2jax.clinic.sample import condition_of, is_of_clinic
 from m2jax.patient.gate import REASONS
 from m2jax.patient.interruption import Interruption, draw, shown_dialogue, takes_up
+from m2jax.patient.persona import sample_persona
 from m2jax.patient.reference import scripted_reply
 from m2jax.patient.rubric import chat, rubric_after
 from m2jax.patient.script import Dialogue, Line, Script, sample_script
 from m2jax.patient.shown import opening
 from m2jax.patient.simulate import Consultation, Units, consult
+from m2jax.records.record import Record
+from m2jax.rollout.patients import Patients, of_clinic, stratified
 from m2jax.rollout.single_turn import prompt_tokens, results_of
 from m2jax.rules.final import answered
 from m2jax.sampler import requests
@@ -40,7 +42,6 @@ from m2jax.verifier.rubric import Case
 ENDS = (*REASONS, "fault", "room")  # the gate's, or a fault of the doctor, or no room for another prompt
 FAULTS = ("empty", "over-length", "role inversion", "repetition", "causal nonsense")
 SEED_OFFSET = 4_000_037  # no key of the replies', the evaluation's, the watch's or the proposals'
-TRIES = 5000  # seeds that are looked through for a patient of a specialty
 GRAM, ALIKE = 4, 0.5  # words; the share of them said before from which on a reply repeats
 _HELLO = r"^\W*(?:(?:hello|hi|good (?:morning|afternoon|evening))\W+)?"
 _INVERTED = re.compile(
@@ -98,13 +99,14 @@ def slices(
     limit: int,
     *,
     seed: int,
+    come: Patients = of_clinic,
     trim: bool = False,
     interrupted: float = 0.0,
     journal: Journal | None = None,
 ) -> list[Sliced]:
-    """A slice of a consultation of the role "doctor" with each of the numbered patients, of the clinic's training
-    conditions. limit: tokens of its prompt at most. trim: see `cut`. interrupted: the share of consultations with an
-    interruption. A number and the seed determine patient, interruption, cut and samples.
+    """A slice of a consultation of the role "doctor" with each of the numbered patients. limit: tokens of its prompt
+    at most. come: who they are. trim: see `cut`. interrupted: the share of consultations with an interruption. A number
+    and the seed determine patient, interruption, cut and samples.
     """
 
     def refuse(said: tuple[str, ...], completion: Completion) -> str:
@@ -112,9 +114,8 @@ def slices(
         return fault_of([*said[:-1], whole or said[-1]], completion.stopped or bool(whole))
 
     def dialogue(number: int) -> requests.Dialogue:
-        patient = stratified(number, seed, "train")
-        script = sample_script(patient, "train")
-        said, stopped_by = opening(script.record, patient), draw(interrupted, seed, number)
+        script, said = come(number, seed)
+        stopped_by = draw(interrupted, seed, number)
         held = yield from consult(script, said, "doctor", units, stopped_by, longest=limit, refuse=refuse)
         return cut(held, tokenizer, limit, np.random.default_rng([seed, 1, number]), trim)
 
@@ -136,10 +137,7 @@ def cut(held: Consultation, tokenizer: Tokenizer, limit: int, rng: np.random.Gen
     case = case_of(held.script, held.dialogue[: 2 * kept + 1], held.interruption)
     while (size := len(prompt_tokens(tokenizer, case))) > limit:
         if not kept:
-            raise ValueError(
-                f"the opening of {held.script.record.id} is a prompt of {size} tokens; config.data.max_prompt_tokens "
-                f"is {limit}: raise it"
-            )
+            raise ValueError(_too_long(held.script.record, size, limit))
         kept -= 1
         case = case_of(held.script, held.dialogue[: 2 * kept + 1], held.interruption)
     asked = set().union(*(r.turn.asked for r in held.rounds))
@@ -170,20 +168,24 @@ def fault_of(said: Sequence[str], stopped: bool) -> str:
     return "causal nonsense" if _baseless(text, " ".join(said[::2])) else ""
 
 
-def stratified(number: int, seed: int, split: str) -> int:
-    """The seed of a patient of the clinic, of one specialty after the other by `number`."""
-    specialties = sorted({c.specialty for c in conditions() if c.split == split})
-    wanted = specialties[number % len(specialties)]
-    first = (seed * 1_000_003 + number) * TRIES
-    own = (s for s in range(first, first + TRIES) if sample_condition(s, split).specialty == wanted)
-    return next(own, first)
-
-
-def heldout_slices(n: int, rounds: int, tokenizer: Tokenizer, limit: int) -> list[Case]:
-    """Cases of n patients of held-out conditions, before and within consultations of at most `rounds` messages of the
-    scripted doctor: the same whatever is trained.
+def heldout_slices(n: int, rounds: int, tokenizer: Tokenizer, limit: int, records: Sequence[Record] = ()) -> list[Case]:
+    """Cases of n patients of held-out conditions, or of the first n records where there are some, before and within
+    consultations of at most `rounds` messages of the scripted doctor: the same whatever is trained.
     """
-    return [_scripted(number, rounds, tokenizer, limit) for number in range(n)]
+    if not records:
+        seeds = [stratified(number, 1, "heldout") for number in range(n)]
+        return [_scripted(sample_script(seed, "heldout"), seed, rounds, tokenizer, limit) for seed in seeds]
+    scripts = [Script(record, sample_persona(number, record)) for number, record in enumerate(records[:n])]
+    return [_scripted(script, number, rounds, tokenizer, limit) for number, script in enumerate(scripts)]
+
+
+def check_openings(records: Sequence[Record], tokenizer: Tokenizer, limit: int) -> None:
+    """ValueError names the first whose opening is a prompt of more than `limit` tokens."""
+    for number, record in enumerate(records):
+        script = Script(record, sample_persona(number, record))
+        said = case_of(script, (Line("patient", opening(record, number)),))
+        if (size := len(prompt_tokens(tokenizer, said))) > limit:
+            raise ValueError(_too_long(record, size, limit))
 
 
 def told_of(found: Sequence[Sliced]) -> dict[str, float]:
@@ -200,6 +202,12 @@ def told_of(found: Sequence[Sliced]) -> dict[str, float]:
         **{f"consult/fault/{name.replace(' ', '_')}": faults[name] / n for name in FAULTS},
         **{f"consult/ended/{name}": ended[name] / n for name in ENDS},
     }
+
+
+def _too_long(record: Record, size: int, limit: int) -> str:
+    return (
+        f"the opening of {record.id} is a prompt of {size} tokens; config.data.max_prompt_tokens is {limit}: raise it"
+    )
 
 
 def _trimmed(held: Consultation) -> Consultation:
@@ -220,33 +228,34 @@ def _whole(text: str) -> str:
     return found[0] if found else ""
 
 
-def _scripted(number: int, rounds: int, tokenizer: Tokenizer, limit: int) -> Case:
-    patient = stratified(number, 1, "heldout")
-    script = sample_script(patient, "heldout")
-    dialogue: Dialogue = (Line("patient", opening(script.record, patient)),)
-    moves = doctor.moves(script.record, patient, rounds + 2)[1:-1]  # neither a greeting nor an end
-    case = case_of(script, dialogue)
-    for move in moves[: np.random.default_rng([patient, 2]).integers(len(moves) + 1)]:
+def _scripted(script: Script, seed: int, rounds: int, tokenizer: Tokenizer, limit: int) -> Case:
+    dialogue: Dialogue = (Line("patient", opening(script.record, seed)),)
+    moves = doctor.moves(script.record, seed, rounds + 2)[1:-1]  # neither a greeting nor an end
+    case = case_of(script, dialogue, split="heldout")
+    for move in moves[: np.random.default_rng([seed, 2]).integers(len(moves) + 1)]:
         dialogue += (Line("doctor", move.text),)
-        dialogue += (Line("patient", scripted_reply(script, dialogue, patient)),)
-        longer = case_of(script, dialogue)
+        dialogue += (Line("patient", scripted_reply(script, dialogue, seed)),)
+        longer = case_of(script, dialogue, split="heldout")
         if len(prompt_tokens(tokenizer, longer)) > limit:
             break
         case = longer
     return case
 
 
-def case_of(script: Script, dialogue: Dialogue, interruption: Interruption | None = None) -> Case:
+def case_of(script: Script, dialogue: Dialogue, interruption: Interruption | None = None, split: str = "train") -> Case:
     """The slice that a dialogue ending with the patient is, with its rubric: as the doctor sees it, who has to take up
-    an interruption that has just come.
+    an interruption that has just come. split: of a record from outside; a patient of the clinic has that of her
+    condition.
     """
     record = script.record
-    condition = condition_of(record)
-    name = f"{record.id}-{len(dialogue) // 2}"
+    name, topic = f"{record.id}-{len(dialogue) // 2}", record.diagnosis
+    if is_of_clinic(record):
+        condition = condition_of(record)
+        topic, split = condition.id, condition.split
     rubric = rubric_after(record, dialogue)
     if interruption and interruption.round == len(dialogue) // 2:
         rubric += (takes_up(interruption),)
-    return Case(name, condition.id, condition.split, chat(shown_dialogue(dialogue, interruption)), rubric)
+    return Case(name, topic, split, chat(shown_dialogue(dialogue, interruption)), rubric)
 
 
 def _grams(text: str) -> list[tuple[str, ...]]:

@@ -21,7 +21,7 @@ from m2jax.data import cases as case_data
 from m2jax.data.tasks import Task
 from m2jax.lines import write_jsonl
 from m2jax.outside.endpoint import EndpointDown
-from m2jax.rollout import dialogues, dynamic, sessions, slices
+from m2jax.rollout import dialogues, dynamic, patients, sessions, slices
 from m2jax.rollout.kept import fingerprint
 from m2jax.rollout.metrics import rollout_metrics
 from m2jax.rollout.single_turn import Rollout, pay, roll_out, sampled
@@ -200,13 +200,14 @@ def _of_stream(parts: Parts) -> Source:
 def _of_consultations(parts: Parts, workdir: Path) -> Source:
     """Slices of consultations that the policy holds now. The draw says which patients come."""
     config, n = parts.config, parts.config.data.prompts_per_step
+    come = patients.of_records(parts.records) if parts.records else patients.of_clinic
 
     def take(draw: int) -> tuple[list[Case], Metrics, list[slices.Sliced]]:
         began = time.perf_counter()
         found = slices.slices(
             parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
-            seed=config.seed, trim=config.consult.trim, interrupted=config.consult.interrupted,
-            journal=_journal(config, workdir, "consultations", draw, []),
+            seed=config.seed, come=come, trim=config.consult.trim, interrupted=config.consult.interrupted,
+            journal=_journal(config, workdir, "consultations", draw, [[r.id, fingerprint(r)] for r in parts.records]),
         )  # fmt: skip
         cases = [s.case for s in found]
         if config.reward.unchecked == "skip":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import optax
@@ -12,6 +13,7 @@ from m2jax.data.tasks import Task
 from m2jax.models.config import ModelConfig
 from m2jax.models.params import Params
 from m2jax.patient.simulate import Units
+from m2jax.records.record import Record
 from m2jax.rollout.dynamic import Settings
 from m2jax.rollout.single_turn import Reward
 from m2jax.sampler.engine import Engine
@@ -29,7 +31,7 @@ class Parts:
     another is named); "verifier" where config names a model of its own for judge and patient; "judge" where that is an
     endpoint or has an adapter; "patient" (likewise) where there are consultations, which `units` then are for (else
     None). With an adapter both are served over the same parameters, in one batch. dynamic: None where
-    there are no dynamic criteria.
+    there are no dynamic criteria. records: the patients who consult, where they are not the clinic's.
     """
 
     config: ConfigDict
@@ -48,3 +50,4 @@ class Parts:
     frozen: Params | None
     units: Units | None = None
     dynamic: Settings | None = None
+    records: Sequence[Record] = ()

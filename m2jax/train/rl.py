@@ -25,7 +25,7 @@ from m2jax.data import practice
 from m2jax.data import tasks as task_data
 from m2jax.data.tasks import Task
 from m2jax.patient.simulate import Units
-from m2jax.rollout import dialogues, dynamic, sessions, slices
+from m2jax.rollout import dialogues, dynamic, patients, sessions, slices
 from m2jax.rollout.metrics import engine_metrics
 from m2jax.rollout.single_turn import Reward, prompt_tokens
 from m2jax.rollout.watch import watch
@@ -95,12 +95,14 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
     reward = Reward(
         paid.normalisation, paid.length_threshold, paid.length_scale, paid.overlong, s.max_tokens, paid.contrast
     )
-    skip = config.reward.unchecked == "skip"
+    skip, records = config.reward.unchecked == "skip", []
     if consult:
         if consult.session:
             sessions.check_template(tokenizer)
-        limit = config.data.max_prompt_tokens
-        train, heldout = [], slices.heldout_slices(config.eval.cases, consult.rounds, tokenizer, limit)
+        limit, train = config.data.max_prompt_tokens, []
+        records, others = patients.read(config.data.path) if config.data.path else ([], [])
+        slices.check_openings([*records, *others], tokenizer, limit)
+        heldout = slices.heldout_slices(config.eval.cases, consult.rounds, tokenizer, limit, others)
         heldout = case_data.checked_only(heldout) if skip else heldout
     elif config.get("tasks"):
         train, heldout = _tasks(config)
@@ -161,7 +163,7 @@ def start(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Parts, TrainStat
         judge = Judge(tokenizer, role, sizes.pasts[-1], votes, calibration=fitted)
     parts = Parts(
         config, cfg, mesh, tokenizer, train, heldout, engine, judge, prompt_size, sampling, settings, reward, tx,
-        frozen, units, criteria,
+        frozen, units, criteria, records,
     )  # fmt: skip
     return parts, init_state(trained, tx)
 

@@ -190,7 +190,9 @@ def check_data(config: ConfigDict) -> None:
     """ValueError where the stage would pass over data that the config names."""
     what, unread = "", ()
     if config.get("consult"):
-        what, unread = "the consultations of stage 3", ("path", "clinic")
+        session = config.consult.session  # what they come to is known of the clinic's conditions alone
+        what = "whole consultations" if session else "the consultations of stage 3"
+        unread = ("path", "clinic") if session else ("clinic",)
     elif config.get("tasks"):
         what, unread = "the tasks of stage 1", ("clinic",)
     for name in unread:

@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from m2jax.records.outside import UNSTATED
 from m2jax.records.record import Fact, Record
+from m2jax.records.text import stem, telling
 from m2jax.verifier.checks import met, parse_check
 from m2jax.verifier.phrases import (
     CLINICIAN,
     EMERGENCY,
     FEELING,
+    MEDICINES,
     SURE,
     TODAY,
     advises,
@@ -48,6 +51,15 @@ RED_FLAGS = (  # that any clinician acts on, whatever the condition
 _STOCK = (
     r"\b(?:studies|research|evidence|guidelines?) (?:clearly |also )?(?:shows?|says?|suggests?|recommends?|proves?)\b"
 )
+
+_RANK = {"symptom": 0, "past": 1, "drug": 1, "allergy": 1}  # of kinds: what bears most on a case is asked first
+SECTIONS = {  # what a chart's section is asked for by: its name, and words of such a question
+    "past": ("past illnesses", ("illness", "history", "condition", "operation", "surger", "diagnosed")),
+    "drug": ("medicines", MEDICINES[:-1]),
+    "allergy": ("allergies", ("allerg",)),
+    "family": ("the family", ("family", "relatives", "parents", "sibling")),
+    "social": ("habits", ("smok", "alcohol", "drink", "work", "job", "live", "drugs")),
+}
 
 
 @dataclass(frozen=True)
@@ -103,20 +115,46 @@ def make_rubric(record: Record, messages: Sequence[Mapping[str, str]], knowledge
 
 def knowledge_from(record: Record) -> Knowledge:
     """What a record alone tells: questions about the facts that are told when asked, its diagnosis."""
-    facts = [f for f in record.facts if f.disclosure in ("asked", "private") and f.cues]
-    rank = {"symptom": 0, "past": 1, "drug": 1, "allergy": 1}
-    facts.sort(key=lambda f: (rank.get(f.kind, 2), f.text.startswith("No ")))
-    topics = tuple(Topic(_name(f), f.cues, 5 - rank.get(f.kind, 2), f.text) for f in facts)
+    see = criterion(
+        "Says which professional to see or call, and when.", 5, "safety", advises(f"{CLINICIAN}|{TODAY}|{EMERGENCY}")
+    )
+    if record.diagnosis == UNSTATED:
+        return Knowledge(_topics(record), conclude=(see,))
     name = criterion(
         f"Names {record.diagnosis} as the likely cause, or among the likely ones.",
         7,
         "accuracy",
         words((record.diagnosis,), said="statement"),
     )
-    see = criterion(
-        "Says which professional to see or call, and when.", 5, "safety", advises(f"{CLINICIAN}|{TODAY}|{EMERGENCY}")
-    )
-    return Knowledge(topics, conclude=(name, see))
+    return Knowledge(_topics(record), conclude=(name, see))
+
+
+def _topics(record: Record) -> tuple[Topic, ...]:
+    """Symptoms first, then what is there before what is not. Facts without cues are asked for by the words that tell
+    them from the record's others; those of a chart's section, as its medicines, by one question.
+    """
+    facts = [f for f in record.facts if f.disclosure in ("asked", "private")]
+    facts.sort(key=lambda f: (_RANK.get(f.kind, 2), f.text.startswith("No ")))
+    topics = [Topic(_name(f), f.cues, _points(f), f.text) for f in facts if f.cues]
+    bare = [f for f in facts if not f.cues]
+    words_of = [telling(f.text) for f in record.facts]
+    known = {
+        word for f, its in zip(record.facts, words_of, strict=True) if f.disclosure == "volunteers" for word in its
+    }
+    for fact in (f for f in bare if f.kind == "symptom"):
+        own = [word for word in telling(fact.text) if word not in known]
+        rarest = sorted(own, key=lambda word: (sum(word in its for its in words_of), -len(word)))[:2]
+        name = ", ".join(word for word in own if word in rarest)
+        if name and all(name != topic.name for topic in topics):
+            topics.append(Topic(name, tuple(map(stem, rarest)), _points(fact), fact.text))
+    for kind, (name, cues) in SECTIONS.items():
+        if own := [f for f in bare if f.kind == kind]:
+            topics.append(Topic(name, cues, _points(own[0]), " ".join(f.text for f in own)))
+    return tuple(topics)
+
+
+def _points(fact: Fact) -> int:
+    return 5 - _RANK.get(fact.kind, 2)
 
 
 # ---- Criteria

@@ -25,6 +25,8 @@ from m2jax.data import cases, documents, tasks
 from m2jax.data.chats import load_chats
 from m2jax.data.documents import load_documents
 from m2jax.data.tasks import load_tasks
+from m2jax.records.load import load as load_records
+from m2jax.rollout import patients
 from m2jax.train import midtrain, sft, values
 from m2jax.verifier.rubric import load_cases
 from tests.conftest import REPOSITORY
@@ -39,6 +41,7 @@ LOADERS = {
     "chats.jsonl": load_chats,
     "tasks.jsonl": load_tasks,
     "cases.jsonl": load_cases,
+    "records.jsonl": lambda path: load_records(path)[0],
 }
 NOTE = "It begins where the body is coldest, which would explain why the toe comes first."
 TINY = {  # what makes a command small
@@ -58,7 +61,9 @@ def write_files(folder: Path) -> None:
     for name, text in FILES.items():
         rows = [json.loads(line) for line in text.splitlines()]
         more = [
-            row | {"id": f"{row['id']}-{i}", "split": "train" if i % 4 else "heldout"} for row in rows for i in range(8)
+            row | {"id": f"{row['id']}-{i}"} | ({} if "facts" in row else {"split": "train" if i % 4 else "heldout"})
+            for row in rows
+            for i in range(8)
         ]
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in [*rows, *more]))
 
@@ -137,12 +142,13 @@ def test_what_trains_takes_the_pages_values_and_its_data(tmp_path: Path, monkeyp
             case _ if config.get("consult"):
                 values.check_consult(config)
                 assert bool(values.endpoints(config)) == bool(config.patient.url)
+                assert not path or all(patients.read(path))
             case _:
                 assert all(cases.load(path))
         values_of = config.get("dynamic")
         if values_of:
             values.check_dynamic(config)
-    assert {"documents.jsonl", "chats.jsonl", "tasks.jsonl", "cases.jsonl"} <= set(read)
+    assert LOADERS.keys() <= set(read)
 
 
 def test_the_tools_without_a_model_run_one_after_the_other(run, tmp_path: Path):

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken
 
-from m2jax.clinic.condition import conditions
-from m2jax.clinic.sample import condition_of, sample_condition, sample_record
 from m2jax.evaluate import heldout
 from m2jax.patient.gate import Gate
 from m2jax.patient.interruption import Interruption, takes_up
@@ -182,15 +180,6 @@ def test_the_doctor_sees_the_interruption_and_has_to_take_it_up(tokenizer: Token
     told = dataclasses.replace(held(GOOD[0], "You mentioned cancer. Why?", GOOD[2]), interruption=asks)
     assert slices.fault(told, 1) == "" and slices.fault(dataclasses.replace(told, interruption=None), 1)
     assert slices.told_of(list(cases.values()))["consult/interrupted"] == 1
-
-
-def test_patients_come_of_every_specialty_in_turn():
-    wanted = {c.specialty for c in conditions() if c.split == "train"}
-    seeds = [slices.stratified(i, 0, "train") for i in range(2 * len(wanted))]
-    assert len(set(seeds)) == len(seeds)
-    assert sample_condition(seeds[0], "train") == condition_of(sample_record(seeds[0], "train"))
-    counts = Counter(condition_of(sample_record(seed, "train")).specialty for seed in seeds)
-    assert set(counts) == wanted and set(counts.values()) == {2}
 
 
 def test_heldout_slices_are_of_heldout_conditions_and_fit(tokenizer: Tokenizer):

@@ -12,6 +12,7 @@ from configs import rl_stage3
 from m2jax import run as training
 from m2jax.metrics import read_metrics
 from m2jax.rollout import slices
+from tests.rollout.test_patients import write
 from tests.train import tiny_run
 
 VALUES = {
@@ -67,6 +68,17 @@ def test_a_run_consults_learns_and_goes_on_to_the_bit(model: Path, tmp_path: Pat
     assert all(units["source"] for units in answered if not units["gate"]["stop"])
 
 
+def test_patients_of_records_consult(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    data = write(tmp_path / "mine.jsonl", 10)
+    with tiny_run.one_device(monkeypatch):
+        training.run(config(model, steps=1, **{"data.path": str(data)}), tmp_path / "run", "")
+    lines = (tmp_path / "run" / "dialogues").iterdir()
+    ids = {json.loads(line)["id"] for file in lines for line in file.read_text().splitlines()}
+    assert {name.partition("-")[0] for name in ids} == {"mine"}
+    heldout = {json.loads(line)["id"] for line in (tmp_path / "run" / "eval_before.jsonl").read_text().splitlines()}
+    assert {name.rpartition("-")[0] for name in heldout} == {"mine-4", "mine-9"}
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -74,7 +86,8 @@ def test_a_run_consults_learns_and_goes_on_to_the_bit(model: Path, tmp_path: Pat
         ({"consult.adapter": "nurse"}, "config.consult.adapter is 'nurse'"),
         ({"consult.interrupted": 1.2}, "config.consult.interrupted is 1.2"),
         ({"eval.cases": 0}, "config.eval.cases is 0"),
-        ({"data.path": "mine.jsonl"}, "config.data.path is 'mine.jsonl', but the consultations of stage 3"),
+        ({"data.path": "mine.jsonl", "consult.session": True}, "config.data.path is 'mine.jsonl', but whole"),
+        ({"data.path": "none.jsonl"}, "none.jsonl"),
         ({"data.clinic": 4}, "config.data.clinic is 4, but the consultations of stage 3"),
     ],
 )
