@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from m2jax.evaluate.agreement import f1, table
-from m2jax.evaluate.figures import Figure
+from m2jax.evaluate.figures import Figure, figure
 from m2jax.evaluate.stats import pooled_ci
 from m2jax.verifier.rubric import check_messages
 
@@ -134,31 +134,34 @@ def adjusted(score: float, reply: str) -> float:
     return score - PENALTY * (len(reply) - CENTRE) / 500
 
 
-def by_group(examples: Sequence[Example], met: Sequence[Sequence[bool]]) -> dict[str, list[float]]:
-    """Scores of examples under "overall", of each theme's under its tag, of each axis' under its tag."""
-    found: dict[str, list[float]] = {"overall": []}
+def by_group(examples: Sequence[Example], met: Sequence[Sequence[bool]]) -> dict[str, dict[str, float]]:
+    """Scores by example's id: those of examples under "overall", of each theme's and each axis' under its tag."""
+    found: dict[str, dict[str, float]] = {"overall": {}}
     for example, verdicts in zip(examples, met, strict=True):
         whole = score(example.items, verdicts)
         if whole is None:
             continue
         for name in ("overall", *example.tags):
-            found.setdefault(name, []).append(whole)
+            found.setdefault(name, {})[example.id] = whole
         for tag in dict.fromkeys(tag for item in example.items for tag in item.tags):
             own = [i for i, item in enumerate(example.items) if tag in item.tags]
             part = score([example.items[i] for i in own], [verdicts[i] for i in own])
             if part is not None:
-                found.setdefault(tag, []).append(part)
+                found.setdefault(tag, {})[example.id] = part
     return found
 
 
-def clipped(name: str, scores: Sequence[float], note: str = "") -> Figure:
-    """The mean clipped to [0, 1], with its 95% interval and standard deviation over `RESAMPLES` resamples."""
-    values = np.asarray(scores)
+def clipped(name: str, scores: Mapping[str, float], note: str = "") -> Figure:
+    """The mean of scores by example's id, clipped to [0, 1], with its 95% interval and standard deviation over
+    `RESAMPLES` resamples.
+    """
+    plain, values = figure(name, [*scores.values()], ids=[*scores]), np.asarray([*scores.values()])
     draws = np.random.default_rng(0).choice(values, (RESAMPLES, len(values)))
     means = np.clip(draws.mean(1), 0, 1)
     low, high = np.quantile(means, [0.025, 0.975])
     said = "; ".join(filter(None, [f"bootstrap sd {means.std():.4f}", note]))
-    return Figure(name, float(np.clip(values.mean(), 0, 1)), float(low), float(high), len(values), note=said)
+    value = float(np.clip(values.mean(), 0, 1))
+    return dataclasses.replace(plain, value=value, low=float(low), high=float(high), note=said)
 
 
 def macro_f1(sums: np.ndarray) -> np.ndarray:

@@ -135,7 +135,8 @@ def run(config: ConfigDict, tell: Tell) -> Iterator[Figure]:
     note = f"{failed} criteria without a verdict count as not met" if failed else ""
     for name in ("overall", *sorted(groups.keys() - {"overall"})):
         yield clipped(f"HealthBench {name}", groups[name], note if name == "overall" else "")
-    each = [adjusted(value, answer) for value, answer in zip(groups["overall"], answers, strict=True)]
+    reply_to = dict(zip((e.id for e in examples), answers, strict=True))
+    each = {name: adjusted(value, reply_to[name]) for name, value in groups["overall"].items()}
     yield clipped("HealthBench overall, adjusted for length", each)
     tokens = [float(r["tokens"]) for r in replies]
     yield figure("tokens of a reply", tokens, ids=[e.id for e in examples])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from configs import eval_healthbench
 from m2jax.evaluate import healthbench, healthbench_run
 from m2jax.evaluate.healthbench import Example, Item, Label, by_group, clipped, load, load_meta, meta_figures, score
 from m2jax.outside.endpoint import Said
+from m2jax.report import stages
 from tests.outside.fake_server import last, serving
 from tests.train.tiny_run import write_model
 
@@ -53,12 +55,12 @@ def test_themes_are_of_examples_and_axes_of_criteria_with_a_tag():
     ]
     found = by_group(examples, [[True, False, True, True], [True, True], [True, True]])
     assert found == {
-        "overall": [-1 / 8, 1.0],
-        "theme:hedging": [-1 / 8, 1.0],
-        "theme:global": [1.0],
-        "axis:accuracy": [1 / 5, 1.0],
-        "level:example": [1.0, 1.0],
-        "axis:context_awareness": [0.0, 1.0],
+        "overall": {"a": -1 / 8, "b": 1.0},
+        "theme:hedging": {"a": -1 / 8, "b": 1.0},
+        "theme:global": {"b": 1.0},
+        "axis:accuracy": {"a": 1 / 5, "b": 1.0},
+        "level:example": {"a": 1.0, "b": 1.0},
+        "axis:context_awareness": {"a": 0.0, "b": 1.0},
     }
 
 
@@ -69,11 +71,21 @@ def test_what_the_length_of_a_reply_costs_and_earns():
 
 
 def test_the_mean_is_clipped_and_not_the_examples():
-    low = clipped("x", [-0.9, -0.5, 0.2])
+    low = clipped("x", {"a": -0.9, "b": -0.5, "c": 0.2})
     assert low.value == 0 and low.low == 0 and low.n == 3
-    mixed = clipped("x", [-0.5, 1.0, 0.7])
+    mixed = clipped("x", {"a": -0.5, "b": 1.0, "c": 0.7})
     assert mixed.value == pytest.approx(0.4) and 0 <= mixed.low < 0.4 < mixed.high <= 1
-    assert clipped("x", [0.25] * 9) == healthbench.Figure("x", 0.25, 0.25, 0.25, 9, note="bootstrap sd 0.0000")
+    same = clipped("x", dict.fromkeys("abcdefghi", 0.25))
+    assert (same.value, same.low, same.high, same.n, same.note) == (0.25, 0.25, 0.25, 9, "bootstrap sd 0.0000")
+
+
+def test_two_models_are_paired_by_example():
+    before, after, other = (
+        {"HealthBench overall": dataclasses.asdict(clipped("HealthBench overall", dict(zip(ids, scores, strict=True))))}
+        for ids, scores in (("abc", (0.1, -0.2, 0.4)), ("abc", (0.3, 0.2, 0.4)), ("abd", (0.3, 0.2, 0.4)))
+    )
+    assert "<br>+0.200 (+0.000 to +0.400)" in stages.table({"a": before, "b": after})
+    assert "<br>" not in stages.table({"a": before, "b": other})
 
 
 def test_a_grader_is_paired_with_every_physician():
