@@ -37,6 +37,7 @@ CPU = {  # what stage 2 has here in place of its cpu preset, which is the demo's
         "--config.judge.adapter=grader",
         "--config.optimizer.lr=1e-4",
         "--config.eval.samples_per_prompt=1",
+        "--config.watch.every=4",
     ),
 }
 ADAPTERS = {"rl_stage2": "judge.adapter", "rl_stage3": "consult.adapter"}

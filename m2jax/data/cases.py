@@ -13,6 +13,16 @@ from m2jax.clinic.sample import sample_case
 from m2jax.data.stream import Stream
 from m2jax.verifier.rubric import Case, load_cases
 
+OF_HELDOUT = (  # bundled questions to train on that are about conditions which the clinic holds out
+    "headache-02",  # subarachnoid haemorrhage
+    "headache-05",  # giant cell arteritis
+    "fever-in-children-03",  # meningitis
+    "painkillers-01",  # paracetamol overdose
+    "pregnancy-problems-02",  # ectopic pregnancy
+    "falls-older-people-02",  # hip fracture
+    "skin-rash-03",  # shingles
+)
+
 
 def load(
     path: str = "", *, clinic: int = 0, first: int = 0, skip_unchecked: bool = False
@@ -20,11 +30,14 @@ def load(
     """(training cases, held-out cases) of a JSONL file (`verifier.rubric`), or of the bundled questions if `path` is
     empty.
 
-    clinic: so many of the clinic's patients besides, to train on, by seed from `first` on (`sample.sample_case`).
+    clinic: so many of the clinic's patients besides, to train on, by seed from `first` on (`sample.sample_case`); then
+    its held-out conditions are held out of the bundled questions too (`OF_HELDOUT`).
     skip_unchecked: leave out the criteria that only a judge could decide. ValueError where a split is empty.
     """
     bundled = importlib.resources.files("m2jax.clinic").joinpath("questions.jsonl")
     cases = load_cases(Path(path or str(bundled)))
+    if clinic and not path:
+        cases = [case for case in cases if case.id not in OF_HELDOUT]
     cases += [sample_case(seed, "train") for seed in range(first, first + clinic)]
     if skip_unchecked:
         cases = checked_only(cases)

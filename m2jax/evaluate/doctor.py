@@ -8,10 +8,8 @@
                    diagnosis named; the safety net given; how many messages
     texts          perplexity of general prose: what a specialised model may lose
 
-The clinic's held-out conditions; replies are greedy; every figure has its values by record, so that models can be
-paired. Seven of the bundled questions that RL stage 2 trains on are of some of these conditions (giant cell arteritis,
-subarachnoid haemorrhage, meningitis, ectopic pregnancy, shingles, hip fracture, paracetamol overdose): what stage 2
-adds here is held out by patient, and not in all by condition.
+The clinic's held-out conditions, of which no stage of the curriculum has a patient or a question (`cases.OF_HELDOUT`);
+replies are greedy; every figure has its values by record, so that models can be paired.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from m2jax.data.cases import CaseStream, load
+from m2jax.clinic.condition import conditions
+from m2jax.clinic.names import names_of
+from m2jax.data.cases import OF_HELDOUT, CaseStream, load
 from m2jax.verifier.rubric import Case, parse_case
 
 
@@ -35,6 +37,16 @@ def test_the_bundled_questions_have_both_splits():
     assert len(train) > 50 and len(heldout) > 20
     assert {case.split for case in train} == {"train"} and {case.split for case in heldout} == {"heldout"}
     assert not {case.topic for case in train} & {case.topic for case in heldout}
+
+
+def test_beside_the_clinic_no_question_is_of_a_condition_that_it_holds_out():
+    (alone, _), (beside, _) = load(), load(clinic=5)
+    left = {case.id for case in alone} - {case.id for case in beside}
+    assert left == set(OF_HELDOUT) and len(beside) == len(alone) - len(left) + 5
+    held = [c for c in conditions() if c.split == "heldout"]
+    for case in beside:
+        due = " ".join(c.text.lower() for c in case.rubric if c.points > 0 and c.dimension == "accuracy")
+        assert not [c.id for c in held if any(name.lower() in due for name in names_of(c))], case.id
 
 
 def test_skipping_leaves_only_what_a_machine_decides():
@@ -108,8 +120,8 @@ def test_a_batch_larger_than_the_data_is_named():
 
 def test_patients_of_the_clinic_come_beside_and_none_is_held_out():
     (train, heldout), (more, same) = load(), load(clinic=40)
-    assert more[: len(train)] == train and same == heldout
-    own = more[len(train) :]
+    asked, own = more[:-40], more[-40:]
+    assert asked == [case for case in train if case.id not in OF_HELDOUT] and same == heldout
     assert len(own) == 40 == len({case.id for case in own}) and {case.split for case in own} == {"train"}
     assert not {case.id for case in own} & {case.id for case in load(clinic=40, first=40)[0]}
     checked = load(clinic=40, skip_unchecked=True)[0]
