@@ -1,6 +1,6 @@
-"""Compares evaluations, paired by record: python launch/compare.py A.jsonl B.jsonl ... [--out=table.md]
+"""Compares evaluations, paired by record: python launch/compare.py A B ... [--out=table.md]
 
-Each file is what `launch/eval.py --json` printed. One column a file, with 95% intervals, and below a value the paired
+Each is the folder (config.workdir) of one, or a file that `launch/eval.py --json` printed. One column a file, with 95% intervals, and below a value the paired
 gain over the file before it; of figures that are right or wrong by record, also the p of McNemar's exact test.
 """
 
@@ -17,14 +17,18 @@ _OUT = flags.DEFINE_string("out", "", "Markdown file to write as well.")
 def main(argv: list[str]) -> None:
     files = argv[1:]
     if len(files) < 2:
-        sys.exit("error: give at least two files, each what `launch/eval.py --json` printed")
+        sys.exit("error: give at least two, each the folder of an evaluation or what `launch/eval.py --json` printed")
     try:
-        said = stages.table({name: stages.read(Path(name)) for name in files})
+        said = stages.table({name: stages.read(_file(Path(name))) for name in files})
     except (ValueError, OSError, KeyError, TypeError) as error:
         sys.exit(f"error: {error}")
     print(said, end="")
     if _OUT.value:
         Path(_OUT.value).write_text(said)
+
+
+def _file(given: Path) -> Path:
+    return given / "figures.jsonl" if given.is_dir() else given
 
 
 if __name__ == "__main__":

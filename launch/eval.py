@@ -1,7 +1,8 @@
 """Measures what a config names and prints a table: python launch/eval.py --config=configs/eval_verifier.py[:smoke]
 [--json] [--config.key=value ...]
 
---json prints one JSON object per figure instead: name, value, low and high of the 95% interval, n, wanted, note.
+--json prints one JSON object per figure instead: name, value, low and high of the 95% interval, n, wanted, note. The
+same is in figures.jsonl of config.workdir, where the config has one (launch/compare.py reads it).
 """
 
 from m2jax import distributed
@@ -28,6 +29,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"{argv[1]!r} is no flag; values are given as --config.key=value")
     logging.set_verbosity(logging.WARNING)
     from m2jax.evaluate import agentclinic, consultation, doctor, exams, healthbench_run, verifier
+    from m2jax.lines import write_jsonl
     from m2jax.outside.endpoint import EndpointDown
 
     began = time.monotonic()
@@ -47,8 +49,12 @@ def main(argv: list[str]) -> None:
         kind = _CONFIG.value.kind
         if kind not in kinds:
             raise ValueError(f"config.kind is {kind!r}; it must be one of {', '.join(kinds)}")
+        figures = []
         for figure in kinds[kind](_CONFIG.value, tell):
-            print(json.dumps(dataclasses.asdict(figure)) if _JSON.value else row(figure), flush=True)
+            figures.append(dataclasses.asdict(figure))
+            print(json.dumps(figures[-1]) if _JSON.value else row(figure), flush=True)
+        if folder := _CONFIG.value.get("workdir"):
+            write_jsonl(Path(folder) / "figures.jsonl", figures)
     except (ValueError, OSError, EndpointDown) as error:
         sys.exit(f"error: {error}")
     tell("done")

@@ -1,4 +1,4 @@
-"""The notebooks: their form, that each code cell is Python that names what there is, and (slow) that they run."""
+"""The notebooks: their form, that each code cell is Python that names what there is, and that they run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ def test_a_notebook_is_valid_and_kept_without_outputs(path: Path) -> None:
                 assert (REPOSITORY / file).is_file(), file
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a copy of the places it needs, so that no earlier run is found. It takes under 8 minutes of two idle cores."""

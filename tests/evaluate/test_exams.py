@@ -137,13 +137,13 @@ def test_a_comparison_pairs_records_and_tests_them(tmp_path: Path):
     before, after = [0.0] * 7 + [1.0] * 3, [1.0] * 6 + [0.0] * 2 + [1.0] * 2
     assert stages.mcnemar(before, after) == pytest.approx(2 * 8 / 128)
     assert stages.mcnemar(before, before) == 1
-    files = []
-    for name, each in (("a", before), ("b", after)):
-        files.append(tmp_path / f"{name}.jsonl")
+    files = [tmp_path / "a.jsonl", tmp_path / "b" / "figures.jsonl"]
+    for file, each in zip(files, (before, after), strict=True):
+        file.parent.mkdir(exist_ok=True)
         mean = sum(each) / len(each)
-        files[-1].write_text(json.dumps({"name": "exam", "value": mean, "low": 0, "high": 1, "each": each}) + "\n")
+        file.write_text(json.dumps({"name": "exam", "value": mean, "low": 0, "high": 1, "each": each}) + "\n")
     command = [sys.executable, str(REPOSITORY / "launch/compare.py")]
-    done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True)
+    done = subprocess.run([*command, str(files[0]), str(files[1].parent)], capture_output=True, text=True)
     assert done.returncode == 0 and "+0.500" in done.stdout and "p = 0.12" in done.stdout
     files[0].write_text("{}\n")
     done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True)
