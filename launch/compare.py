@@ -1,7 +1,8 @@
 """Compares evaluations, paired by record: python launch/compare.py A B ... [--out=table.md]
 
-Each is the folder (config.workdir) of one, or a file that `launch/eval.py --json` printed. One column a file, with 95% intervals, and below a value the paired
-gain over the file before it; of figures that are right or wrong by record, also the p of McNemar's exact test.
+Each is the folder (config.workdir) of one, or a file that `launch/eval.py --json` printed. One column each, with 95%
+intervals, and below a value the paired gain over the one before it; of figures that are right or wrong by record, also
+the p of McNemar's exact test.
 """
 
 import sys
