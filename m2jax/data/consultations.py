@@ -2,10 +2,12 @@
 
 The doctor asks for what is told only when asked for, at most two things in a message (in an emergency once), then names
 the condition, what to do and when to come back. Its messages are learned. The patient is `patient.reference`'s, so no
-model is needed.
+model is needed; or, by `launch/consultations.py`, the simulator's three units.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,23 +19,26 @@ from m2jax.data.grading import URGENT
 from m2jax.patient.disclosed import asked
 from m2jax.patient.outcome import open_facts
 from m2jax.patient.reference import scripted_reply
-from m2jax.patient.script import Dialogue, Line, sample_script
+from m2jax.patient.script import Dialogue, Line, Script, sample_script
 from m2jax.patient.shown import opening
 from m2jax.records.record import Fact, Record
+from m2jax.sampler import requests
 from m2jax.text.chat import Message
 
 ROUNDS = 3  # messages with questions, at most
 AT_ONCE = (2, 3)  # questions in a message, least and most
 FORMS = ("What about {}?", "Can you tell me about {}?", "Is there anything to say about {}?", "How about {}?")
+Answers = Callable[[Script, Dialogue], requests.Dialogue]  # returns what the patient says, or None: nothing more
 ROLES = {"patient": "user", "doctor": "assistant"}
 
 
 def consultations(split: str, n: int, seed: int) -> list[Chat]:
-    """n consultations, each with another patient."""
-    return [_consultation(split, number) for number in range(seed, seed + n)]
+    """n consultations, each with another patient, who answers from the record."""
+    return [_without_model(consultation(split, number, _scripted(number))) for number in range(seed, seed + n)]
 
 
-def _consultation(split: str, number: int) -> Chat:
+def consultation(split: str, number: int, answers: Answers) -> requests.Dialogue:
+    """The dialogue of one with the numbered patient; returns its `Chat`, or None where an answer is None."""
     script = sample_script(number, split)
     record, rng = script.record, np.random.default_rng([number, 4])
     condition = condition_of(record)
@@ -50,10 +55,30 @@ def _consultation(split: str, number: int) -> Chat:
         remark = f"{REMARKS[rng.integers(len(REMARKS))]} " if len(dialogue) > 1 and rng.random() < 0.5 else ""
         count = int(rng.integers(AT_ONCE[0], AT_ONCE[1] + 1))
         dialogue += (Line("doctor", remark + " ".join(q for _, q in left[:count])),)
-        dialogue += (Line("patient", scripted_reply(script, dialogue, number)),)
+        answer = yield from answers(script, dialogue)
+        if answer is None:
+            return None
+        dialogue += (Line("patient", answer),)
     dialogue += (Line("doctor", _end(condition, rng)),)
     messages = tuple(Message(ROLES[line.who], line.text, trained=line.who == "doctor") for line in dialogue)
     return Chat(f"consultation-{split}-{number}", messages, condition.id, split)
+
+
+def _scripted(number: int) -> Answers:
+    def answers(script: Script, dialogue: Dialogue) -> requests.Dialogue:
+        return scripted_reply(script, dialogue, number)
+        yield  # it asks nobody
+
+    return answers
+
+
+def _without_model(dialogue: requests.Dialogue) -> Chat:
+    """What a dialogue that asks nobody returns."""
+    try:
+        next(dialogue)
+    except StopIteration as ended:
+        return ended.value
+    raise TypeError("the dialogue asks a model")
 
 
 def _question(fact: Fact, record: Record, rng: np.random.Generator) -> str:

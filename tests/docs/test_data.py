@@ -23,6 +23,7 @@ from tensorflow_datasets.core import registered
 
 from m2jax.data import cases, documents, tasks
 from m2jax.data.chats import load_chats
+from m2jax.data.consultations import consultations
 from m2jax.data.documents import load_documents
 from m2jax.data.tasks import load_tasks
 from m2jax.records.load import load as load_records
@@ -171,6 +172,20 @@ def test_the_clinic_becomes_a_dataset_and_notes_are_written_by_an_endpoint(run, 
     assert "9 of 9 made, 27 of other kinds as they were" in said.stdout
     noted = load_documents(tmp_path / "noted.jsonl")
     assert sum(document.id.endswith("/notes") for document in noted) == 9
+
+
+def test_the_simulated_patient_consults_by_an_endpoint(run, tmp_path: Path):
+    (command,) = named("launch/consultations.py")
+    with serving(lambda n, body: "I hope it is nothing bad.") as server:
+        said = run(command.replace("http://localhost:8000/v1", server.url)).stdout
+        asked = len(server.asked)
+        run(command.replace("http://localhost:8000/v1", server.url))
+    assert asked == len(server.asked) > 9 and "of 9 consultations" in said
+    chats = load_chats(tmp_path / "consultations.jsonl")
+    by_rule = {chat.id: chat for chat in [*consultations("train", 6, 0), *consultations("heldout", 3, 0)]}
+    doctors = lambda chat: [m.content for m in chat.messages if m.role == "assistant"]  # noqa: E731
+    assert chats and all(doctors(chat)[0] == doctors(by_rule[chat.id])[0] for chat in chats)
+    assert any("I hope it is nothing bad." in m.content for chat in chats for m in chat.messages if m.role == "user")
 
 
 def test_the_builder_of_the_page_makes_a_dataset_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
