@@ -31,7 +31,7 @@ from m2jax.rollout import patients
 from m2jax.train import midtrain, sft, values
 from m2jax.verifier.rubric import load_cases
 from tests.conftest import REPOSITORY
-from tests.outside.fake_server import serving
+from tests.outside.fake_server import last, serving
 from tests.train import tiny_run
 
 PAGE = (REPOSITORY / "docs" / "data.md").read_text()
@@ -176,7 +176,8 @@ def test_the_clinic_becomes_a_dataset_and_notes_are_written_by_an_endpoint(run, 
 
 def test_the_simulated_patient_consults_by_an_endpoint(run, tmp_path: Path):
     (command,) = named("launch/consultations.py")
-    with serving(lambda n, body: "I hope it is nothing bad.") as server:
+    knows = lambda body: re.findall(r"^- (.+)\n\nAnswer only", last(body), re.MULTILINE)  # noqa: E731
+    with serving(lambda n, body: " ".join([*knows(body), "I hope it is nothing bad."])) as server:
         said = run(command.replace("http://localhost:8000/v1", server.url)).stdout
         asked = len(server.asked)
         run(command.replace("http://localhost:8000/v1", server.url))
