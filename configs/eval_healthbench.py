@@ -27,7 +27,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c.temperature = 0.0
     c.max_tokens, c.longest, c.slots = 256, 4096, 8  # of a reply; of a prompt with its reply; replies at once
     # url: an OpenAI-compatible endpoint, with the model's name there and the variable that holds its key. Without one
-    # model is a local model ("": the one that is measured), and adapter one of those that ship, over it
+    # model is a local model ("": the one that is measured), and adapter one of those that ship, or a file, over it
     c.judge = ConfigDict({"url": "", "model": "", "key_env": "", "adapter": ""})
     if preset == "chip":
         c.max_tokens, c.longest, c.slots = 2048, 16_384, 64

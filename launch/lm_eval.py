@@ -19,7 +19,7 @@ from m2jax.text.tokenizer import load_tokenizer
 from m2jax.weights import names
 
 _TASK = flags.DEFINE_string("task", "medqa", "Format of the file: see docs/evaluation.md.")
-_DATA = flags.DEFINE_string("data", None, "The file.", required=True)
+_DATA = flags.DEFINE_string("data", None, "The file, or hf:ORG/NAME/PATH of the hub.", required=True)
 _MODEL = flags.DEFINE_string("model", "smollm2-135m-instruct", "Model, whose tokenizer lm_eval needs.")
 _N = flags.DEFINE_integer("n", 0, "The first so many rows; 0: all.", 0)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> None:
 
 def write() -> None:
     out = Path(_OUT.value).absolute()
-    tasks = exams.load(_TASK.value, _DATA.value)[: _N.value or None]
+    tasks = exams.load(_TASK.value, names.data_file(_DATA.value))[: _N.value or None]
     if not all(isinstance(task.rule, Choice) for task in tasks):
         raise ValueError(
             f"--task={_TASK.value} is no multiple choice; give one of medqa, medmcqa, pubmedqa, mmlu, cmexam"
@@ -95,7 +95,7 @@ def write() -> None:
     load_tokenizer(names.resolve(_MODEL.value)).save(out / "tokenizer")
     rows = out / "rows.jsonl"
     rows.write_text("".join(json.dumps(_row(task)) + "\n" for task in tasks), "utf-8")
-    values = {"task": _TASK.value, "rows": rows, "max_tokens": _MAX_TOKENS.value}
+    values = {"task": _TASK.value, "rows": json.dumps(str(rows), ensure_ascii=False), "max_tokens": _MAX_TOKENS.value}
     (out / "letters.yaml").write_text(LETTERS.format(**values), "utf-8")
     (out / "replies.yaml").write_text(REPLIES.format(**values), "utf-8")
     (out / "grade.py").write_text(GRADE, "utf-8")

@@ -42,6 +42,7 @@ from m2jax.verifier.grader import OutsideJudge, grade
 from m2jax.verifier.guards import for_checks
 from m2jax.verifier.reward import grade_checks, score_minmax
 from m2jax.verifier.rubric import Case, Criterion, Rubric
+from m2jax.weights import names
 
 PARTS = ("inquiry", "examination", "diagnosis", "treatment", "safety", "communication")
 OF_REPLIES = ("communication", "clarity", "citation")  # dimensions of a reply's rubric that make communication
@@ -51,7 +52,7 @@ def scripts(config: ConfigDict) -> list[Script]:
     """The patients: of config.data's records, or of the clinic's held-out conditions."""
     if not config.data:
         return [sample_script(doctor.SEED + i, "heldout") for i in range(config.n)]
-    records, _ = load(config.data)
+    records, _ = load(names.data_file(config.data))
     return [Script(r, sample_persona(doctor.SEED + i, r)) for i, r in enumerate(records[: config.n or None])]
 
 

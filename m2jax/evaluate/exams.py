@@ -13,6 +13,8 @@ on with the rest.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +40,10 @@ from m2jax.weights import names
 LETTERS = "ABCDEFGHIJ"
 ASK = "Answer with the letter of the right option."
 PUBMED = ("yes", "no", "maybe")
+COLUMNS = {  # of what is published as CSV
+    "cmexam": ("Question", "Options", "Answer"),
+    "mmlu": ("question", "A", "B", "C", "D", "answer"),
+}
 
 # ---- Formats: a row of the file -> (question, rule); None where no single option is right
 
@@ -76,9 +82,9 @@ def _pubmedqa(row: Any) -> tuple[str, Row]:
 
 
 def _mmlu(row: Any) -> tuple[str, Row]:
-    answer = row["answer"]
-    right = answer if isinstance(answer, str) else LETTERS[_whole(answer)]
-    return _choice(row["question"], dict(zip(LETTERS, row["choices"], strict=False)), right)
+    answer, choices = row["answer"], row["choices"] if "choices" in row else [row[letter] for letter in "ABCD"]
+    right = answer.strip() if isinstance(answer, str) else LETTERS[_whole(answer)]
+    return _choice(row["question"], dict(zip(LETTERS, choices, strict=False)), right)
 
 
 def _cmexam(row: Any) -> tuple[str, Row] | None:
@@ -123,14 +129,15 @@ def _whole(index: Any) -> int:
 
 
 def load(name: str, path: str | Path) -> list[Task]:
-    """The tasks of a file: JSONL, a JSON list, or an object of rows by id (as PubMedQA's). ValueError names the row
-    that is none of the format; rows without a single right option are left out.
+    """The tasks of a file: JSONL, a JSON list, an object of rows by id (as PubMedQA's), or CSV (`COLUMNS`). ValueError
+    names the row that is none of the format, of CSV by its first line; rows without a single right option are left out.
     """
     if name == "tasks":
         return load_tasks(path)
     if name not in FORMATS:
         raise ValueError(f"config.task is {name!r}; it is one of {', '.join([*FORMATS, 'tasks'])}")
-    tasks, rows = [], _rows(Path(path))
+    is_csv = Path(path).suffix.lower() == ".csv"
+    tasks, rows = [], _csv(name, Path(path)) if is_csv else _rows(Path(path))
     if name == "medmcqa" and all(isinstance(row, dict) and isinstance(row.get("cop"), int) for _, row in rows):
         rows = list(zip((key for key, _ in rows), _from_zero([row for _, row in rows]), strict=True))
     for key, row in rows:
@@ -140,7 +147,7 @@ def load(name: str, path: str | Path) -> list[Task]:
                 tasks.append(parse_task({"id": f"{name}-{key}", "question": made[0], "rule": made[1]}))
         except (KeyError, TypeError, AttributeError, StopIteration, IndexError, ValueError) as error:
             what = error if isinstance(error, ValueError) else repr(error)
-            raise ValueError(f"{path}: row {key} is no row of {name}: {what}") from error
+            raise ValueError(f"{path}: {'line' if is_csv else 'row'} {key} is no row of {name}: {what}") from error
     if not tasks:
         raise ValueError(f"{path} has no row to ask; give a file in the format of {name}")
     return tasks
@@ -160,6 +167,43 @@ def _rows(path: Path) -> list[tuple[str, Any]]:
         return [(str(number), row) for number, row in enumerate(whole, start=1)]
     many = all(isinstance(row, dict) for row in whole.values()) if isinstance(whole, dict) else False
     return list(whole.items()) if many else [("1", whole)]
+
+
+def _csv(name: str, path: Path) -> list[tuple[str, Any]]:
+    """Rows by the line on which they begin: CMExam's by its header, MMLU's with or without one."""
+    if name not in COLUMNS:
+        raise ValueError(f"{path} is CSV, in which only {' and '.join(COLUMNS)} are published; give {name} as JSONL")
+    cells = _cells(path)
+    known = {column.lower(): column for column in COLUMNS[name]}
+    header = [known.get(cell.strip().lower(), cell) for cell in cells[0][1]] if cells else []
+    if {*known.values()} <= {*header}:
+        cells = cells[1:]
+    elif name == "mmlu":
+        header = [*known.values()]
+    elif cells:
+        raise ValueError(f"{path}: line {cells[0][0]} is {header}; a header names {', '.join(known.values())}")
+    for line, row in cells:
+        if len(row) != len(header):
+            raise ValueError(f"{path}: line {line} has {len(row)} cells, not the {len(header)} of {', '.join(header)}")
+    return [(str(line), dict(zip(header, row, strict=True))) for line, row in cells]
+
+
+def _cells(path: Path) -> list[tuple[int, list[str]]]:
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}: line {line} is no UTF-8 ({error.reason}); save the file as UTF-8") from error
+    reader, line, found = csv.reader(io.StringIO(text, newline=""), strict=True), 1, []
+    try:
+        for row in reader:
+            if row:
+                found.append((line, row))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {line} begins a row that is no CSV: {error}") from error
+    return found
 
 
 # ---- An exam

@@ -33,6 +33,7 @@ from m2jax.verifier.grader import Judge, read_out
 from m2jax.verifier.guards import for_judge
 from m2jax.verifier.rubric import Case, Criterion
 from m2jax.weights import names
+from m2jax.weights.adapter import read_adapter
 from m2jax.weights.load import read_config
 
 TRIES = 3  # answers of an endpoint, before a criterion counts as not met
@@ -111,6 +112,7 @@ def run(config: ConfigDict, tell: Tell) -> Iterator[Figure]:
     """The figures of config.model on the examples of config.data, or of the grader alone on those of config.meta."""
     if bool(config.data) == bool(config.meta):
         raise ValueError("give either config.data, HealthBench's examples, or config.meta, its meta-evaluation")
+    _adapter_file(config.judge)
     folder = Path(config.workdir)
     folder.mkdir(parents=True, exist_ok=True)
     who = {key: value for key, value in config.to_dict().items() if key not in ("workdir", "slots")}
@@ -195,10 +197,29 @@ def _served(
     outside: Mapping[str, Endpoint] = MappingProxyType({}),
     suffix: int = 0,
 ) -> tuple[Engine, Tokenizer]:
-    if adapter and adapter not in adapters.shipped():
-        raise ValueError(f"config.judge.adapter is {adapter!r}; give one of {', '.join(adapters.shipped())}, or none")
     cfg = read_config(names.resolve(model))
-    loaded = {adapter: adapters.load_adapter(adapter, cfg, stacked=False)} if adapter else {}
+    loaded = {adapter: read_adapter(cfg, _adapter_file(config.judge), stacked=False)} if adapter else {}
     return serving.serve(
         model, loaded, config.temperature, config.max_tokens, config.longest, config.slots, outside, suffix
     )
+
+
+def _adapter_file(judge: ConfigDict) -> Path | None:
+    """The file of judge.adapter: one that ships, by its name, or one of your own; None where there is none."""
+    name = judge.adapter
+    if not name or name in adapters.shipped():
+        return adapters.path(name) if name else None
+    file = Path(name)
+    if file.suffix != ".safetensors" or not file.is_file():
+        raise ValueError(
+            f"config.judge.adapter is {name!r}; give one of {', '.join(adapters.shipped())}, a file "
+            "(adapter_model.safetensors, as launch/export.py --form=peft writes it), or none"
+        )
+    beside = file.with_name("adapter_config.json")
+    said = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
+    if said.get("lora_alpha") != said.get("r"):
+        raise ValueError(
+            f"{beside} has lora_alpha {said.get('lora_alpha')} and r {said.get('r')}, which have to be the same, with "
+            "the scale in the arrays; fold the adapter into its model, and give that as config.judge.model"
+        )
+    return file

@@ -80,10 +80,11 @@ def _lures(v: Verifier) -> list[Figure]:
 
 def _disclosure(v: Verifier) -> list[Figure]:
     given = [(key, v.config.data[key]) for key in ("mediq", "agentclinic")]
-    for key in (key for key, path in given if not path):
+    for key in (key for key, file in given if not file):
         v.engine.tell(f"disclosure: {key} left out; --config.data.{key}=FILE names its records")
+    paths = [names.data_file(file) for _, file in given if file]
     units, n, rounds = dataclasses.replace(v.units, limit=v.config.rounds + 2), v.config.n.disclosure, v.config.rounds
-    return [f for _, path in given if path for f in disclosure_figures(v.engine, units, path, n, rounds)]
+    return [f for path in paths for f in disclosure_figures(v.engine, units, path, n, rounds)]
 
 
 def _grader(v: Verifier) -> list[Figure]:

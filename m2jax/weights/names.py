@@ -83,9 +83,9 @@ def data_file(name: str) -> Path:
         return Path(name)
     owner, _, rest = name.removeprefix("hf:").partition("/")
     repository, _, file = rest.partition("/")
-    if not (owner and repository and file.endswith((".json", ".jsonl"))):
+    if not (owner and repository and file.endswith((".json", ".jsonl", ".csv"))):
         raise ValueError(
-            f"{name} is no file of the hub: write hf:ORG/NAME/PATH.jsonl, a JSON or JSONL file of a data set"
+            f"{name} is no file of the hub: write hf:ORG/NAME/PATH.jsonl, a JSON, JSONL or CSV file of a data set"
         )
     return Path(huggingface_hub.hf_hub_download(f"{owner}/{repository}", file, repo_type="dataset"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 
@@ -91,6 +92,19 @@ def test_a_local_model_is_marked_and_a_stopped_examination_goes_on(tmp_path: Pat
     told.clear()
     assert [*consultation.run(c, told.append)] == [*figures.values()]
     assert "consultations: 1 of 2 to do" in told
+
+
+def test_patients_may_be_those_of_a_file_on_the_hub(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c = config(tmp_path, model)
+    c.data, c.n = "hf:org/cases/data/cases.jsonl", 1
+    osce = {"Patient_Actor": {"Symptoms": {"Primary_Symptom": "Cough"}}, "Correct_Diagnosis": "Pneumonia"}
+    (tmp_path / "fetched.jsonl").write_text((json.dumps({"OSCE_Examination": osce}) + "\n") * 2)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *asked, **_: fetched[asked])
+    fetched = {("org/cases", "data/cases.jsonl"): str(tmp_path / "fetched.jsonl")}
+    (script,) = consultation.scripts(c)
+    assert script.record.source == "agentclinic" and any(f.text == "Cough." for f in script.record.facts)
 
 
 def test_roles_may_be_endpoints_and_records_from_elsewhere(

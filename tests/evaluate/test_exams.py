@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -50,6 +51,71 @@ def test_pubmedqa_by_id_gsm8k_and_rows_without_a_single_answer(tmp_path: Path):
     assert [f.value for f in exams.by_generation("gsm8k", tasks, ["The answer is 2034."])] == [1.0]
     (tmp_path / "c.json").write_text(json.dumps([ROWS["cmexam"], ROWS["cmexam"] | {"Answer": "AB"}]))
     assert len(exams.load("cmexam", tmp_path / "c.json")) == 1
+
+
+def test_cmexams_options_may_be_a_list(tmp_path: Path):
+    options = [{"key": key, "value": value} for key, value in zip("ABC", ("aspirin", "rest", "tea"), strict=True)]
+    (tmp_path / "c.json").write_text(json.dumps([ROWS["cmexam"], ROWS["cmexam"] | {"Options": options}]))
+    as_text, as_list = exams.load("cmexam", tmp_path / "c.json")
+    assert as_list.rule.options == {"A": "aspirin", "B": "rest", "C": "tea"}
+    assert (as_list.rule, as_list.messages) == (as_text.rule, as_text.messages)
+
+
+def test_cmexam_as_csv_by_its_header(tmp_path: Path):
+    path = tmp_path / "test.csv"
+    rows = [
+        ["Explanation", "Question", "Options", "Answer"],
+        ["Because, of course.", 'Which "one"?', "A aspirin\nB rest, and tea\nC sleep", "B"],
+        ["", "Which two?", "A aspirin\nB rest", "AB"],
+        ["", "此病宜用", "A 麻黄\nB 桂枝", "A"],
+    ]
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file).writerows(rows)
+    first, second = exams.load("cmexam", path)
+    assert first.rule.options == {"A": "aspirin", "B": "rest, and tea", "C": "sleep"} and first.rule.answer == "B"
+    assert first.messages[0]["content"].startswith('Which "one"?\n\nA. aspirin\nB. rest, and tea')
+    assert second.rule.options["A"] == "麻黄" and (first.id, second.id) == (
+        "cmexam-2",
+        "cmexam-7",
+    )  # the line it begins
+
+
+@pytest.mark.parametrize("header", [None, "question,A,B,C,D,answer", ",Question,A,B,C,D,Answer,Subject"])
+def test_mmlu_as_csv_with_or_without_a_header(tmp_path: Path, header: str | None):
+    rows = ['"Which,\nand why?",aspirin,rest,tea,"sleep, or none",B', "Why?,1,2,3,4,D"]
+    if header and header.startswith(","):
+        rows = [f"{i},{row},anatomy" for i, row in enumerate(rows)]
+    path = tmp_path / "anatomy_test.CSV"
+    path.write_text("\r\n".join([*([header] if header else []), *rows, ""]))
+    first, second = exams.load("mmlu", path)
+    assert first.rule.options == {"A": "aspirin", "B": "rest", "C": "tea", "D": "sleep, or none"}
+    assert first.messages[0]["content"].startswith("Which,\nand why?\n\nA. aspirin\n")
+    assert (first.rule.answer, second.rule.answer, second.rule.options["D"]) == ("B", "D", "4")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("mmlu", "Which?,a,b,c,d,B\nWhich?,a,b,c,B\n", "rows.csv: line 2 has 5 cells, not the 6 of question, A, B"),
+        ("mmlu", '"Which\none?",a,b,c,d,B\nWhich?,a,b,c,d,E\n', "rows.csv: line 3 is no row of mmlu: .*answer is 'E'"),
+        ("mmlu", 'Which?,a,b,c,d,B\nWhich?,"a,b,c,d,B\n', "rows.csv: line 2 begins a row that is no CSV"),
+        (
+            "cmexam",
+            "Question,Answer\nWhich?,B\n",
+            "rows.csv: line 1 is .*'Question', 'Answer'.* names Question, Options",
+        ),
+        ("cmexam", "Question,Options,Answer\nWhich?,A a\n", "rows.csv: line 2 has 2 cells"),
+        ("cmexam", "Question,Options,Answer\nWhich?,A a,B\n", "rows.csv: line 2 is no row of cmexam: .*options is"),
+        ("cmexam", "Question,Options,Answer\n\xff,A a,B\n", "rows.csv: line 2 is no UTF-8"),
+        ("mmlu", "", "rows.csv has no row to ask"),
+        ("medqa", "question,answer\n", "rows.csv is CSV, in which only cmexam and mmlu are published"),
+    ],
+)
+def test_a_bad_line_of_csv_is_named(tmp_path: Path, name: str, text: str, what: str):
+    path = tmp_path / "rows.csv"
+    path.write_text(text, "latin-1")
+    with pytest.raises(ValueError, match=what):
+        exams.load(name, path)
 
 
 def test_medmcqa_counts_from_0_or_from_1(tmp_path: Path):

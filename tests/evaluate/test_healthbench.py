@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from configs import eval_healthbench
+from m2jax import adapters
 from m2jax.evaluate import healthbench, healthbench_run
 from m2jax.evaluate.healthbench import Example, Item, Label, by_group, clipped, load, load_meta, meta_figures, score
+from m2jax.models import lora
 from m2jax.outside.endpoint import Said
 from m2jax.report import stages
+from m2jax.weights.adapter import write_adapter
+from m2jax.weights.load import read_config
+from tests.conftest import REPOSITORY
 from tests.outside.fake_server import last, serving
 from tests.train.tiny_run import write_model
 
+SHARED = Path(os.environ.get("M2JAX_SHARED", REPOSITORY.parent / "shared"))
+SAMPLE = SHARED / "data" / "healthbench-sample" / "healthbench_100.jsonl"
 ITEMS = (
     Item("Says to rest.", 5, ("axis:accuracy", "level:example")),
     Item("Asks about fever.", 3, ("axis:context_awareness",)),
@@ -68,6 +77,40 @@ def test_what_the_length_of_a_reply_costs_and_earns():
     assert healthbench.adjusted(0.5, "x" * 2000) == 0.5
     assert healthbench.adjusted(1.0, "x" * 2500) == pytest.approx(1 - 0.0147)
     assert healthbench.adjusted(-0.1, "") == pytest.approx(-0.1 + 4 * 0.0147)  # 2,000 characters fewer than 2,000
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="the public sample of HealthBench is not here")
+def test_figures_of_the_public_sample_are_those_of_the_published_formula():
+    rows = [json.loads(line) for line in SAMPLE.read_text("utf-8").splitlines()]
+    draw = np.random.default_rng(0)
+    met = [draw.random(len(row["rubrics"])) < 0.6 for row in rows]
+
+    def published(name: str) -> list[float]:
+        """Of each example that has the tag all criteria, of others those that have it; where there are any to earn."""
+        scores = []
+        for row, verdicts in zip(rows, met, strict=True):
+            whole = name == "overall" or name in row["example_tags"]
+            points = np.array([c["points"] if whole or name in c["tags"] else 0 for c in row["rubrics"]])
+            if (points > 0).any():
+                scores.append(points[verdicts].sum() / points[points > 0].sum())
+        return scores
+
+    tags = {t for row in rows for t in row["example_tags"]} | {
+        t for row in rows for c in row["rubrics"] for t in c["tags"]
+    }
+    expected = {name: scores for name in ("overall", *tags) if (scores := published(name))}
+    groups = by_group(load(SAMPLE), [verdicts.tolist() for verdicts in met])
+    assert groups.keys() == expected.keys() and len(groups["overall"]) == len(rows)
+    figures = {name: clipped(name, scores) for name, scores in groups.items()}
+    for name, scores in expected.items():
+        assert [*groups[name].values()] == pytest.approx(scores), name
+        assert figures[name].value == pytest.approx(min(1, max(0, sum(scores) / len(scores)))), name
+    kinds = [name.split(":")[0] for name in expected]
+    assert kinds.count("theme") >= 6 and kinds.count("axis") == 5
+    assert any(score < 0 for score in expected["overall"]) and 0 < figures["overall"].value < 1
+    draws = [np.clip(draw.choice(expected["overall"], len(rows)).mean(), 0, 1) for _ in range(1000)]
+    said = float(figures["overall"].note.removeprefix("bootstrap sd "))
+    assert said == pytest.approx(np.std(draws), rel=0.1)  # of other resamples: 1,000 of them tell it to 2%
 
 
 def test_the_mean_is_clipped_and_not_the_examples():
@@ -164,6 +207,43 @@ def test_a_local_grader_and_an_interruption(tmp_path: Path, model: str):
     c.max_tokens = 8
     with pytest.raises(ValueError, match="begun with other values of max_tokens"):
         [*healthbench_run.run(c, told.append)]
+
+
+def test_an_adapter_grades(tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch):
+    c = config(tmp_path, model, n=2)
+    cfg = read_config(Path(model))
+    zero = lora.init(cfg, jax.random.key(0), 4, 8.0, stacked=False)
+    for name, seed in (("grader", 1), ("own", 2)):
+        key = jax.random.key(seed)
+        made = jax.tree.map(lambda x, key=key: x if x.any() else jax.random.normal(key, x.shape), zero)
+        write_adapter(cfg, made, tmp_path / f"{name}.safetensors")
+    write_adapter(cfg, zero, tmp_path / "zero.safetensors")
+    (tmp_path / "grader.json").write_text("{}")
+    monkeypatch.setattr(adapters, "path", lambda name: tmp_path / f"{name}.safetensors")
+
+    def graded(adapter: str) -> list[float]:
+        c.judge.adapter = adapter
+        verdicts, told = Path(c.workdir) / "verdicts.jsonl", []
+        verdicts.unlink(missing_ok=True)
+        figures = [*healthbench_run.run(c, told.append)]
+        assert figures[0].n == 2 and ("replies: 2 of 2 to do" in told) == (not adapter)  # the replies are the model's
+        rows = {row["id"]: row for row in map(json.loads, verdicts.read_text().splitlines()[1:])}
+        return [v["probability"] for i in "01" for v in rows[i]["verdicts"]]
+
+    plain = graded("")
+    assert graded(str(tmp_path / "zero.safetensors")) == pytest.approx(plain, abs=1e-6)
+    shipped, own = graded("grader"), graded(str(tmp_path / "own.safetensors"))
+    for one, other in ((shipped, plain), (own, plain), (own, shipped)):
+        assert max(abs(a - b) for a, b in zip(one, other, strict=True)) > 1e-3
+
+    for wrong in ("nurse", str(tmp_path), str(tmp_path / "none.safetensors")):
+        c.judge.adapter, c.model = wrong, "no model"  # it is said before anything is loaded
+        with pytest.raises(ValueError, match=r"config\.judge\.adapter is .*give one of grader, a file"):
+            [*healthbench_run.run(c, lambda _: None)]
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": 8}))
+    c.judge.adapter = str(tmp_path / "own.safetensors")
+    with pytest.raises(ValueError, match="lora_alpha 8 and r 4"):
+        [*healthbench_run.run(c, lambda _: None)]
 
 
 def judged_by(url: str, tmp_path: Path, model: str):

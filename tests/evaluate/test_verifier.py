@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from configs import eval_verifier
@@ -17,7 +18,7 @@ from tests.train.tiny_run import write_model
 PAIR = {"Question": "Is ibuprofen safe?", "answer": "Take it with food.", "claim": "It is taken with food."}
 
 
-def test_every_part_gives_its_figures(tmp_path: Path) -> None:
+def test_every_part_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = ("Entailment", "Neutral") * 5
     with (tmp_path / "NLI_medical_annotator.csv").open("w", newline="") as file:
         rows = csv.DictWriter(file, [*PAIR, "majority_label"])
@@ -30,7 +31,8 @@ def test_every_part_gives_its_figures(tmp_path: Path) -> None:
     config.max_tokens, config.longest, config.rounds = 8, 4096, 2
     config.n.patient = config.n.ablation = config.n.attacks = config.n.grader = 1
     (tmp_path / "mediq.jsonl").write_text("".join(json.dumps(case) + "\n" for case in CASES))
-    config.data.mediq = str(tmp_path / "mediq.jsonl")
+    config.data.mediq = "hf:org/mediq/mediq.jsonl"
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda _, file, **kind: str(tmp_path / file))
     said: list[str] = []
     figures = {f.name: f for f in verifier.run(config, said.append)}
     attacked = [name for name in figures if name.startswith("attack,")]

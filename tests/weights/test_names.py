@@ -170,6 +170,7 @@ def test_a_data_file_is_a_path_or_a_file_of_a_data_set_on_the_hub(monkeypatch: p
     assert names.data_file("a/b.jsonl") == Path("a/b.jsonl") and not asked
     assert names.data_file("hf:org/set/data/x.jsonl") == Path("/there/x.jsonl")
     assert asked == [(("org/set", "data/x.jsonl"), {"repo_type": "dataset"})]
+    assert names.data_file("hf:org/set/x.csv") == Path("/there/x.jsonl") and asked[1][0] == ("org/set", "x.csv")
     for bad in ("hf:org/set", "hf:org/set/x.parquet", "hf:x.jsonl"):
         with pytest.raises(ValueError, match=f"{bad} is no file of the hub"):
             names.data_file(bad)
