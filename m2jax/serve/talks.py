@@ -12,6 +12,7 @@ them, so that nothing is kept here and a talk can go on anywhere. One turn at a 
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -24,11 +25,16 @@ from m2jax.patient import shown
 from m2jax.patient.script import Dialogue, Line, Script, sample_script
 from m2jax.patient.simulate import Turn, Units, patient_turn, units_of
 from m2jax.patient.terminal import ENDINGS, LONGEST
+from m2jax.rollout import slices
 from m2jax.sampler import requests
 from m2jax.serve.fields import flag, integer, mapping, text, wrong
-from m2jax.serve.models import TALK, UNITS, Served
+from m2jax.serve.models import SHIPPED, TALK, UNITS, Served
 from m2jax.text.chat import Message
 from m2jax.verifier.ask import ask
+from m2jax.verifier.calibration import of_card
+from m2jax.verifier.grader import grade
+from m2jax.verifier.judge import Judge
+from m2jax.verifier.reward import Verdict, grade_checks
 
 ROUNDS = 20
 SEEDS = 1_000_000
@@ -88,11 +94,12 @@ def turn(served: Served, talk: Talk) -> requests.Dialogue:
             return {"text": "", "marks": [], "ended": "", "sheet": shown.case_sheet(talk.script)}
         chat = [Message("user" if line.who == "patient" else "assistant", line.text) for line in said]
         reply = yield from ask(served.tokenizer, "doctor", chat)
-        return {"text": reply, "marks": _marks(record, said, reply), "ended": ""}
+        return {"text": reply, "marks": (yield from _marks(served, talk.script, said, reply)), "ended": ""}
     if not said:
         return {"text": shown.opening(record, talk.seed), "marks": [], "ended": ""}
     made: Turn = yield from patient_turn(talk.script, said, _units(served))
-    answer = {"text": made.final, "marks": _marks(record, said[:-1], said[-1].text), "units": shown.show_turn(made)}
+    marks = yield from _marks(served, talk.script, said[:-1], said[-1].text)
+    answer = {"text": made.final, "marks": marks, "units": shown.show_turn(made)}
     over = {"reveal": shown.reveal(record, said), "why": ENDINGS[made.gate.reason]} if made.gate.stop else {}
     return answer | {"ended": made.gate.reason if made.gate.stop else ""} | over
 
@@ -117,6 +124,27 @@ def _units(served: Served) -> Units:
     return dataclasses.replace(units, affective="patient")
 
 
-def _marks(record: Any, dialogue: Dialogue, message: str) -> list[dict[str, Any]]:
-    marks = shown.marks_of(record, dialogue, message)
-    return [dataclasses.asdict(mark) for mark in sorted(marks, key=lambda mark: -abs(mark.points))]
+def _marks(served: Served, script: Script, dialogue: Dialogue, message: str) -> requests.Dialogue:
+    """A dialogue that returns the criteria of the doctor's message as JSON, those that weigh most first, and whether
+    it met them: by check, else by the judge with its probability, else None.
+    """
+    case = slices.case_of(script, dialogue)
+    verdicts: list[Verdict | None] = grade_checks(case.rubric, message)
+    if judge := _judge(served):
+        with contextlib.suppress(ValueError):  # the engine's: a talk too long to be judged
+            verdicts = yield from grade(case, message, judge)
+    rows = [
+        {"text": c.text, "points": c.points, "dimension": c.dimension, "met": v and v.met}
+        | {"probability": v and v.probability}
+        for c, v in zip(case.rubric, verdicts, strict=True)
+    ]
+    return sorted(rows, key=lambda row: -abs(row["points"]))
+
+
+def _judge(served: Served) -> Judge | None:
+    """The role that judges, where an adapter or a run made it a judge."""
+    role = served.engine.roles["judge"]
+    if role.adapter is None and role.params == "base":
+        return None
+    card = adapters.card(role.adapter) if role.adapter == SHIPPED["judge"] else {}
+    return Judge(served.tokenizer, max_prefix=served.longest, calibration=of_card(card))

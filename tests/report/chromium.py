@@ -66,11 +66,11 @@ class Page:
             assert time.monotonic() < end, f"never true: {code}; errors: {self.errors}"
             time.sleep(0.05)
 
-    def open(self, url: str) -> None:
-        """Loads a page of launch/view.py and waits until it is ready."""
+    def open(self, url: str, ready: str = "typeof M2 === 'object' && M2.ready === true") -> None:
+        """Loads a page and waits until it is ready; by default one of launch/view.py."""
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=url)
-        self.until("typeof M2 === 'object' && M2.ready === true")
+        self.until(ready)
 
     def size(self, width: int, height: int, dark: bool = False, phone: bool = False) -> None:
         self.call(

@@ -96,6 +96,17 @@ def test_the_address_brings_everything_back(page: Page, file: str):
     assert len(page.js("[...document.querySelectorAll('.chip')].map((chip) => chip.textContent)")) == 3
 
 
+@pytest.mark.parametrize(("found", "kind", "sign"), [("< 0", "less", "−"), ("> 0", "more", "+")])
+def test_words_are_coloured_by_what_training_does_with_them(page: Page, file: str, found: str, kind: str, sign: str):
+    page.open(f"{file}#/dialogues?run=large&when=training&kind=reply")
+    page.until(f"{ROWS} > 3")
+    page.js(f"M2.go({{ d: M2.list.rows.find((row) => row.advantage {found}).key, by: 'advantage' }})")
+    page.until("document.querySelector('#sheet .by-advantage .token')")
+    tokens = page.js("[...document.querySelectorAll('.by-advantage .token')].map((one) => [one.className, one.title])")
+    assert all(name == f"token {kind}" and f"advantage {sign}" in told for name, told in tokens)
+    assert page.js("document.querySelector('.legend').textContent").startswith("to be said more")
+
+
 def test_worst_first_and_filters_show_what_they_say(page: Page, file: str):
     page.open(f"{file}#/dialogues?kind=episode")
     page.until(f"{ROWS} > 3")
@@ -213,6 +224,9 @@ def test_a_phone_is_wide_enough(page: Page, file: str, view: str):
     page.open(f"{file}#/{view}")
     page.until("document.querySelector('main').textContent.length > 100")
     assert page.js("document.documentElement.scrollWidth") <= 360
+    if view == "runs":
+        names = page.js("[...document.querySelectorAll('.wide th[scope=row]')].map((name) => name.offsetWidth)")
+        assert min(names) >= 100  # words are not broken into letters
     if view == "dialogues":
         page.until(f"{ROWS} > 3")
         page.press("j")

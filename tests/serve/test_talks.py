@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from m2jax import adapters
 from m2jax.patient import shown
 from m2jax.patient.script import sample_script
+from m2jax.sampler.requests import Completion, Role, Score
+from m2jax.serve import talks
+from m2jax.serve.models import Served
+from m2jax.verifier.calibration import calibrate, of_card
 from tests.serve.site import Site
 
 
@@ -40,6 +48,28 @@ def test_a_person_is_the_patient(site: Site):
     assert turn(site, "doctor", ["I have a fever.", "x" * 1200, "And a cough."])[0] == 200  # of the model's own
     _, end = turn(site, "doctor", ["I have a fever."], over=True)
     assert "The diagnosis:" in end["reveal"]
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_what_no_check_decides_the_judge_does(served: Served, fits: bool):
+    engine = SimpleNamespace(roles=served.engine.roles | {"judge": Role(adapter="grader")})
+    judged = SimpleNamespace(engine=engine, tokenizer=served.tokenizer, longest=served.longest)
+    said = {"patient": "I have a fever.", "doctor": "Any cough?"}
+    lines = [{"who": who, "text": said[who]} for who in ("patient", "doctor", "patient")]
+    turn = talks.turn(judged, talks.read({"role": "doctor", "seed": 3, "dialogue": lines}))
+    next(turn)
+    asked = turn.send(Completion(np.asarray(served.tokenizer.encode("How long?")), None, None, True))
+    assert {(type(one), one.role) for one in asked} == {(Score, "judge")}
+    with pytest.raises(StopIteration) as end:
+        if fits:
+            turn.send([[(math.log(0.2), math.log(0.8))] * len(one.suffixes) for one in asked])
+        else:
+            turn.throw(ValueError("a prefix of 9999 tokens does not fit"))
+    marks = end.value.value["marks"]
+    n, p = sum(len(one.suffixes) for one in asked), calibrate(0.2, of_card(adapters.card("grader")))
+    found = [(mark["met"], mark["probability"]) for mark in marks]
+    assert len(found) > n == found.count((p > 0.5, p) if fits else (None, None)) > 0
+    assert fits == all(met is not None for met, _ in found)
 
 
 @pytest.mark.parametrize(
