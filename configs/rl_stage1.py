@@ -22,7 +22,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c.reward.unchecked, c.reward.length_scale = "skip", 0.0
     c.reward.overlong = c.sampling.max_tokens // 5  # as DAPO's 4,096 of 20,480
     c.watch.every = 0  # there is no judge
-    c.data.refill = 2
+    c.data.refill, c.data.clinic = 2, 0
     if c.preset in ("cpu", "smoke"):
         c.tasks.made = ("choice", "quantity", "instructions")  # SmolLM2-135M names no diagnosis
         c.reward.overlong = 0  # it seldom ends by itself: all it would learn is to

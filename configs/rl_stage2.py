@@ -197,6 +197,7 @@ def pod_32b(c: ConfigDict) -> None:
     """512 prompts x 16 samples, prompts of 2K and replies of 16K: the sizes of the paper's defaults (docs/paper.md)."""
     c.model = "hf:Qwen/Qwen2.5-32B"
     c.data.prompts_per_step, c.data.samples_per_prompt = 512, 16
+    c.data.clinic = 2000  # the bundled questions are 69
     c.watch.every, c.watch.cases = 10, 64
     c.data.max_prompt_tokens, c.sampling.max_tokens = 2048, 16_384
     c.mesh = (1, -1, 1)

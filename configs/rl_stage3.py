@@ -38,7 +38,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c.patient.key_env = ""  # the environment variable that holds its key; empty: it needs none
     c.reward.length_scale = 0.0  # eq. 3 is stage 2's; a slice's score has a floor, and brevity would pay for silence
     c.eval.cases = 100  # held-out patients
-    c.data.max_prompt_tokens = 2048
+    c.data.max_prompt_tokens, c.data.clinic = 2048, 0
     if c.preset in ("cpu", "smoke"):
         c.consult.rounds, c.consult.patient_tokens, c.consult.context_tokens = 4, 48, 1536
         c.consult.adapter, c.consult.trim = "affective", True  # so small a model seldom ends by itself

