@@ -1,8 +1,8 @@
 """What the pages say can be done: every command names a script, flags, presets and values that there are; every example
 in Python runs; links lead somewhere.
 
-Commands stand in blocks marked bash. They are held against the scripts and not run, but for those that read records:
-what they start is run, in small, by the tests of the scripts.
+Commands stand in blocks marked bash; what is in brackets in those marked text and in running text is left away. All are
+held against the scripts, and each is one that a test runs, in small, or one that no test can.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import functools
 import importlib
 import importlib.util
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -20,39 +19,75 @@ from ml_collections import ConfigDict
 
 from m2jax.records.__main__ import main as records
 from tests.conftest import REPOSITORY
+from tests.docs.pages import FENCED, PAGES, Command, blocks, page_of, shown, sketched
 from tests.train.tiny_run import write_model
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-PYTHON = ("python", ".venv/bin/python")
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-
-
-def commands(text: str) -> list[list[str]]:
-    """The commands of a block in words, without what they set before and where they write to."""
-    found, whole = [], ""
-    for line in text.replace("\\\n", " ").splitlines():
-        whole += line + "\n"
-        try:
-            words = shlex.split(whole, comments=True)
-        except ValueError:  # within quotation marks, which end on a later line
-            continue
-        whole, words = "", [word for word in words if not re.fullmatch(r"[A-Z_0-9]+=.*", word)]
-        words = words[: next((i for i, word in enumerate(words) if word in (">", "|", "&", "&&")), None)]
-        if words and words[0] in (*PYTHON, "make"):
-            found.append(words)
-    assert not whole, f"quotation marks that do not end: {whole}"
-    return found
-
-
-COMMANDS = [
-    pytest.param(command, id=f"{page.stem}: {' '.join(command[1:4])}")
-    for page in PAGES
-    for text in blocks(page, "bash")
-    for command in commands(text)
-]
+# What a command begins with, where need be after its page, and the test that takes it from there and runs it.
+RUN = {
+    "README: python -c": "docs/test_readme.py",
+    "README: python -m m2jax.data.clinic_tfds --form=tasks": "docs/test_readme.py",
+    "README: python -m m2jax.records": "docs/test_readme.py",
+    "README: python -m m2jax.weights": "docs/test_readme.py",
+    "README: python launch/chat.py --role": "docs/test_readme.py",
+    "README: python launch/data.py decontaminate": "docs/test_readme.py",
+    "README: python launch/eval.py --config=configs/eval_doctor.py": "docs/test_readme.py",
+    "README: python launch/eval.py --config=configs/eval_verifier.py": "docs/test_readme.py",
+    "README: python launch/export.py": "test_export.py",
+    "README: python launch/reject.py --config=configs/rl_stage2.py": "docs/test_readme.py",
+    "README: python launch/serve.py": "launch/test_serve.py",
+    "README: python launch/train.py --config=configs/rl_stage1.py --config.data.path=data": "docs/test_readme.py",
+    "README: python launch/train.py --config=configs/rl_stage2.py": "docs/test_readme.py",
+    "README: python launch/view.py": "docs/test_readme.py",
+    "data: python -m m2jax.data.clinic_tfds": "docs/test_data.py",
+    "data: python launch/corpus.py": "docs/test_data.py",
+    "data: python launch/data.py": "docs/test_data.py",
+    "data: python launch/difficulty.py": "docs/test_data.py",
+    "data: python launch/reject.py": "docs/test_data.py",
+    "data: python launch/train.py": "docs/test_data.py",
+    "evaluation: python launch/compare.py": "docs/test_evaluation.py",
+    "evaluation: python launch/eval.py": "docs/test_evaluation.py",
+    "evaluation: python launch/export.py": "test_export.py",
+    "gpu: sbatch": "launch/test_slurm.py",
+    "report: python -m tests.report.made_runs": "docs/test_readme.py",
+    "report: python launch/chat.py --transcript": "docs/test_readme.py",
+    "report: python launch/view.py": "report/test_view.py",
+    "serving: curl": "serve/test_page.py",
+    "serving: python launch/eval.py": "docs/test_evaluation.py",
+    "serving: python launch/lm_eval.py": "serve/test_page.py",
+    "serving: python launch/load.py": "serve/test_page.py",
+    "serving: python launch/serve.py": "launch/test_serve.py",
+    "tpu: launch/tpu/": "launch/test_tpu_scripts.py",
+    "tpu: python launch/export.py": "test_export.py",
+    "verifier: python -m m2jax.records": "test_docs.py",
+    "verifier: python launch/chat.py --role": "docs/test_readme.py",
+    "verifier: python launch/eval.py": "docs/test_readme.py",
+    "verifier: python launch/export.py": "test_export.py",
+}
+# What no test runs, and why.
+NOT_RUN = {
+    "README: sbatch": "Slurm",
+    "data: python launch/curriculum.py": "hours",
+    "evaluation: python launch/serve.py": "devices",
+    "export": "shell",
+    "gcloud": "gcloud",
+    "gpu: python launch/train.py": "GPU",
+    "lm_eval": "lm_eval",
+    "make adapters": "hours",
+    "make curriculum": "hours",
+    "make demo": "minutes",
+    "make setup": "installs",
+    "make test": "itself",
+    "make test-aot": "installs",
+    "make test-gpu": "installs",
+    "python launch/bench.py": "minutes",
+    "python launch/compile.py": "libtpu",
+    "serving: python tests/serve/openai_client.py": "openai",
+    "verifier: python launch/adapter.py": "hours",
+    "verifier: python launch/gate.py": "minutes",
+    "verifier: python launch/train.py": "hours",
+}
+FOUND = [(page, command) for page in PAGES for command in (*shown(page), *sketched(page))]
+COMMANDS = [pytest.param(command, id=f"{page.stem}: {' '.join(command[1:4])}") for page, command in FOUND]
 
 
 @functools.cache
@@ -84,18 +119,34 @@ def check_config(value: str, overrides: list[tuple[str, str]]) -> None:
             assert isinstance(ast.literal_eval(text), type(tree[name]) | int), f"{key} is no {type(tree[name])}: {text}"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_is_one_that_there_is(command: list[str]) -> None:
-    if command[0] == "make":
-        targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
-        assert all(word in targets for word in command[1:] if "=" not in word)
-        return
+def script_of(command: Command) -> tuple[Path, list[str]]:
+    """The script that a command of Python names, and its arguments; those of a shell script are training's."""
+    for i, word in enumerate(command):
+        if word.endswith(".sh"):
+            assert (REPOSITORY / word).is_file(), word
+            training = Path(word).stem in ("run", "slurm")
+            return Path("launch/train.py"), command[i + 1 :] if training else []
     if command[1] == "-m":
         module = Path(*command[2].split("."))
-        script = next(f for f in (module.with_suffix(".py"), module / "__main__.py") if (REPOSITORY / f).is_file())
-        given = command[3:]
-    else:
-        script, given = Path(command[1]), command[2:]
+        return next(
+            f for f in (module.with_suffix(".py"), module / "__main__.py") if (REPOSITORY / f).is_file()
+        ), command[3:]
+    return Path(command[1]), command[2:]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_one_that_there_is(command: Command) -> None:
+    if command[0] == "make":
+        targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+        assert all(word in targets for word in command[1:])
+        return
+    if command[0] not in ("python", "sbatch") and not command[0].startswith("launch/"):
+        assert command[0] in ("curl", "export", "gcloud", "lm_eval"), command
+        return
+    if command[1:2] == ["-c"]:
+        compile(command[2], "-c", "exec")
+        return
+    script, given = script_of(command)
     known = flags_of(REPOSITORY / script)
     pairs = [word.removeprefix("--").partition("=") for word in given if word.startswith("--")]
     for name, _, value in pairs:
@@ -103,8 +154,37 @@ def test_a_command_is_one_that_there_is(command: list[str]) -> None:
             continue
         assert name in known or name.removeprefix("no") in known, f"{script} has no flag --{name}"
         assert known.get(name) is None or value in known[name], f"--{name}={value}: it takes {known[name]}"
-    if config := next((value for name, _, value in pairs if name == "config"), None):
+    if script.stem == "bench":
+        assert f'"{given[0]}": bench_' in (REPOSITORY / script).read_text()
+    config = next((value for name, _, value in pairs if name == "config"), "NAME")
+    if "NAME" not in config:
         check_config(config, [(n.removeprefix("config."), v) for n, _, v in pairs if n.startswith("config.")])
+
+
+def test_every_command_is_one_that_a_test_runs_or_one_that_none_can() -> None:
+    used = set()
+    for page, command in FOUND:
+        text = " ".join(command)
+        named = {key for key in (*RUN, *NOT_RUN) if f"{page.stem}: {text}".startswith(key) or text.startswith(key)}
+        assert named, f"{page.name}: no test runs {text!r}: write one, or name it in NOT_RUN of this file"
+        assert named <= RUN.keys() or named <= NOT_RUN.keys(), f"{text} is in RUN and in NOT_RUN: {named}"
+        used |= named
+    assert used == RUN.keys() | NOT_RUN.keys(), f"no page has these: {(RUN.keys() | NOT_RUN.keys()) - used}"
+
+
+def test_a_test_that_runs_commands_reads_their_page() -> None:
+    for key, test in RUN.items():
+        text = (REPOSITORY / "tests" / test).read_text()
+        page = key.partition(":")[0]
+        assert any(words in text for words in (f'"{page}"', f'"{page}.md"', "in PAGES")), f"{test} reads no {page}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_stand_in_blocks_marked_bash_or_have_gaps_and_stand_in_blocks_marked_text(page: Path) -> None:
+    for marked, text in FENCED.findall(page.read_text("utf-8")):
+        for line in text.splitlines() if marked != "bash" else ():
+            if re.match(r"(\.venv/bin/)?(python|make|sbatch|gcloud|curl|lm_eval) |launch/.*\.sh\b", line):
+                assert marked == "text" and "[" in line, line
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda page: page.stem)
@@ -125,11 +205,11 @@ def test_examples_run(page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_the_record_of_the_verifiers_page_is_read_and_cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = REPOSITORY / "docs" / "verifier.md"
+    page = page_of("verifier")
     monkeypatch.chdir(tmp_path)
     (line,) = blocks(page, "json")
     Path("patients.jsonl").write_text(line)
-    own = [c[3:] for text in blocks(page, "bash") for c in commands(text) if c[1:3] == ["-m", "m2jax.records"]]
+    own = [c[3:] for c in shown(page) if c[1:3] == ["-m", "m2jax.records"]]
     assert len(own) == 2
     for arguments in own:
         records(arguments)

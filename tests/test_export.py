@@ -22,6 +22,7 @@ from m2jax.train.step import init_state
 from m2jax.weights.adapter import read_adapter
 from m2jax.weights.load import load
 from tests.conftest import REPOSITORY
+from tests.docs.pages import PAGES, run_here, shown, sketched
 from tests.train import tiny_run
 
 
@@ -73,6 +74,19 @@ def test_all_forms_hold_the_same_model_and_a_card(run: Path, tmp_path: Path) -> 
     assert config["target_modules"] == [
         "down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj",
     ]  # fmt: skip
+
+
+def test_the_pages_give_commands_that_export(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = [command for page in PAGES for command in (*shown(page), *sketched(page)) if "launch/export.py" in command]
+    assert len(told) == 4
+    for command in told:
+        (folder,) = (Path(word.removeprefix("--run=")) for word in command if word.startswith("--run="))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(run, folder)
+        run_here(command)
+        (out,) = (Path(word.removeprefix("--out=")) for word in command if word.startswith("--out="))
+        assert (out / ("adapter_model.safetensors" if "--form=peft" in command else "model.safetensors")).exists()
 
 
 def test_a_card_that_cannot_be_made_leaves_no_folder(run: Path, tmp_path: Path) -> None:

@@ -162,13 +162,15 @@ def test_the_tools_without_a_model_run_one_after_the_other(run, tmp_path: Path):
     ]  # fmt: skip
 
 
-def test_the_clinic_becomes_a_dataset_and_notes_are_written_by_an_endpoint(run, tmp_path: Path):
+def test_the_clinic_becomes_a_dataset_and_an_endpoint_rephrases_and_writes_notes(run, tmp_path: Path):
     (command,) = named("m2jax.data.clinic_tfds")
     run(command)
     assert len(load_chats(tmp_path / "data" / "clinic" / "chats" / "1.0.0")) == 50
     with serving(lambda n, body: NOTE) as server:
-        (command,) = [c for c in named("launch/corpus.py") if " notes " in c]
-        said = run(command.replace("http://localhost:8000/v1", server.url))
+        rephrase, notes = (c.replace("http://localhost:8000/v1", server.url) for c in named("launch/corpus.py"))
+        run(rephrase)
+        said = run(notes)
+    assert (tmp_path / "rephrased.jsonl").exists()
     assert "9 of 9 made, 27 of other kinds as they were" in said.stdout
     noted = load_documents(tmp_path / "noted.jsonl")
     assert sum(document.id.endswith("/notes") for document in noted) == 9

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.docs.pages import page_of, shown, sketched
 from tests.train import tiny_run
 
 
@@ -26,7 +27,11 @@ def test_a_server_answers_and_a_signal_lets_it_end_what_it_has_begun(tmp_path: P
     model = tiny_run.write_model(tmp_path / "tiny")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = start(f"--model={model}", f"--port={port}", "--slots=1", "--longest=128", M2JAX_TOKEN="t" * 20)
+    pages = [command for name in ("README", "serving") for command in (*shown(page_of(name)), *sketched(page_of(name)))]
+    told = [word for command in pages if command[1:2] == ["launch/serve.py"] for word in command[2:]]
+    small = [f"--model={model}", "--host=127.0.0.1", f"--port={port}", "--slots=1", "--longest=128"]
+    assert "--host=0.0.0.0" in told  # all flags of the pages in one start, on this machine alone
+    process = start(*told, *small, M2JAX_TOKEN="t" * 20)
     said = ""
     while f"http://127.0.0.1:{port}/v1" not in said:
         line = process.stdout.readline()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.docs.pages import page_of, shown
 
 FLAGS = ["--config=configs/rl_stage2.py:chip", "--workdir=/shared/a"]
 JOB = {"SLURM_JOB_ID": "7", "SLURM_GPUS_ON_NODE": "4", "SLURM_CPUS_ON_NODE": "32", "SLURM_SUBMIT_DIR": str(REPOSITORY)}
@@ -21,6 +22,14 @@ def submit(cwd: Path, args: list[str], job: dict[str, str]) -> subprocess.Comple
     clean = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
     command = ["bash", str(copy), *args]
     return subprocess.run(command, cwd=cwd, env=clean | {"DRY_RUN": "1"} | job, capture_output=True, text=True)
+
+
+def test_the_page_gives_a_command_that_the_script_takes(tmp_path):
+    (command,) = [command for command in shown(page_of("gpu")) if command[0] == "sbatch"]
+    script = command.index("launch/gpu/slurm.sh")
+    done = submit(tmp_path, command[script + 1 :], JOB)
+    assert done.returncode == 0 and done.stdout.endswith(" ".join(["launch/train.py", *command[script + 1 :]]) + "\n")
+    assert {word.split("=")[0] for word in command[1:script]} == {"--nodes", "--gpus-per-node"}
 
 
 def test_one_process_a_node_sees_all_its_gpus(tmp_path):
