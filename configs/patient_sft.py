@@ -4,7 +4,7 @@ compares claims with facts; and the Termination Gate, which tells whether the do
     python launch/train.py --config=configs/patient_sft.py[:affective|:factual|:gate|:smoke] --workdir=runs/mine
 
 SmolLM2-135M on two cores, 15 to 20 minutes each, the gate longer. `make adapters` trains them and writes what the
-package ships (docs/log.md has the figures; the gate's adapter is still to be made).
+package ships (docs/log.md has the figures).
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,6 @@
 """Adapters that ship with the package, for roles played by SmolLM2-135M: `grader` (the judge), `affective`, `factual`,
-`gate` (the patient's units; the last is still to be made). Beside each, NAME.json is its card: command, seed, data and
-figures. `make adapters` retrains them.
+`gate` (the patient's units). Beside each, NAME.json is its card: command, seed, data and figures. `make adapters`
+retrains them.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ are no diagnosis; and as long as a message asks for more history it goes on.
 A logistic regression decides, over what `features` finds: words, pairs of words, their beginnings and endings, the form
 of sentences, and which tables (`gate_words`) have words of them. Its weights are fitted to labelled messages by
 `launch/gate.py` (`data/stops.py`): the same decision in every process, in about 2 ms. Where a model reads the messages
-too (`question`), the odds of both are multiplied.
+too (`question`), the odds of both are multiplied; it is asked where the regression is not `is_sure`, one message in
+three.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ BUCKETS = 1 << 16  # that features are hashed to
 WEIGHTS = "gate.npy"  # float16 [BUCKETS + 1], the last one for every message
 STRENGTH = 10.0  # length of a message's vector of features
 SHOWN = LONGEST  # characters
+SURE = 0.01  # of the regression, below which (and as near to 1) no model is asked
 MOST, NEAR = 8, 100  # diseases of a sentence that are looked at; characters before and after one
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)?|[?!.,:;#*-]")
@@ -69,6 +71,11 @@ def probability(doctor_messages: Sequence[str]) -> float:
     found, weights_B = buckets(doctor_messages), _weights()
     z = STRENGTH / np.sqrt(len(found)) * weights_B[found].sum() + weights_B[-1]
     return float(1 / (1 + np.exp(-z)))
+
+
+def is_sure(doctor_messages: Sequence[str]) -> bool:
+    """Whether the regression needs no second opinion."""
+    return not SURE < probability(doctor_messages) < 1 - SURE
 
 
 def question(doctor_messages: Sequence[str]) -> str:

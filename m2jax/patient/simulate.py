@@ -17,7 +17,7 @@ from m2jax.patient.affective import affective
 from m2jax.patient.claims import Claim
 from m2jax.patient.disclosed import asked
 from m2jax.patient.factual import factual
-from m2jax.patient.gate import Gate, gate, question
+from m2jax.patient.gate import Gate, gate, is_sure, question
 from m2jax.patient.interruption import Interruption, shown, shown_dialogue
 from m2jax.patient.script import Dialogue, Line, Script, said_by
 from m2jax.rules.final import answered
@@ -132,7 +132,7 @@ def patient_turn(script: Script, dialogue: Dialogue, units: Units) -> requests.D
 
 def decide(doctor_messages: Sequence[str], units: Units) -> requests.Dialogue:
     """The `Gate` after the last of the doctor's messages."""
-    if units.gate is None:
+    if units.gate is None or is_sure(doctor_messages):
         return gate(doctor_messages, units.limit)
     over = None
     with contextlib.suppress(ValueError):  # no room for the question

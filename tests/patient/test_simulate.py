@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken
 
-from m2jax.patient.gate import probability, question
+from m2jax.patient.gate import SURE, probability, question
 from m2jax.patient.interruption import Interruption
 from m2jax.patient.reference import ENDS, tell
 from m2jax.patient.script import Line, sample_script
@@ -87,26 +87,27 @@ def test_the_gate_comes_before_any_model_and_keeps_its_reason(units):
     assert (turn.gate.stop, turn.gate.reason, turn.final, asked) == (True, "diagnosis", "", [])
 
 
-def test_a_model_at_the_gate_is_asked_and_outweighs_or_yields_to_the_regression(units):
-    """A possibility, which the regression alone lets pass, ends the consultation where the model is sure enough; of a
-    question the regression is surer.
-    """
-    sure, leaning = Calibration(bias=4.0), "It may well be gout, and naproxen helps."  # P(Yes) of this judge is 0.999
+def test_a_model_at_the_gate_is_asked_where_the_regression_is_not_sure_and_the_odds_are_multiplied(units):
+    """A possibility, which the regression alone lets pass, ends the consultation where the model is sure enough."""
+    sure, leaning = Calibration(bias=4.0), "It is probably gout."  # P(Yes) of this judge is 0.999
     gated = dataclasses.replace(units, gate=Judge(units.tokenizer, "gate", calibration=sure))
-    assert 0.002 < probability([leaning]) < 0.05
-    for message, over in ((leaning, True), ("Any fever?", False)):
-        turn, asked = turn_of(gated, message, "I have no fever.")
-        assert turn.gate.stop is over and asked[0].role == "gate"
-        assert message in units.tokenizer.decode(asked[0].prefix)
-        assert turn.gate.p == probability([message]) and turn.gate.read > 0.99
-        assert not turn_of(units, message, "I have no fever.")[0].gate.stop
+    assert SURE < probability([leaning]) < 0.05
+    turn, asked = turn_of(gated, leaning, "I have no fever.")
+    assert turn.gate.stop and asked[0].role == "gate" and leaning in units.tokenizer.decode(asked[0].prefix)
+    assert turn.gate.p == probability([leaning]) and turn.gate.read > 0.99
+    assert not turn_of(units, leaning, "I have no fever.")[0].gate.stop
+    assert probability(["Any fever?"]) < SURE
+    turn, asked = turn_of(gated, "Any fever?", "I have no fever.")
+    assert not turn.gate.stop and turn.gate.read is None and all(request.role != "gate" for request in asked)
     unsure = dataclasses.replace(gated, gate=Judge(units.tokenizer, "gate"))
     assert not turn_of(unsure, leaning, "I have no fever.")[0].gate.stop
 
 
 def test_where_the_gates_question_has_no_room_the_regression_decides_alone(units):
     gated = dataclasses.replace(units, gate=Judge(units.tokenizer, "gate"))
-    asked = patient_turn(SCRIPT, (Line("patient", "Hello."), Line("doctor", "This is gout. Take naproxen.")), gated)
+    asked = patient_turn(
+        SCRIPT, (Line("patient", "Hello."), Line("doctor", "This sounds like gout, so rest it.")), gated
+    )
     next(asked)
     with pytest.raises(StopIteration) as end:
         asked.throw(ValueError("does not fit"))
