@@ -39,6 +39,7 @@ RUN = {
     "README: python launch/train.py --config=configs/rl_stage2.py": "docs/test_readme.py",
     "README: python launch/view.py": "docs/test_readme.py",
     "data: python -m m2jax.data.clinic_tfds": "docs/test_data.py",
+    "data: python launch/consultations.py": "docs/test_data.py",
     "data: python launch/corpus.py": "docs/test_data.py",
     "data: python launch/data.py": "docs/test_data.py",
     "data: python launch/difficulty.py": "docs/test_data.py",
