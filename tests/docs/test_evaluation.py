@@ -86,7 +86,9 @@ def plays(number: int, body: dict) -> str:
     return '{"explanation": "It says so.", "criteria_met": true}' if "criteria_met" in str(body) else "No."
 
 
-@pytest.mark.parametrize("command", [c for c in EVALUATIONS if "--json" not in c], ids=lambda c: " ".join(c[2:5]))
+@pytest.mark.parametrize(
+    "command", [c for c in EVALUATIONS if "workdir" not in " ".join(c)], ids=lambda c: " ".join(c[2:5])
+)
 def test_an_evaluation_runs(command: Command, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kind = next(name for name in KEPT if f"eval_{name}.py" in " ".join(command))
     with serving(plays) as server:  # noise names no diagnosis, and then nobody is asked whether it is right
@@ -94,26 +96,27 @@ def test_an_evaluation_runs(command: Command, folder: Path, capsys: pytest.Captu
         run_here(tiny(command, server.url), *doctor * any("roles.moderator" in word for word in command))
     table = capsys.readouterr().out
     assert table.count(" n=") == len(table.splitlines()) and FIGURE[kind] in table
-    assert {f"{name}.jsonl" for name in KEPT[kind]} == {file.name for file in (folder / "runs" / kind).iterdir()}
+    assert {f"{name}.jsonl" for name in (*KEPT[kind], "figures")} == {
+        file.name for file in (folder / "runs" / kind).iterdir()
+    }
     named = {word.split("=")[1] for word in command if re.search(r"\.(judge|moderator)\.model=", word)}
     assert named == {body["model"] for body in server.asked} - {"doctor"}
     keys = [headers.get("Authorization") for headers in server.headers]
     assert ("Bearer the key" in keys) == bool(named)
 
 
-def test_two_models_are_compared_from_what_the_evaluations_print(
+def test_two_models_are_compared_by_what_their_evaluations_leave(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (text,) = [text for text in blocks(PAGE, "bash") if "--json" in text]
+    (text,) = [text for text in blocks(PAGE, "bash") if "launch/compare.py" in text]
     *measured, compared = commands(text)
-    printed = re.findall(r"> (\S+)$", text, re.MULTILINE)
-    assert compared[2:4] == printed and len(measured) == 2
-    for command, name in zip(measured, printed, strict=True):
+    assert [f"--config.workdir={name}" for name in compared[2:4]] == [c[5] for c in measured]
+    for command in measured:
         run_here(tiny(command))
-        Path(name).write_text(capsys.readouterr().out)
+    capsys.readouterr()
     run_here(compared)
     table = Path("table.md").read_text()
-    assert table == capsys.readouterr().out and all(name in table.splitlines()[0] for name in printed)
+    assert table == capsys.readouterr().out and all(name in table.splitlines()[0] for name in compared[2:4])
     assert "medqa" in table and "+0.000" in table  # the same model on both sides
 
 
