@@ -207,7 +207,13 @@ def tokens_of(results):
 
 
 @pytest.mark.parametrize(
-    ("shape", "layers"), [((1, 1, 1), "scanned"), ((4, 2, 1), "unrolled"), ((2, 2, 2), "scanned")], ids=str
+    ("shape", "layers"),
+    [
+        ((1, 1, 1), "scanned"),
+        pytest.param((4, 2, 1), "unrolled", marks=pytest.mark.slow),
+        ((2, 2, 2), "scanned"),
+    ],
+    ids=str,
 )
 def test_meshes_and_layouts_give_the_same_tokens(shape, layers):
     made = make_engine(shape, layers)

@@ -109,7 +109,7 @@ def test_the_worked_example_of_vanilla_grpo(monkeypatch):
     np.testing.assert_allclose(sums["kl_start"], 0.306853, atol=1e-5)
 
 
-@pytest.mark.parametrize("rank", [0, 4])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 4])
 def test_a_run_may_take_vanilla_grpo(tmp_path, rank):
     """The KL to the start is 0 before the first update and not after it, and the start stays what it is."""
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])

@@ -153,7 +153,7 @@ def test_of_an_adapter_the_weights_under_it_are_the_start_model(tokenizer: Token
     jax.tree.map(lambda a, w, g: np.testing.assert_allclose(a - w, -g, atol=1e-5), moved, adapter(), grads)
 
 
-@pytest.mark.parametrize("trained", ["all", "adapter"])
+@pytest.mark.parametrize("trained", ["all", pytest.param("adapter", marks=pytest.mark.slow)])
 def test_every_mesh_and_micro_batch_gives_the_same(tokenizer: Tokenizer, trained: str):
     """One device, which the tests above hold against the dense reference; then meshes, the last with rows split."""
     batch, base = make_rows(tokenizer), model()
