@@ -9,6 +9,7 @@ fill the batch.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,9 @@ from m2jax.models.params import Params
 from m2jax.sampler import cache as paged
 from m2jax.sampler.cache import Cache
 from m2jax.sampler.sampling import LIKELIEST, Knobs, alternatives, sample, uniforms
-from m2jax.sharding import AXES, P, batch_spec, einsum, reshard, split_axis, times
+from m2jax.sharding import AXES, P, batch_spec, einsum, merge_axes, reshard, split_axis, times
+
+LOGITS_AT_ONCE = 128  # tokens whose logits are held together where alternatives are asked for
 
 
 @flax.struct.dataclass
@@ -228,12 +231,16 @@ def score_alternatives(
     """
     hidden_BTD, _ = _extend(cfg, params, cache, past_size, rows, tokens_BT, n_branches)
 
-    def one(column: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        hidden_BD, target_B = column
-        return alternatives(reshard(_logits(params, hidden_BD), batch_spec(2)), target_B)
+    block = math.gcd(hidden_BTD.shape[1], max(1, LOGITS_AT_ONCE // hidden_BTD.shape[0]))
 
-    out_TBK = jax.lax.map(one, (jnp.moveaxis(hidden_BTD, 1, 0), targets_BT.T))
-    return jax.tree.map(lambda x: reshard(jnp.moveaxis(x, 0, 1), P(None, None, None)), out_TBK)
+    def one(taken: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        hidden_BSD, target_BS = taken
+        logits_BSV = reshard(_logits(params, hidden_BSD), batch_spec(3))
+        return jax.vmap(alternatives, 1, 1)(logits_BSV, target_BS)
+
+    blocks = [jnp.moveaxis(split_axis(x, 1, (-1, block)), 1, 0) for x in (hidden_BTD, targets_BT)]
+    out_NBSK = jax.lax.map(one, tuple(blocks))
+    return jax.tree.map(lambda x: merge_axes(reshard(jnp.moveaxis(x, 0, 1), P(None, None, None, None)), 1), out_NBSK)
 
 
 copy_pages = jax.jit(paged.copy, donate_argnums=0)
