@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from m2jax.patient.words import read
 from m2jax.records.record import Fact, Record
 
-UNASKED = 2  # symptoms that come to a patient's mind when asked for "other symptoms"
+COME_TO_MIND = 2  # symptoms that come to a patient's mind when asked for "other symptoms"
 
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\be\.g\.)\s+|\n+")
 _ASKS = re.compile(
@@ -130,14 +130,14 @@ def asked(message: str, record: Record) -> Asked:
     of_symptoms = any(_OTHER_SYMPTOMS.search(s) for s in named)
     of_onset = any(_SINCE.search(s) for s in named)
     is_open = any(_OPEN.search(s) or _WHOLE_RECORD.search(s) for s in sentences)
-    come_to_mind = _present(record)[:UNASKED] if of_symptoms else ()
+    first = _present(record)[:COME_TO_MIND] if of_symptoms else ()
     meant = []
     for fact in record.facts:
         if fact.disclosure == "hidden":
             continue
         direct = any(_asks_for(s, fact) for s in named)
         volunteered = (is_open or of_onset) and fact.disclosure == "volunteers"
-        if direct or volunteered or fact.id in come_to_mind:
+        if direct or volunteered or fact.id in first:
             meant.append(fact.id)
     return Asked(tuple(meant), bool(sentences), is_open)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from m2jax.patient import claims
-from m2jax.patient.disclosed import UNASKED, asked, is_absent, may_tell
+from m2jax.patient.disclosed import COME_TO_MIND, asked, is_absent, may_tell
 from m2jax.patient.persona import TYPES, Persona, behaviour, sample_persona
 from m2jax.patient.reference import neutral_reply, scripted_reply, tell
 from m2jax.patient.script import Line, Script, sample_script
@@ -82,10 +82,10 @@ def test_what_a_message_asks_for(message, facts):
 def test_other_symptoms_are_the_first_that_come_to_mind():
     record = sample_script(3, "train").record
     there = [f for f in record.facts if f.kind == "symptom" and f.disclosure == "asked" and not is_absent(f)]
-    assert len(there) > UNASKED
+    assert len(there) > COME_TO_MIND
     once = "Do you have any other symptoms?"
     told = [f for f in there if f.id in asked(once, record).facts]
-    assert told == there[:UNASKED]
+    assert told == there[:COME_TO_MIND]
     assert may_tell([once, "Is there anything else?"], record) == may_tell([once], record)
 
 
