@@ -2,9 +2,9 @@
 
     python -m m2jax.data.clinic_tfds --form=tasks --train=4000 --heldout=200 --out=data
 
-Forms: documents (mid-training), chats (SFT), tasks (with rules, for RL stage 1), records (patients, for RL stage 3); for
-RL stage 2 config.data.clinic makes cases. OUT/clinic/FORM/VERSION is what --config.data.path takes. The same numbers
-make the same dataset.
+Forms: documents (mid-training), chats (SFT), tasks (with rules, RL stage 1), records (patients, RL stage 3); for stage 2
+config.data.clinic makes cases. OUT/clinic/FORM/VERSION is what --config.data.path takes. The same numbers make the same
+dataset.
 """
 
 from __future__ import annotations
