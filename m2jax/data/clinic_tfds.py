@@ -2,9 +2,9 @@
 
     python -m m2jax.data.clinic_tfds --form=tasks --train=4000 --heldout=200 --out=data
 
-Forms: documents (mid-training), chats (SFT), tasks (with rules, RL stage 1), records (patients, RL stage 3); for stage 2
-config.data.clinic makes cases. OUT/clinic/FORM/VERSION is what --config.data.path takes. The same numbers make the same
-dataset.
+Forms: documents (mid-training), chats (SFT), tasks (with rules, RL stage 1), records (patients, RL stage 3). Stage 2's
+cases are made by config.data.clinic. OUT/clinic/FORM/VERSION is what --config.data.path takes. The same numbers make
+the same dataset.
 """
 
 from __future__ import annotations
