@@ -79,13 +79,13 @@ def test_all_forms_hold_the_same_model_and_a_card(run: Path, tmp_path: Path) -> 
 def test_the_pages_give_commands_that_export(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     told = [command for page in PAGES for command in (*shown(page), *sketched(page)) if "launch/export.py" in command]
-    assert len(told) == 4
+    assert len(told) == 5
     for command in told:
         (folder,) = (Path(word.removeprefix("--run=")) for word in command if word.startswith("--run="))
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(run, folder)
-        run_here(command)
         (out,) = (Path(word.removeprefix("--out=")) for word in command if word.startswith("--out="))
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(run, folder, dirs_exist_ok=True)
+        run_here(command)
         assert (out / ("adapter_model.safetensors" if "--form=peft" in command else "model.safetensors")).exists()
 
 
