@@ -201,13 +201,14 @@ def _of_consultations(parts: Parts, workdir: Path) -> Source:
     """Slices of consultations that the policy holds now. The draw says which patients come."""
     config, n = parts.config, parts.config.data.prompts_per_step
     come = patients.of_records(parts.records) if parts.records else patients.of_clinic
+    own = [[record.id, fingerprint(record)] for record in parts.records]
 
     def take(draw: int) -> tuple[list[Case], Metrics, list[slices.Sliced]]:
         began = time.perf_counter()
         found = slices.slices(
             parts.engine, parts.tokenizer, parts.units, range(draw * n, draw * n + n), config.data.max_prompt_tokens,
             seed=config.seed, come=come, trim=config.consult.trim, interrupted=config.consult.interrupted,
-            journal=_journal(config, workdir, "consultations", draw, [[r.id, fingerprint(r)] for r in parts.records]),
+            journal=_journal(config, workdir, "consultations", draw, own),
         )  # fmt: skip
         cases = [s.case for s in found]
         if config.reward.unchecked == "skip":
