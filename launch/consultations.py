@@ -21,12 +21,10 @@ from m2jax.data import chats
 from m2jax.data.consultations import ROUNDS, consultation
 from m2jax.evaluate import serving
 from m2jax.lines import write_jsonl
-from m2jax.outside.endpoint import Endpoint, EndpointDown
+from m2jax.outside.endpoint import EndpointDown
 from m2jax.patient.script import Dialogue, Script
 from m2jax.patient.simulate import Units, patient_turn, units_of
 from m2jax.sampler import requests
-from m2jax.sampler.engine import Engine
-from m2jax.sampler.scheduler import Sizes
 from m2jax.weights import names
 from m2jax.weights.load import read_config
 
@@ -85,10 +83,8 @@ def _jobs(todo: list[tuple[str, int]]):
 def _served():
     """(engine with the patient's roles, its tokenizer, None where the patient is an endpoint)."""
     if _ENDPOINT.value is not None:
-        endpoint = Endpoint(
-            _ENDPOINT.value, _MODEL.value, _KEY_ENV.value, _TOKENS.value, _TEMPERATURE.value, concurrency=_SLOTS.value
-        )
-        return Engine(None, None, Sizes(), {"patient": endpoint}), None
+        values = (_ENDPOINT, _MODEL, _KEY_ENV, _TOKENS, _TEMPERATURE, _SLOTS)
+        return serving.serve_outside("patient", *(flag.value for flag in values))
     cfg = read_config(names.resolve(_MODEL.value))
     loaded = {name: adapters.load_adapter(name, cfg, stacked=False) for name in adapters.of_model(_MODEL.value)}
     return serving.serve(_MODEL.value, loaded, _TEMPERATURE.value, _TOKENS.value, _LONGEST.value, _SLOTS.value)

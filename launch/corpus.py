@@ -25,10 +25,8 @@ from m2jax.data.tools.notes import annotate
 from m2jax.data.tools.rephrase import passages, rephrase
 from m2jax.evaluate import serving
 from m2jax.lines import write_jsonl
-from m2jax.outside.endpoint import Endpoint, EndpointDown
-from m2jax.sampler.engine import Engine
+from m2jax.outside.endpoint import EndpointDown
 from m2jax.sampler.requests import Dialogue
-from m2jax.sampler.scheduler import Sizes
 
 _FILE = flags.DEFINE_string("file", None, "Documents to read, JSONL or a TFDS folder.", required=True)
 _OUT = flags.DEFINE_string("out", None, "JSONL file to write.", required=True)
@@ -92,10 +90,8 @@ def ask(tool: str, out: Path, todo: list[Document], make: Callable[..., Dialogue
 def served():
     """(engine with the role "start", its tokenizer, None where that is an endpoint)."""
     if _ENDPOINT.value is not None:
-        endpoint = Endpoint(
-            _ENDPOINT.value, _MODEL.value, _KEY_ENV.value, _TOKENS.value, _TEMPERATURE.value, concurrency=_SLOTS.value
-        )
-        return Engine(None, None, Sizes(), {"start": endpoint}), None
+        values = (_ENDPOINT, _MODEL, _KEY_ENV, _TOKENS, _TEMPERATURE, _SLOTS)
+        return serving.serve_outside("start", *(flag.value for flag in values))
     return serving.serve(_MODEL.value, {}, _TEMPERATURE.value, _TOKENS.value, _LONGEST.value, _SLOTS.value)
 
 

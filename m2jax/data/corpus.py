@@ -80,7 +80,7 @@ def reasoning(seed: int, split: str) -> tuple[Part, ...]:
     others = [d[0] for d in c.differentials]
     causes = [[c.name, *others][i] for i in rng.permutation(len(others) + 1)]
     symptoms = record.of("symptom")
-    absent = [f for f in symptoms if f.text.startswith(("No ", "Nobody ", "Never "))]
+    absent = [f for f in symptoms if f.absent]
     there = [phrase(f) for f in symptoms if f not in absent]
     reflection = f"The story: {'; '.join([phrase(record.of('complaint')[0]), *there])}."
     if absent:

@@ -145,7 +145,7 @@ def _reply(script: Script, dialogue: Dialogue, known: Known, rng: np.random.Gene
     whole, plain = scripted_reply(script, dialogue, int(rng.integers(1 << 30))), neutral_reply(script, dialogue)
     added = whole.removeprefix(plain).strip() if whole.startswith(plain) else ""
     short = " ".join([*_sentences(whole.removesuffix(added).strip())[:MOST_SENTENCES], added]).strip()
-    coloured = in_manner(short, script.persona, rng, ends=not added)
+    coloured = in_manner(short, script, dialogue, rng, ends=not added)
     return coloured if is_good(coloured, known) else short
 
 

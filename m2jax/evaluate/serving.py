@@ -97,6 +97,14 @@ def serve(
     return engine, tokenizer
 
 
+def serve_outside(
+    role: str, url: str, model: str, key_env: str, max_tokens: int, temperature: float, slots: int
+) -> tuple[Engine, None]:
+    """An engine whose one role is an endpoint's, and no tokenizer. slots: questions at once."""
+    endpoint = Endpoint(url, model, key_env, max_tokens, temperature, concurrency=slots)
+    return Engine(None, None, Sizes(), {role: endpoint}), None
+
+
 def endpoints(roles: Mapping[str, Any], temperature: float) -> dict[str, Endpoint]:
     """Those roles of a config (url, model, key_env) that have a url. ValueError where a key is missing."""
     found = {

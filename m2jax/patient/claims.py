@@ -18,6 +18,7 @@ import re
 from collections.abc import Sequence
 
 from m2jax.patient.disclosed import asked, may_tell, questions
+from m2jax.patient.persona import small_talk
 from m2jax.patient.reference import tell
 from m2jax.patient.script import Dialogue, said_by
 from m2jax.patient.words import OPPOSITES, Said, read, stem
@@ -132,6 +133,8 @@ def evades(found: Sequence[Claim], known: Known, dialogue: Dialogue) -> bool:
 
 
 def _judge(text: str, known: Known) -> Claim:
+    if text in _small_talk():
+        return Claim(text, "talk")
     said = read(text)
     question = text.endswith("?")
     for fact in known.tellable:  # word for word
@@ -156,6 +159,11 @@ def _judge(text: str, known: Known) -> Claim:
     if not said.names & known.words:
         return Claim(text, "invented") if not rest & known.doctor and len(rest) > 2 else Claim(text, "open")
     return Claim(text, "open")
+
+
+@functools.cache
+def _small_talk() -> frozenset[str]:
+    return frozenset(part for line in small_talk() for part in split(line))
 
 
 def _contradicted(said: Said, known: Known) -> Fact | None:

@@ -156,6 +156,8 @@ def questions(message: str) -> list[str]:
 
 def is_absent(fact: Fact) -> bool:
     """Whether a fact says that something is not there: "No fever.", "Has never smoked." """
+    if fact.absent is not None:
+        return fact.absent
     said = read(fact.text)
     return bool(said.stems) and all(negated for _, negated in said.stems)
 

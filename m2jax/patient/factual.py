@@ -67,7 +67,7 @@ def _neutral(script: Script, dialogue: Dialogue, known: Known) -> str:
     """The neutral reply in the persona's manner, where the rules allow that."""
     plain = neutral_reply(script, dialogue)
     rng = np.random.default_rng([len(dialogue), *script.record.id.encode()])
-    coloured = in_manner(plain, script.persona, rng)
+    coloured = in_manner(plain, script, dialogue, rng)
     good = all(claim.good for claim in claims.judge(coloured, known)) and claims.leaks(coloured, known) is None
     return coloured if good else plain
 

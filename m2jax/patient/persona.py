@@ -86,6 +86,17 @@ def says(occasion: str) -> tuple[str, ...]:
     return tuple(_texts()["says"][occasion])
 
 
+def manner(persona: Persona, where: str) -> tuple[tuple[str, ...], ...]:
+    """What a persona may put before (where "begins") or after ("ends") a reply, by the traits that have any."""
+    traits = (*persona.mbti, persona.education, persona.income, persona.age)
+    return tuple(tuple(_texts()[where][trait]) for trait in traits if trait in _texts()[where])
+
+
+def small_talk() -> frozenset[str]:
+    """All sentences that `manner` may put after a reply."""
+    return frozenset(line for lines in _texts()["ends"].values() for line in lines)
+
+
 @functools.cache
 def _texts() -> dict[str, dict]:
     return tomllib.loads(resources.files("m2jax.patient").joinpath("persona.toml").read_text("utf-8"))

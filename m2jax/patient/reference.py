@@ -6,29 +6,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from m2jax.clinic.message import RELATIONS, phrase
 from m2jax.patient.disclosed import Asked, asked
-from m2jax.patient.persona import Persona, says, speaker
+from m2jax.patient.persona import Persona, manner, says, speaker
 from m2jax.patient.script import Dialogue, Script, said_by
 from m2jax.records.record import Fact, Record
 
+_T = TypeVar("_T")
 MOST_FACTS = 6  # a reply tells of no more; who asks for a whole history hears of the rest when asking again
 UNKNOWN = "I'm not sure about that, sorry."
 NOTHING_MORE = "There is nothing else that I can think of."
 NODS = "All right."
-BEGINS = {"old": ("Well, doctor, ",), "young": ("Um, ", "So, "), "P": ("I think ", "Well, "), "E": ("Well, ", "Oh, ")}
-ENDS = {
-    "F": ("It worries me.", "I am a bit scared."),
-    "T": ("I want to understand the reason.",),
-    "N": ("I wonder what it could mean.",),
-    "E": ("What do you think?",),
-    "basic": ("I do not understand such things well.",),
-    "university": ("I want to know the evidence.",),
-}
-OFTEN = 0.7  # how often a reply in a persona's manner ends with one of these
+OFTEN = 0.5  # how often something of the persona stands before a reply, and how often after it
 # Verbs that begin a fact without its subject, with the form after "I".
 _VERBS = {"has": "have", "is": "am", "was": "was", "does": "do", "goes": "go", "could": "could", "can": "can",
           "had": "had", "cannot": "cannot"}  # fmt: skip
@@ -83,22 +76,22 @@ def scripted_reply(script: Script, dialogue: Dialogue, seed: int) -> str:
     occasion = _occasion(script.persona, messages[-1])
     if not occasion:
         return reply
-    options = says(occasion)
-    extra = options[rng.integers(len(options))]
+    extra = _one(says(occasion), rng)
     return extra if reply == NODS else f"{reply} {extra}"
 
 
-def in_manner(reply: str, persona: Persona, rng: np.random.Generator, ends: bool = True) -> str:
-    """A reply as the persona might put it: every second time with a word before it, and `OFTEN` a sentence after it."""
-    traits = [t for t in (*persona.mbti, persona.age) if t in BEGINS]
-    if traits and rng.random() < 0.5:
-        options = BEGINS[traits[rng.integers(len(traits))]]
-        first = reply if re.match(r"I\b|[A-Z]{2}", reply) else reply[0].lower() + reply[1:]
-        reply = options[rng.integers(len(options))] + first
-    traits = [t for t in (*persona.mbti, persona.education) if t in ENDS]
-    if traits and ends and rng.random() < OFTEN:
-        options = ENDS[traits[rng.integers(len(traits))]]
-        reply = f"{reply} {options[rng.integers(len(options))]}"
+def in_manner(reply: str, script: Script, dialogue: Dialogue, rng: np.random.Generator, ends: bool = True) -> str:
+    """A reply as the persona might put it: `OFTEN` with words before it, and as often with a sentence after it that she
+    has not said in the dialogue.
+    """
+    earlier = " ".join(said_by("patient", dialogue))
+    if (traits := manner(script.persona, "begins")) and rng.random() < OFTEN:
+        begin = _one(_one(traits, rng), rng)
+        whole = begin.endswith(". ") or re.match(r"I\b|[A-Z]{2}", reply)
+        reply = begin + (reply if whole else reply[0].lower() + reply[1:])
+    traits = [fresh for lines in manner(script.persona, "ends") if (fresh := [e for e in lines if e not in earlier])]
+    if ends and traits and rng.random() < OFTEN:
+        reply = f"{reply} {_one(_one(traits, rng), rng)}"
     return reply
 
 
@@ -127,6 +120,10 @@ def tell(fact: Fact, record: Record) -> str:
     if volunteered and (record.source == "clinic" or not _ALREADY.search(text)):  # a noun phrase, by `clinic.message`
         return _end(f"{i} {have} {phrase(fact)}")
     return _end(text)
+
+
+def _one(options: Sequence[_T], rng: np.random.Generator) -> _T:
+    return options[rng.integers(len(options))]
 
 
 def _chosen(record: Record, meant: Asked, dialogue: Dialogue) -> Sequence[Fact]:

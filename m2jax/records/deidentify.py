@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from m2jax.records.identifier_dates import ages_over_89
 from m2jax.records.identifier_words import CLINICAL_NOUNS, EPONYMS, MONTHS
 from m2jax.records.identifiers import CLASSES, Span, find
-from m2jax.records.record import Fact, Record
+from m2jax.records.record import Record
 
 Known = Mapping[str, Iterable[str]]  # class -> values from the structured fields of a record
 
@@ -97,7 +97,7 @@ def deidentify(record: Record, known: Known | None = None) -> tuple[Record, Repo
         if place != fact.id:
             scrub(place, fact.id)
         cues = tuple(scrub(place, cue) for cue in fact.cues)
-        facts.append(Fact(place, fact.kind, scrub(place, fact.text), fact.disclosure, cues))
+        facts.append(dataclasses.replace(fact, id=place, text=scrub(place, fact.text), cues=cues))
     age = record.age
     if age is not None and age > OLDEST:
         age = OLDEST

@@ -43,7 +43,8 @@ SEXES = ("female", "male", "other", "unknown")
 @dataclasses.dataclass(frozen=True)
 class Fact:
     """One statement. `id` is unique in its record; `cues` are lower-case words or phrases of which a question about
-    the fact would hold at least one (empty where nobody has written them).
+    the fact would hold at least one (empty where nobody has written them). absent: whether it says that something is
+    not there, or as it should be ("Vision is clear."); None leaves that to its words.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Fact:
     text: str
     disclosure: str
     cues: tuple[str, ...] = ()
+    absent: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("id", "text"):
@@ -59,6 +61,8 @@ class Fact:
             _require_one_of(name, getattr(self, name), allowed)
         for cue in self.cues:
             _require_text("cues", cue)
+        if type(self.absent) not in (bool, type(None)):
+            raise ValueError(f"absent is {self.absent!r}; write true or false, or leave it out")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from m2jax.evaluate.witness import witness
 from m2jax.patient import claims
 from m2jax.patient.disclosed import COME_TO_MIND, asked, is_absent, may_tell
-from m2jax.patient.persona import TYPES, Persona, behaviour, sample_persona
-from m2jax.patient.reference import neutral_reply, scripted_reply, tell
+from m2jax.patient.persona import TYPES, Persona, behaviour, manner, sample_persona, small_talk
+from m2jax.patient.reference import in_manner, neutral_reply, scripted_reply, tell
 from m2jax.patient.script import Line, Script, sample_script
 from m2jax.records.record import Fact, Record
 
@@ -80,9 +82,11 @@ def test_what_a_message_asks_for(message, facts):
 
 
 def test_other_symptoms_are_the_first_that_come_to_mind():
-    record = sample_script(3, "train").record
+    record = sample_script(5, "train").record
     there = [f for f in record.facts if f.kind == "symptom" and f.disclosure == "asked" and not is_absent(f)]
     assert len(there) > COME_TO_MIND
+    assert is_absent(Fact("symptom.eyes", "symptom", "Vision is clear.", "asked", absent=True))
+    assert not is_absent(Fact("symptom.mood", "symptom", "Nothing gives pleasure.", "asked", absent=False))
     once = "Do you have any other symptoms?"
     told = [f for f in there if f.id in asked(once, record).facts]
     assert told == there[:COME_TO_MIND]
@@ -177,3 +181,25 @@ def test_personas():
 def test_a_fact_is_told_of_whom_it_is_true(text: str, told: str) -> None:
     clinic = Record("b", 40, "female", "influenza", RECORD.facts[:1], "clinic")
     assert tell(Fact("symptom.x", "symptom", text, "volunteers"), clinic) == told
+
+
+def test_a_manner_says_nothing_of_the_case_and_no_sentence_twice():
+    odd = []
+    for seed in range(30):
+        script = sample_script(seed, "train" if seed % 2 else "heldout")
+        dialogue, rng = (Line("doctor", QUESTIONS[seed % len(QUESTIONS)]),), np.random.default_rng(seed)
+        known, doctor = claims.known(script.record, dialogue), [dialogue[0].text]
+        for line in sorted(small_talk()):
+            found = witness(script.record, (), doctor, line)
+            odd += [line] if claims.leaks(line, known) or not (found.keeps and found.true) else []
+            assert all(claim.label == "talk" for claim in claims.judge(line, known)), line
+        said = []
+        for _ in range(8):
+            reply = in_manner("No fever.", script, dialogue, rng)
+            said.append(reply.partition("fever.")[2].strip())
+            dialogue += (Line("patient", reply), Line("doctor", "Any cough?"))
+        ends = [end for end in said if end]
+        assert len(set(ends)) == len(ends) > 0 and set(ends) <= {
+            e for lines in manner(script.persona, "ends") for e in lines
+        }
+    assert len(odd) <= 0.01 * 30 * len(small_talk()), odd

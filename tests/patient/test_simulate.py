@@ -10,7 +10,8 @@ from tokenizers import AddedToken
 
 from m2jax.patient.gate import SURE, probability, question
 from m2jax.patient.interruption import Interruption
-from m2jax.patient.reference import ENDS, tell
+from m2jax.patient.persona import manner
+from m2jax.patient.reference import tell
 from m2jax.patient.script import Line, sample_script
 from m2jax.patient.simulate import Units, consult, patient_turn, units_of
 from m2jax.patient.words import read
@@ -21,7 +22,9 @@ from m2jax.verifier.grader import Judge
 from tests.patient.test_patient_rules import QUESTIONS, SCRIPT
 from tests.text.fixtures import tiny_tokenizers as tiny
 
-PLAIN = ("No fever.", *(f"No fever. {end}" for trait in SCRIPT.persona.mbti for end in ENDS.get(trait, ())))
+_BEGINS = ("", *(begin for lines in manner(SCRIPT.persona, "begins") for begin in lines))
+_ENDS = ("", *(f" {end}" for lines in manner(SCRIPT.persona, "ends") for end in lines))
+PLAIN = {f"{b}{'no' if b.endswith(', ') else 'No'} fever.{e}" for b in _BEGINS for e in _ENDS}
 
 
 @pytest.fixture(scope="module")

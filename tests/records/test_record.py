@@ -39,6 +39,7 @@ def test_written_records_read_back(tmp_path: Path) -> None:
         ({"name": "Ann"}, "unknown keys ['name']"),
         ({"facts": []}, "'complaint'"),
         ({"facts": [{"id": "a", "kind": "sign", "text": "x", "disclosure": "asked"}]}, "facts[0]: kind is 'sign'"),
+        ({"facts": [{"id": "a", "kind": "test", "text": "x", "disclosure": "asked", "absent": 1}]}, "absent is 1"),
     ],
 )
 def test_a_bad_record_is_named_by_line(tmp_path: Path, change: dict, said: str) -> None:
