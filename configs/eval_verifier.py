@@ -20,7 +20,6 @@ def get_config(preset: str = "") -> ConfigDict:
     c.parts = ("generator", "attacks", "grader", "physicians", "lures", "patient", "disclosure")
     c.temperature, c.max_tokens = 0.7, 64  # of what the patient says
     c.longest = 1536  # tokens of a prompt and what is made of it; a judge's question about a longer reply is cut
-    c.slots = 48  # consultations or questions at once
     c.rounds = 4  # messages of the doctor
     # K-QA's folder (github.com/Itaymanes/K-QA), files of MediQ and AgentClinic; "" leaves it out
     c.data = ConfigDict({"k_qa": "", "mediq": "", "agentclinic": ""})

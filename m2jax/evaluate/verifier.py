@@ -52,7 +52,7 @@ def start(config: ConfigDict, tell: Callable[[str], None]) -> Verifier:
     cards = adapters.of_model(config.model)
     loaded = {name: adapters.load_adapter(name, cfg, stacked=False) for name in cards}
     engine, tokenizer = serving.serve(
-        config.model, loaded, config.temperature, config.max_tokens, config.longest, config.slots
+        config.model, loaded, config.temperature, config.max_tokens, config.longest, slots=16
     )
     role, card = ("grader", cards["grader"]) if "grader" in cards else ("start", {})
     judge = Judge(tokenizer, role, max_prefix=config.longest - SUFFIX, calibration=of_card(card))
