@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,6 +33,20 @@ NAMED = (
     "Do you have any {} at all?",
     "Thank you. Have you had any {} lately?",
 )
+NAMED_OTHERWISE = (  # for the patient's practice alone: what asks so differently should be answered as well
+    "Is there {} as well?",
+    "Has there been {} at any point?",
+    "Did you ever get {} with it?",
+    "And what about {}, anything there?",
+    "Would you say that you have {}?",
+    "When you think back, was there {}?",
+    "Let me ask about {}: is there any?",
+    "Okay, thanks. Are you troubled by {}?",
+    "Does {} bother you?",
+    "Before I go on, {}: yes or no?",
+    "Is {} something you have?",
+    "I am sorry to hear that. Has {} been a problem?",
+)
 OF_KIND = {
     "past": ("Do you have any long-term medical conditions?", "Have you had any operations?", "Any other illness?"),
     "drug": ("Do you take any medicines?", "What medication are you on?", "Are you taking any tablets?"),
@@ -45,6 +60,29 @@ OF_KIND = {
     "sexual": ("Are you sexually active?", "Do you have a sexual partner?"),
     "mood": ("How is your mood?", "Have you been depressed?"),
     "safety": ("Do you feel safe at home?",),
+}
+OF_KIND_OTHERWISE = {
+    "past": ("Is there a medical condition that you live with?", "Before we go on, what is your medical history?"),
+    "drug": (
+        "What pills or other medicines are there in your cupboard that you use?",
+        "Does anybody prescribe you medicines?",
+    ),
+    "allergy": (
+        "Has a medicine ever given you a rash, an allergy I mean?",
+        "Is there anything that you are allergic to?",
+    ),
+    "family": ("Is there something that your family is prone to?", "What did your parents or siblings suffer from?"),
+    "smoking": ("Are you a smoker?", "When did you last smoke?"),
+    "alcohol": (
+        "Would you tell me what you drink, wine or other alcohol?",
+        "Do you have a drink in the evenings, any alcohol?",
+    ),
+    "work": ("What is your work, if I may ask?", "Are you working, and in what job?"),
+    "home": ("Is there somebody at home with you?", "Do you live alone?"),
+    "drugs": ("Is cannabis, cocaine or another recreational drug something you use?",),
+    "sexual": ("May I ask about your sex life, is there a sexual partner?",),
+    "mood": ("Do you feel low or depressed?",),
+    "safety": ("With the people you live with, do you feel safe?",),
 }
 ABSENT = (
     "Do you have any pets?",
@@ -71,14 +109,14 @@ def doctor_line(record: Record, rng: np.random.Generator) -> str:
         ["fact", "two", "open", "absent", "propose", "remark", "curt"], p=[0.5, 0.12, 0.12, 0.06, 0.12, 0.05, 0.03]
     )
     if kind == "fact":
-        return draw(questions_about(draw_fact(record, rng)))
+        return draw(_ways(draw_fact(record, rng)))
     if kind == "two":
-        return " ".join(draw(questions_about(draw_fact(record, rng))) for _ in range(2))
+        return " ".join(draw(_ways(draw_fact(record, rng))) for _ in range(2))
     if kind == "propose":
         advice = condition_of(record).management
         return draw(PROPOSALS) if rng.random() < 0.5 else f"I recommend this: {draw([a.text for a in advice])}"
     if kind == "curt":
-        return f"{draw(CURT)} {draw(questions_about(draw_fact(record, rng)))}"
+        return f"{draw(CURT)} {draw(_ways(draw_fact(record, rng)))}"
     return draw({"open": OPEN, "absent": ABSENT, "remark": REMARKS}[str(kind)])
 
 
@@ -88,14 +126,20 @@ def draw_fact(record: Record, rng: np.random.Generator) -> Fact:
     return facts[rng.integers(len(facts))]
 
 
-def questions_about(fact: Fact) -> list[str]:
+def questions_about(
+    fact: Fact, named: Sequence[str] = NAMED, of_kind: Mapping[str, Sequence[str]] = OF_KIND
+) -> list[str]:
     """Ways to ask for a fact: by its kind, or by those of its cues that are words."""
     subject = fact.id.split(".")[1] if fact.kind == "social" else fact.kind
-    if subject in OF_KIND:
-        return list(OF_KIND[subject])
+    if subject in of_kind:
+        return list(of_kind[subject])
     names = [cue for cue in fact.cues if all(word in _words() for word in cue.split())]
     names = names or [fact.id.rpartition(".")[2].replace("-", " ")]
-    return [form.format(name) for name in names for form in NAMED]
+    return [form.format(name) for name in names for form in named]
+
+
+def _ways(fact: Fact) -> list[str]:
+    return [*questions_about(fact), *questions_about(fact, NAMED_OTHERWISE, OF_KIND_OTHERWISE)]
 
 
 @functools.cache

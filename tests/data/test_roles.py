@@ -136,6 +136,17 @@ def test_a_doctors_line_mostly_asks_for_something_of_the_record():
     assert len({line for _, line in lines}) > 100
 
 
+def test_questions_about_a_fact_ask_for_it_however_they_are_put():
+    other = doctor_lines.NAMED_OTHERWISE, doctor_lines.OF_KIND_OTHERWISE
+    right = []
+    for seed in range(30):
+        record = sample_record(seed, "train")
+        for fact in (f for f in record.facts if f.disclosure in ("asked", "private")):
+            lines = [*doctor_lines.questions_about(fact), *doctor_lines.questions_about(fact, *other)]
+            right += [fact.id in asked(line, record).facts for line in lines]
+    assert np.mean(right) > 0.97
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
