@@ -1,8 +1,10 @@
-"""Writes replies of a model to the clinic's patients, for the grader to practise and be tested on (JSONL):
+"""Writes replies of models to the clinic's patients, for the grader to practise and be tested on (JSONL):
 
     python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer [--train=360] [--heldout=100]
+        [--policy=smollm2-135m-instruct --policy=runs/curriculum/rl_stage2/model]
 
-Two thirds are asked with wishes of what the rubric wants or forbids, which the file does not hold.
+The run's adapter and each policy, a model's name or folder, reply in turn. Two thirds of what the adapter is asked has
+wishes of what the rubric wants or forbids, which the file does not hold; policies reply as they are.
 """
 
 from m2jax import distributed
@@ -20,13 +22,12 @@ from m2jax.data.replies import request, wishes
 from m2jax.evaluate.serving import serve
 from m2jax.lines import write_jsonl
 from m2jax.rollout.single_turn import results_of
-from m2jax.sampler.requests import Dialogue
 from m2jax.text.chat import Message
 from m2jax.verifier.ask import ask
-from m2jax.verifier.rubric import Case
 
 _OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 _RUN = flags.DEFINE_string("run", None, "Folder of a training run, whose adapter replies.", required=True)
+_POLICY = flags.DEFINE_multi_string("policy", [], "A model that replies as it is, by name or folder.")
 _TRAIN = flags.DEFINE_integer("train", 360, "Replies to patients of the training split.")
 _HELDOUT = flags.DEFINE_integer("heldout", 100, "Replies to patients of the held-out split.")
 TEMPERATURE, MAX_TOKENS, LONGEST = 0.8, 96, 512
@@ -37,13 +38,16 @@ def main(argv: list[str]) -> None:
     numbers = {"train": _TRAIN.value, "heldout": _HELDOUT.value}
     cases = [sample_case(seed, split) for split, n in numbers.items() for seed in range(n)]
     _, adapter, config, _ = load_trained(Path(_RUN.value))
-    engine, tokenizer = serve(config["model"], {"writer": adapter}, TEMPERATURE, MAX_TOKENS, LONGEST, slots=48)
-
-    def reply(case: Case, number: int) -> Dialogue:
-        wished = wishes(case, np.random.default_rng([number])) if number % 3 else []
-        return (yield from ask(tokenizer, "writer", [Message("user", request(case, wished))]))
-
-    texts = results_of(engine.run([reply(case, i) for i, case in enumerate(cases)], seed=0))
+    authors = [(config["model"], {"writer": adapter}), *((model, {}) for model in _POLICY.value)]
+    texts = [""] * len(cases)
+    for place, (model, adapters) in enumerate(authors):
+        engine, tokenizer = serve(model, adapters, TEMPERATURE, MAX_TOKENS, LONGEST, slots=48)
+        role, jobs = "writer" if adapters else "start", []
+        for i in range(place, len(cases), len(authors)):
+            wanted = adapters and i // len(authors) % 3
+            wished = wishes(cases[i], np.random.default_rng([i])) if wanted else []
+            jobs.append(ask(tokenizer, role, [Message("user", request(cases[i], wished))]))
+        texts[place :: len(authors)] = results_of(engine.run(jobs, seed=0))
     rows = [
         {"split": case.split, "seed": int(case.id.rpartition("-")[2]), "reply": text}
         for case, text in zip(cases, texts, strict=True)
