@@ -34,6 +34,7 @@ CPU = {  # what stage 2 has here in place of its cpu preset, which is the demo's
         "--config.sampling.slots=96",
         "--config.sampling.temperature=1.0",
         "--config.reward.unchecked=judge",
+        "--config.reward.length_scale=0.0",  # replies have 15 tokens when it begins
         "--config.judge.adapter=grader",
         "--config.optimizer.lr=1e-4",
         "--config.eval.samples_per_prompt=1",
