@@ -98,15 +98,12 @@ def serve():
     """(engine, tokenizer or None, the role that plays whatever no adapter does, and the cards of the adapters)."""
     from m2jax import adapters, checkpoint
     from m2jax.evaluate import serving
-    from m2jax.outside.endpoint import Endpoint
-    from m2jax.sampler.engine import Engine
-    from m2jax.sampler.scheduler import Sizes
     from m2jax.weights import names
     from m2jax.weights.load import read_config
 
     if _ENDPOINT.value is not None:
-        endpoint = Endpoint(_ENDPOINT.value, _MODEL.value, _KEY_ENV.value, MAX_TOKENS, TEMPERATURE)
-        return Engine(None, None, Sizes(), {"outside": endpoint}), None, "outside", {}
+        who = "outside", _ENDPOINT.value, _MODEL.value, _KEY_ENV.value
+        return *serving.serve_outside(*who, TEMPERATURE, MAX_TOKENS, slots=2), "outside", {}
     trained = checkpoint.load_params(Path(_RUN.value)) if _RUN.value is not None else None
     model = trained[2] if trained else _MODEL.value
     print(f"(Loading {_RUN.value or model}; what is said first takes longer, since it is compiled.)", flush=True)

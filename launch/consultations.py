@@ -83,8 +83,8 @@ def _jobs(todo: list[tuple[str, int]]):
 def _served():
     """(engine with the patient's roles, its tokenizer, None where the patient is an endpoint)."""
     if _ENDPOINT.value is not None:
-        values = (_ENDPOINT, _MODEL, _KEY_ENV, _TOKENS, _TEMPERATURE, _SLOTS)
-        return serving.serve_outside("patient", *(flag.value for flag in values))
+        url, key, at_once = _ENDPOINT.value, _KEY_ENV.value, _SLOTS.value
+        return serving.serve_outside("patient", url, _MODEL.value, key, _TEMPERATURE.value, _TOKENS.value, at_once)
     cfg = read_config(names.resolve(_MODEL.value))
     loaded = {name: adapters.load_adapter(name, cfg, stacked=False) for name in adapters.of_model(_MODEL.value)}
     return serving.serve(_MODEL.value, loaded, _TEMPERATURE.value, _TOKENS.value, _LONGEST.value, _SLOTS.value)

@@ -90,8 +90,8 @@ def ask(tool: str, out: Path, todo: list[Document], make: Callable[..., Dialogue
 def served():
     """(engine with the role "start", its tokenizer, None where that is an endpoint)."""
     if _ENDPOINT.value is not None:
-        values = (_ENDPOINT, _MODEL, _KEY_ENV, _TOKENS, _TEMPERATURE, _SLOTS)
-        return serving.serve_outside("start", *(flag.value for flag in values))
+        url, key, at_once = _ENDPOINT.value, _KEY_ENV.value, _SLOTS.value
+        return serving.serve_outside("start", url, _MODEL.value, key, _TEMPERATURE.value, _TOKENS.value, at_once)
     return serving.serve(_MODEL.value, {}, _TEMPERATURE.value, _TOKENS.value, _LONGEST.value, _SLOTS.value)
 
 

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     cases = [sample_case(seed, split) for split, n in numbers.items() for seed in range(n)]
     _, adapter, config, _ = load_trained(Path(_RUN.value))
     authors = [(config["model"], {"writer": adapter}), *((model, {}) for model in _POLICY.value)]
-    texts = [""] * len(cases)
+    names, texts = [_RUN.value, *_POLICY.value], [""] * len(cases)
     for place, (model, adapters) in enumerate(authors):
         engine, tokenizer = serve(model, adapters, TEMPERATURE, MAX_TOKENS, LONGEST, slots=48)
         role, jobs = "writer" if adapters else "start", []
@@ -48,9 +48,10 @@ def main(argv: list[str]) -> None:
             wished = wishes(cases[i], np.random.default_rng([i])) if wanted else []
             jobs.append(ask(tokenizer, role, [Message("user", request(cases[i], wished))]))
         texts[place :: len(authors)] = results_of(engine.run(jobs, seed=0))
+        del engine  # before the next one's weights
     rows = [
-        {"split": case.split, "seed": int(case.id.rpartition("-")[2]), "reply": text}
-        for case, text in zip(cases, texts, strict=True)
+        {"split": case.split, "seed": int(case.id.rpartition("-")[2]), "reply": text, "by": names[i % len(names)]}
+        for i, (case, text) in enumerate(zip(cases, texts, strict=True))
     ]
     write_jsonl(Path(_OUT.value), rows)
     print(f"{_OUT.value}: {len(rows)} replies")

@@ -33,7 +33,8 @@ ITEMS = ("test", "step", "avoid")
 class Finding:
     """Something that a patient with the condition has (`yes`, one of these texts) or has not (`no`; "" if its absence
     says nothing) with the probability `likely`; one that `follows` another is there exactly when that symptom is.
-    asks: the points of a doctor's question about it, 0 for none.
+    asks: the points of a doctor's question about it, 0 for none. differs: its `no` says that something else is there
+    ("Stiff for half an hour in the morning."), and not that nothing is.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Finding:
     ages: tuple[int, int] = (0, OLDEST)
     sex: str = ""  # "" for both
     follows: str = ""  # the id of a symptom
+    differs: bool = False
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ def _finding(raw: Any, kind: str, place: str, slots: set[str]) -> Finding:
         "ages": fields.ages(2),
         "sex": fields.one_of(SEXES),
         "follows": fields.slug,
+        "differs": fields.flag,
     }
     where = raw.get("id", place)
     found = Finding(**{name: fields.at(f"{where}.{name}", readers[name], value) for name, value in raw.items()})

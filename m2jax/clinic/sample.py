@@ -246,7 +246,9 @@ def _fact(finding: Finding, here: bool, rng: np.random.Generator, slots: dict[st
         return None
     text = finding.yes[rng.integers(len(finding.yes))] if here else finding.no
     tells = "asked" if not here and finding.tells == "volunteers" else finding.tells
-    return Fact(name, finding.kind, render(text, rng, slots), tells, finding.cues, absent=not here)
+    return Fact(
+        name, finding.kind, render(text, rng, slots), tells, finding.cues, absent=not here and not finding.differs
+    )
 
 
 def _vitals(

@@ -84,7 +84,7 @@ def reasoning(seed: int, split: str) -> tuple[Part, ...]:
     there = [phrase(f) for f in symptoms if f not in absent]
     reflection = f"The story: {'; '.join([phrase(record.of('complaint')[0]), *there])}."
     if absent:
-        reflection += f" What is absent counts too: {'; '.join(phrase(f) for f in absent)}."
+        reflection += f" What is absent or normal counts too: {'; '.join(phrase(f) for f in absent)}."
     reflection += " The story alone decides nothing; it has to be held against what is found."
     deduction = f"The story and the findings together fit {c.name} better than {_listed(others, 'or')}."
     deduction += f" {HASTE[c.urgency]} I would think again in case of {c.red_flags.text}."

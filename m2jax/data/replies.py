@@ -1,7 +1,8 @@
 """Replies that a model wrote to the clinic's patients, as a file: what the grader practises and is tested on, besides
 composed ones. `launch/replies.py` makes such a file; `BUNDLED` beside this one is taken where it is there.
 
-One line is one reply: {"split": "train", "seed": 17, "reply": "I'm sorry ..."}, to `sample_case(seed, split)`.
+One line is one reply: {"split": "train", "seed": 17, "reply": "I'm sorry ..."}, to `sample_case(seed, split)`; "by",
+which may be there, is who wrote it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def load_replies(split: str, path: str = "") -> list[tuple[int, str]]:
             row = json.loads(line)
         except ValueError as error:
             raise ValueError(f"{file}:{number}: not JSON ({error}); write one object per line") from error
-        if not isinstance(row, dict) or set(row) != {"split", "seed", "reply"} or row["split"] not in SPLITS:
+        if not isinstance(row, dict) or set(row) - {"by"} != {"split", "seed", "reply"} or row["split"] not in SPLITS:
             raise ValueError(
                 f"{file}:{number}: {str(row)[:80]!r} needs split ({', '.join(SPLITS)}), seed and reply, no more"
             )

@@ -98,7 +98,7 @@ def serve(
 
 
 def serve_outside(
-    role: str, url: str, model: str, key_env: str, max_tokens: int, temperature: float, slots: int
+    role: str, url: str, model: str, key_env: str, temperature: float, max_tokens: int, slots: int
 ) -> tuple[Engine, None]:
     """An engine whose one role is an endpoint's, and no tokenizer. slots: questions at once."""
     endpoint = Endpoint(url, model, key_env, max_tokens, temperature, concurrency=slots)

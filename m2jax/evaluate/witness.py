@@ -181,7 +181,7 @@ def medical() -> frozenset[str]:
         own.update(_stems(" ".join((c.name, *c.names))))
         plain.update({s for a in c.management for s in _stems(a.text)} | _stems(c.safety_net.text))
     persona = resources.files("m2jax.patient").joinpath("persona.toml").read_text("utf-8")
-    plain.update(dict.fromkeys(_stems(persona), 100))
+    plain.update(dict.fromkeys(_stems(" ".join(re.findall(r'"(.*?)"', persona))), 100))
     facts: Iterable[Fact] = (f for seed in range(CORPUS) for f in sample_record(seed, "train").of("past", "drug"))
     own.update({s for f in facts for s in _stems(f.text)})
     return frozenset(word for word, n in own.items() if n > 3 * plain[word])

@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 
 from m2jax.patient.disclosed import asked, may_tell, questions
-from m2jax.patient.persona import small_talk
+from m2jax.patient.persona import endings
 from m2jax.patient.reference import tell
 from m2jax.patient.script import Dialogue, said_by
 from m2jax.patient.words import OPPOSITES, Said, read, stem
@@ -133,7 +133,7 @@ def evades(found: Sequence[Claim], known: Known, dialogue: Dialogue) -> bool:
 
 
 def _judge(text: str, known: Known) -> Claim:
-    if text in _small_talk():
+    if text.replace("’", "'") in _small_talk():
         return Claim(text, "talk")
     said = read(text)
     question = text.endswith("?")
@@ -163,7 +163,7 @@ def _judge(text: str, known: Known) -> Claim:
 
 @functools.cache
 def _small_talk() -> frozenset[str]:
-    return frozenset(part for line in small_talk() for part in split(line))
+    return frozenset(part for line in endings() for part in split(line))
 
 
 def _contradicted(said: Said, known: Known) -> Fact | None:
@@ -211,6 +211,10 @@ def _short_answer(text: str, known: Known) -> Claim:
         return Claim(text, "talk" if not known.doctor else "open")
     match = _SHORT.match(text)
     absent = [all(negated for _, negated in read(f.text).stems) for f in facts]
+    plain = [(f, said) for f, said in zip(facts, absent, strict=True) if f.absent in (None, said)]
+    if not plain:  # "Vision is clear." is a no or a yes, as one asks
+        return Claim(text, "supported", fact=facts[0].id)
+    facts, absent = zip(*plain, strict=True)
     if any(absent) and not all(absent):
         shared = [len(known.question & _said(f, known.record).names) for f in facts]
         near = [i for i, n in enumerate(shared) if n == max(shared)]

@@ -88,13 +88,15 @@ def says(occasion: str) -> tuple[str, ...]:
 
 def manner(persona: Persona, where: str) -> tuple[tuple[str, ...], ...]:
     """What a persona may put before (where "begins") or after ("ends") a reply, by the traits that have any."""
-    traits = (*persona.mbti, persona.education, persona.income, persona.age)
-    return tuple(tuple(_texts()[where][trait]) for trait in traits if trait in _texts()[where])
+    tables = _texts()[where]
+    traits = [("letters", letter) for letter in persona.mbti]
+    traits += [(name, getattr(persona, name)) for name in ("education", "income", "age")]
+    return tuple(tuple(tables[name][trait]) for name, trait in traits if trait in tables.get(name, ()))
 
 
-def small_talk() -> frozenset[str]:
+def endings() -> frozenset[str]:
     """All sentences that `manner` may put after a reply."""
-    return frozenset(line for lines in _texts()["ends"].values() for line in lines)
+    return frozenset(line for table in _texts()["ends"].values() for lines in table.values() for line in lines)
 
 
 @functools.cache

@@ -28,24 +28,24 @@ NUMBER_WORDS = {
 _EMPTY = frozenset(
     """a about above absolutely actually after again ago ah all already alright also although always am an and any
     anybody anymore anyone anything apart are around as ask asked at away back bad basically be became because been
-    before began begin begun being below best better between bit both bother but by call came can cannot care certain
-    certainly come concern could did do doc doctor doctors does doing done down during each early either else enough
-    especially even ever every everything exactly except far feel feeling feels felt few fine first for from get gets
-    getting give go goes going good got great guess had happen happened has have having he hello help helpful her here
-    hers herself hey hi him himself his honest honestly how however i if in indeed into is it its itself just keep kind
-    knew know known last late lately later least less let like likely little long look lot lots made main mainly make
-    many matter may maybe me mean mention mentioned might mine moment more most mostly much must my myself near nearly
-    need needs neither never new next no nobody none nor normal normally not note noted nothing notice noticed now
-    occasionally of off often oh ok okay old on once one only open or other others our out over own perhaps please point
-    pretty probably problem put question quite rather real really recall recently regular regularly remember report
-    right said same say saying see seem seems seen shall she should show showed since so some somebody someone something
-    sometimes somewhat soon sorry sort start started still stuff such suppose sure symptom symptoms take taken takes
-    taking talk tell than thank thanks that the their them then there these they thing things think this those though
-    thought time times to today together told tonight too took tried tries try trying turn two type under understand
-    unfortunately until up upon us use used uses using usual usually very wait want wanted was way we well went were
-    what when whenever where whether which while who whole why will wish with within without wonder
-    worried worry would yeah
-    yes yet you your yours yourself
+    before began begin begun being below best better between bit both bother but by call came can cannot care
+    certain certainly come concern could did do doc doctor doctors does doing done down during each early either
+    else enough especially even ever every everything exactly except far feel feeling feels felt few fine first for
+    from get gets getting give go goes going good got great guess had happen happened has have having he hello help
+    helpful her here hers herself hey hi him himself his hm hmm honest honestly how however i if in indeed into is
+    it its itself just keep kind knew know known last late lately later least less let like likely little long look
+    lot lots made main mainly make many matter may maybe me mean mention mentioned might mine moment more most
+    mostly much must my myself near nearly need needs neither never new next no nobody none nor normal normally not
+    note noted nothing notice noticed now occasionally of off often oh ok okay old on once one only open or other
+    others our out over own perhaps please point pretty probably problem put question quite rather real really
+    recall recently regular regularly remember report right said same say saying see seem seems seen shall she
+    should show showed since so some somebody someone something sometimes somewhat soon sorry sort start started
+    still stuff such suppose sure symptom symptoms take taken takes taking talk tell than thank thanks that the
+    their them then there these they thing things think this those though thought time times to today together told
+    tonight too took tried tries try trying turn two type uh um under understand unfortunately until up upon us use
+    used uses using usual usually very wait want wanted was way we well went were what when whenever where whether
+    which while who whole why will wish with within without wonder worried worry would yeah yes yet you your yours
+    yourself
     afternoon afternoons daily day days evening evenings hour hours minute minutes month months morning mornings night
     nights week weekly weeks weekend weekends year yearly years yesterday second seconds mg ml kg cm mm""".split()
 ) - {"new", "sleep"}

@@ -134,7 +134,7 @@ def _topics(record: Record) -> tuple[Topic, ...]:
     them from the record's others; those of a chart's section, as its medicines, by one question.
     """
     facts = [f for f in record.facts if f.disclosure in ("asked", "private")]
-    facts.sort(key=lambda f: (_RANK.get(f.kind, 2), f.text.startswith("No ")))
+    facts.sort(key=lambda f: (_RANK.get(f.kind, 2), _absent(f)))
     topics = [Topic(_name(f), f.cues, _points(f), f.text) for f in facts if f.cues]
     bare = [f for f in facts if not f.cues]
     words_of = [telling(f.text) for f in record.facts]
@@ -151,6 +151,10 @@ def _topics(record: Record) -> tuple[Topic, ...]:
         if own := [f for f in bare if f.kind == kind]:
             topics.append(Topic(name, cues, _points(own[0]), " ".join(f.text for f in own)))
     return tuple(topics)
+
+
+def _absent(fact: Fact) -> bool:
+    return fact.text.startswith("No ") if fact.absent is None else fact.absent
 
 
 def _points(fact: Fact) -> int:
@@ -183,7 +187,7 @@ def _takes_up(last: str, record: Record, knowledge: Knowledge) -> list[Criterion
     """That the reply takes up what the patient just said: what bears most on the case, else the complaint."""
     topics = [t for t in knowledge.topics if _tells(last, t.fact)]
     said = [f for f in record.of("symptom", "complaint", "drug", "allergy", "past") if f.cues and _tells(last, f.text)]
-    said = [f for f in said if not f.text.startswith("No ")]  # "no regular medicines" asks for no answer
+    said = [f for f in said if not _absent(f)]  # "no regular medicines" asks for no answer
     if topics:
         best = max(topics, key=lambda t: t.points)
         name, cues = best.name, best.cues

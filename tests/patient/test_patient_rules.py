@@ -8,7 +8,7 @@ import pytest
 from m2jax.evaluate.witness import witness
 from m2jax.patient import claims
 from m2jax.patient.disclosed import COME_TO_MIND, asked, is_absent, may_tell
-from m2jax.patient.persona import TYPES, Persona, behaviour, manner, sample_persona, small_talk
+from m2jax.patient.persona import TYPES, Persona, behaviour, endings, manner, sample_persona
 from m2jax.patient.reference import in_manner, neutral_reply, scripted_reply, tell
 from m2jax.patient.script import Line, Script, sample_script
 from m2jax.records.record import Fact, Record
@@ -183,13 +183,13 @@ def test_a_fact_is_told_of_whom_it_is_true(text: str, told: str) -> None:
     assert tell(Fact("symptom.x", "symptom", text, "volunteers"), clinic) == told
 
 
-def test_a_manner_says_nothing_of_the_case_and_no_sentence_twice():
+def test_a_manner_says_nothing_of_the_case_and_ends_no_two_replies_alike():
     odd = []
     for seed in range(30):
         script = sample_script(seed, "train" if seed % 2 else "heldout")
         dialogue, rng = (Line("doctor", QUESTIONS[seed % len(QUESTIONS)]),), np.random.default_rng(seed)
         known, doctor = claims.known(script.record, dialogue), [dialogue[0].text]
-        for line in sorted(small_talk()):
+        for line in sorted(endings()):
             found = witness(script.record, (), doctor, line)
             odd += [line] if claims.leaks(line, known) or not (found.keeps and found.true) else []
             assert all(claim.label == "talk" for claim in claims.judge(line, known)), line
@@ -198,8 +198,27 @@ def test_a_manner_says_nothing_of_the_case_and_no_sentence_twice():
             reply = in_manner("No fever.", script, dialogue, rng)
             said.append(reply.partition("fever.")[2].strip())
             dialogue += (Line("patient", reply), Line("doctor", "Any cough?"))
-        ends = [end for end in said if end]
-        assert len(set(ends)) == len(ends) > 0 and set(ends) <= {
-            e for lines in manner(script.persona, "ends") for e in lines
-        }
-    assert len(odd) <= 0.01 * 30 * len(small_talk()), odd
+        ends, own = [end for end in said if end], {e for lines in manner(script.persona, "ends") for e in lines}
+        assert len(set(ends)) == len(ends) > 0 and set(ends) <= own
+    assert len(odd) <= 0.01 * 30 * len(endings()), odd
+    assert label("I don’t know the proper words.", "Any fever?") == ["talk"]
+
+
+@pytest.mark.parametrize("mbti", ["ESTP", "INFJ", "ISFP"])
+@pytest.mark.parametrize("age", ["young", "middle", "old"])
+def test_what_stands_before_a_reply_changes_nothing_of_it(mbti, age):
+    persona = Persona(mbti, "basic", "low", age, "female", "town")
+    for begin in (b for lines in manner(persona, "begins") for b in lines):
+        for reply, question in (("no fever.", "Any fever?"), ("I have never smoked.", "Do you smoke?")):
+            text = begin + (reply if begin.endswith(", ") else reply[0].upper() + reply[1:])
+            assert all(word in ("talk", "supported") for word in label(text, question)), text
+
+
+def test_a_short_answer_to_what_is_as_it_should_be_is_a_yes_or_a_no():
+    clear = Fact("symptom.eyes", "symptom", "Vision is clear.", "asked", ("vision",), absent=True)
+    record = Record("d", 40, "female", "influenza", (*RECORD.facts[:2], clear), "test")
+    for question, answer in (("Is your vision blurred?", "No."), ("Is your vision clear?", "Yes.")):
+        (claim,) = claims.judge(answer, claims.known(record, (Line("doctor", question),)))
+        assert claim.label == "supported"
+    (claim,) = claims.judge("Yes.", claims.known(record, (Line("doctor", "Any fever?"),)))
+    assert claim.label == "contradicted"

@@ -26,7 +26,8 @@ RECORD = Record(
 
 def test_written_records_read_back(tmp_path: Path) -> None:
     """Two records, one of them without cues."""
-    records = [RECORD, dataclasses.replace(RECORD, id="r2", age=0.5)]
+    clear = dataclasses.replace(RECORD.facts[-1], absent=True)
+    records = [RECORD, dataclasses.replace(RECORD, id="r2", age=0.5, facts=(*RECORD.facts[:-1], clear))]
     write_records(tmp_path / "r.jsonl", records)
     assert load(tmp_path / "r.jsonl", identifiers="keep")[0] == records
 
