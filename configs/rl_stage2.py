@@ -130,7 +130,7 @@ def smoke(c: ConfigDict) -> None:
     c.sampling.max_tokens = 12
     c.eval.cases = 4
     c.eval.samples_per_prompt = 1
-    c.reward.unchecked = "judge"
+    c.reward.unchecked, c.reward.length_threshold = "judge", 0.6
 
 
 def cpu(c: ConfigDict) -> None:
