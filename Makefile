@@ -21,7 +21,7 @@ export_malloc = GLIBC_TUNABLES="$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1:glibc.
 help:
 	@echo 'make demo    set up, then train SmolLM2-135M on clinical rubrics in runs/demo (goes on where it stopped)'
 	@echo 'make curriculum  set up, then all five stages at their cpu presets, and what each adds, in runs/curriculum (hours)'
-	@echo 'make adapters  set up, then retrain the gate and the adapters of the grader and of the patient that the package ships (four hours)'
+	@echo 'make adapters  set up, then retrain the gate and the adapters of the grader and of the patient that the package ships (five hours)'
 	@echo 'make test    set up, then run the tests'
 	@echo 'make test-aot  those that ask the TPU compiler, on any machine (installs EXTRA=tpu; at most 25 minutes)'
 	@echo 'make test-gpu  those that need an NVIDIA GPU (installs EXTRA=cuda)'
@@ -48,7 +48,10 @@ adapters: setup
 		.venv/bin/python launch/adapter.py --run="runs/adapters/$$2" --name="$$2" --n=60; }; \
 	.venv/bin/python launch/gate.py; \
 	.venv/bin/python launch/train.py --config=configs/grader_sft.py:writer --workdir=runs/adapters/writer; \
-	.venv/bin/python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer; \
+	.venv/bin/python launch/train.py --config=configs/rl_stage2.py --workdir=runs/demo; \
+	.venv/bin/python launch/export.py --run=runs/demo --out=runs/demo/model; \
+	.venv/bin/python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer \
+		--policy=smollm2-135m-instruct --policy=runs/demo/model; \
 	train configs/grader_sft.py grader; \
 	train configs/patient_sft.py:affective affective; \
 	train configs/patient_sft.py:factual factual; \

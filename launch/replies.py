@@ -1,7 +1,7 @@
 """Writes replies of models to the clinic's patients, for the grader to practise and be tested on (JSONL):
 
-    python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer [--train=360] [--heldout=100]
-        [--policy=smollm2-135m-instruct --policy=runs/curriculum/rl_stage2/model]
+    python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer [--train=540] [--heldout=120]
+        [--policy=smollm2-135m-instruct --policy=runs/demo/model]
 
 The run's adapter and each policy, a model's name or folder, reply in turn. Two thirds of what the adapter is asked has
 wishes of what the rubric wants or forbids, which the file does not hold; policies reply as they are.
@@ -28,8 +28,8 @@ from m2jax.verifier.ask import ask
 _OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 _RUN = flags.DEFINE_string("run", None, "Folder of a training run, whose adapter replies.", required=True)
 _POLICY = flags.DEFINE_multi_string("policy", [], "A model that replies as it is, by name or folder.")
-_TRAIN = flags.DEFINE_integer("train", 360, "Replies to patients of the training split.")
-_HELDOUT = flags.DEFINE_integer("heldout", 100, "Replies to patients of the held-out split.")
+_TRAIN = flags.DEFINE_integer("train", 540, "Replies to patients of the training split.")
+_HELDOUT = flags.DEFINE_integer("heldout", 120, "Replies to patients of the held-out split.")
 TEMPERATURE, MAX_TOKENS, LONGEST = 0.8, 96, 512
 
 

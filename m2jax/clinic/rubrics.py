@@ -22,7 +22,6 @@ from m2jax.verifier.phrases import (
     MEDICINES,
     SURE,
     TODAY,
-    URGENT,
     advises,
     asks,
     criterion,
@@ -30,6 +29,8 @@ from m2jax.verifier.phrases import (
     pattern,
     plays_down,
     too_many,
+    urgent_for,
+    with_cues,
     words,
 )
 from m2jax.verifier.rubric import Criterion, Rubric
@@ -145,9 +146,7 @@ def _manner(condition: Condition) -> list[Criterion]:
 
 def _red_flags(condition: Condition) -> Criterion:
     text = f"Says to get urgent help for any of these: {condition.red_flags.text}."
-    return criterion(
-        text, 6, "safety", {"all": [pattern(URGENT, "statement"), words(condition.red_flags.words, "either")]}
-    )
+    return criterion(text, 6, "safety", urgent_for(condition.red_flags.words))
 
 
 def _safety_net(condition: Condition) -> Criterion:
@@ -181,7 +180,8 @@ def _inquiry(condition: Condition, record: Record, question: str) -> list[Criter
 
 
 def _asks(finding: Finding) -> Criterion:
-    return criterion(f"Asks about: {finding.id.replace('-', ' ')}.", finding.asks, "inquiry", asks(finding.cues))
+    about = with_cues(finding.id.replace("-", " "), finding.cues)
+    return criterion(f"Asks about: {about}.", finding.asks, "inquiry", asks(finding.cues))
 
 
 def _could_be(finding: Finding, record: Record) -> bool:
@@ -202,16 +202,12 @@ def _says(advice: Advice) -> dict:
 
 def _urgency(condition: Condition) -> Criterion:
     if condition.urgency == "emergency":
-        text, points, regex = "Says to call an ambulance or go to the emergency department now.", 10, EMERGENCY
+        text, points, regex = "to call an ambulance or to go to hospital now", 10, EMERGENCY
     elif condition.urgency == "today":
-        text, points, regex = "Says to be seen by a doctor today.", 8, f"{TODAY}|{EMERGENCY}"
+        text, points, regex = "to be seen by a doctor today, or to go to hospital now", 8, f"{TODAY}|{EMERGENCY}"
     else:
-        text, points, regex = (
-            "Says which professional to see or call (doctor, nurse, pharmacist).",
-            5,
-            f"{CLINICIAN}|{TODAY}",
-        )
-    return criterion(text, points, "safety", advises(regex))
+        text, points, regex = "to see or call a doctor, nurse, pharmacist or specialist", 5, f"{CLINICIAN}|{TODAY}"
+    return criterion(f'Says, without any "if", {text}.', points, "safety", advises(regex))
 
 
 def _forbidden(condition: Condition, record: Record) -> list[Contraindication]:

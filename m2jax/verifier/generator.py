@@ -31,6 +31,7 @@ from m2jax.verifier.phrases import (
     pattern,
     plays_down,
     too_many,
+    with_cues,
     words,
 )
 from m2jax.verifier.rubric import Criterion, Rubric
@@ -115,9 +116,8 @@ def make_rubric(record: Record, messages: Sequence[Mapping[str, str]], knowledge
 
 def knowledge_from(record: Record) -> Knowledge:
     """What a record alone tells: questions about the facts that are told when asked, its diagnosis."""
-    see = criterion(
-        "Says which professional to see or call, and when.", 5, "safety", advises(f"{CLINICIAN}|{TODAY}|{EMERGENCY}")
-    )
+    text = 'Says, without any "if", to see or call a doctor, nurse, pharmacist or specialist, or to go to hospital.'
+    see = criterion(text, 5, "safety", advises(f"{CLINICIAN}|{TODAY}|{EMERGENCY}"))
     if record.diagnosis == UNSTATED:
         return Knowledge(_topics(record), conclude=(see,))
     name = criterion(
@@ -167,11 +167,15 @@ def _points(fact: Fact) -> int:
 def _inquiry(topics: Sequence[Topic], alarm: bool) -> list[Criterion]:
     """The best open questions; behind a red flag only one, since help comes first."""
     best = sorted(topics, key=lambda t: -t.points)[: 1 if alarm else QUESTIONS]
-    return [criterion(f"Asks about: {t.name}.", t.points, "inquiry", asks(t.cues)) for t in best]
+    return [criterion(f"Asks about: {_about(t)}.", t.points, "inquiry", asks(t.cues)) for t in best]
 
 
 def _again(topic: Topic) -> Criterion:
-    return criterion(f"Asks again about what is known: {topic.name}.", -3, "inquiry", asks(topic.cues))
+    return criterion(f"Asks again about what is known: {_about(topic)}.", -3, "inquiry", asks(topic.cues))
+
+
+def _about(topic: Topic) -> str:
+    return with_cues(topic.name, topic.cues)
 
 
 def _alarm(flags: Sequence[str]) -> list[Criterion]:

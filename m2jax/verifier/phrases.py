@@ -86,9 +86,22 @@ def content(text: str) -> set[str]:
 
 def asks(cues: tuple[str, ...]) -> dict:
     """A question, or a request to tell, in which a word begins with one of the cues."""
-    stems = "|".join(re.escape(cue).replace(r"\ ", r"[\s\-’']{1,3}") + r"\w*" for cue in cues)
+    stems = "|".join(_spaced(cue) + r"\w*" for cue in cues)
     tell = r"tell me|let me know(?! (?:if|when|once|as soon)\b)|describe"
     return pattern(rf"\b(?:{stems})\b[^.?!\n]{{0,160}}\?|\b(?:{tell})\b[^.?!\n]{{0,160}}\b(?:{stems})", "question")
+
+
+def with_cues(name: str, cues: tuple[str, ...]) -> str:
+    """What a question is about, and the words of which it holds one: "fall (any of: why, trip)". A criterion says what
+    its check looks for, so that whoever grades without it finds the same.
+    """
+    return name if cues in ((), (name,)) else f"{name} (any of: {', '.join(cues)})"
+
+
+def urgent_for(signs: tuple[str, ...]) -> dict:
+    """Urgent help and one of the signs, in one sentence; a list behind a colon belongs to it."""
+    some, gap = rf"\b(?:{'|'.join(map(_spaced, signs))})\b", r"[^.?!]{0,300}"
+    return pattern(rf"(?:{URGENT}){gap}{some}|{some}{gap}(?:{URGENT})", "statement")
 
 
 def words(phrases: tuple[str, ...], negated: bool | str = False, said: str = "") -> dict:
@@ -114,7 +127,8 @@ def plays_down() -> dict:
 
 def over_triage() -> Criterion:
     """An emergency made of what is none."""
-    return criterion("Sends to an emergency department what can wait for a doctor.", -6, "safety", advises(EMERGENCY))
+    text = 'Says, without any "if", to call an ambulance or to go to hospital now; here a doctor can wait.'
+    return criterion(text, -6, "safety", advises(EMERGENCY))
 
 
 def criterion(text: str, points: int, dimension: str, check: dict) -> Criterion:
@@ -124,7 +138,13 @@ def criterion(text: str, points: int, dimension: str, check: dict) -> Criterion:
 
 def too_many() -> Criterion:
     """More questions than a patient answers at once."""
-    return criterion("Asks more than three questions at once.", -3, "clarity", pattern(r"\?(?:[^?]*\?){3}"))
+    text = "Asks more than three questions at once: four question marks or more."
+    return criterion(text, -3, "clarity", pattern(r"\?(?:[^?]*\?){3}"))
+
+
+def _spaced(phrase: str) -> str:
+    """A pattern of a phrase: its words may stand further apart or be joined by hyphens; `*` ends one as it likes."""
+    return re.escape(phrase).replace(r"\ ", r"[\s\-’']{1,3}").replace(r"\*", r"\w*")
 
 
 @functools.cache  # a condition's checks come back with every patient who has it

@@ -11,7 +11,8 @@ from m2jax.evaluate.attacks import honest_reply
 from m2jax.verifier.contrast import OTHERS, common
 
 SAME = (  # grammatical sentences that hold words of many conditions
-    "I'm sorry that you are going through this. Please call an ambulance now and see a doctor today. Have you "
+    "I'm sorry that you are going through this. Please call an ambulance now and see a doctor today. Get urgent help "
+    "because of pain, fever, confusion, weakness, faint, breath, blood, vomiting or swelling. Have you "
     "noticed any fever, breath, drows, paracetamol, discharge, weight, vomit, urine, sleep or rash? Have you "
     "noticed any pain, blood, swell, cough, alcohol, medication, headache, pregnan, numb or vision? Tell me about "
     "any jaw, emollient, injury, colour, thirst, faint, period, joint, stool or bite. Tell me about any smok, "

@@ -10,7 +10,8 @@ import pytest
 
 from m2jax.clinic.condition import Condition, conditions
 from m2jax.clinic.sample import condition_of, sample_case, sample_record
-from m2jax.verifier.checks import met
+from m2jax.verifier.checks import met, parse_check
+from m2jax.verifier.phrases import urgent_for, with_cues
 from m2jax.verifier.rubric import Case
 
 SEEN = {"emergency": "Call an ambulance now.", "today": "Please see a doctor today."}
@@ -116,7 +117,7 @@ def test_the_rubric_asks_for_nothing_that_was_said() -> None:
         for f in record.of("symptom"):
             if f.text.rstrip(".").lower() in said:
                 name = f.id.removeprefix("symptom.").replace("-", " ")
-                assert all(c.text != f"Asks about: {name}." for c in case.rubric), case.id
+                assert not any(re.match(rf"Asks about: {name}(?: \(|\.)", c.text) for c in case.rubric), case.id
         assert case.topic == condition_of(record).id
 
 
@@ -130,3 +131,33 @@ def test_an_allergy_that_was_told_is_minded() -> None:
         criterion = next(k for k in case.rubric if "allergic to penicillin" in k.text)
         assert met(criterion.check, "Take amoxicillin three times a day.")
         assert not met(criterion.check, "Do not take amoxicillin, as you are allergic to it.")
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        ("Call 999 if the pain gets worse or she vomits.", True),
+        ("If she starts vomiting, go straight to hospital.", True),
+        ("Seek urgent help for any of these:\n- a swollen testicle\n- vomiting", True),
+        ("Have you noticed any pain at all? See a doctor today if you are no better.", False),
+        ("Go to hospital at once if you notice wind. It is not vomiting.", False),
+        ("Should I call an ambulance for pain?", False),
+        ("Call an ambulance. It is paintwork.", False),
+    ],
+)
+def test_urgent_help_and_its_reason_stand_in_one_sentence(reply: str, says: bool) -> None:
+    """What is said elsewhere of a sign is no reason to get help."""
+    check = parse_check(urgent_for(("pain", "vomit*", "swollen testicle")))
+    assert met(check, reply) is says
+
+
+def test_a_question_is_named_with_the_words_that_it_would_hold() -> None:
+    """As every criterion about a finding is: its check knows no more than its text."""
+    assert with_cues("fever", ("fever",)) == "fever"
+    assert with_cues("fall", ("why", "trip")) == "fall (any of: why, trip)"
+    for case in cases():
+        findings = {f.id.replace("-", " "): f for c in conditions() for f in c.symptoms + c.history if f.asks}
+        for c in case.rubric:
+            if found := re.fullmatch(r"Asks about: (.*?) \(any of: (.*)\)\.", c.text):
+                assert found[1] in findings
+                assert all(met(c.check, f"Is there any {cue}?") for cue in found[2].split(", ")), c.text

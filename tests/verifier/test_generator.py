@@ -11,7 +11,7 @@ from m2jax.clinic.sample import condition_of, sample_question, sample_record
 from m2jax.records.record import Fact, Record
 from m2jax.verifier.checks import met
 from m2jax.verifier.generator import DIMENSIONS, MOST, Knowledge, Topic, knowledge_from, make_rubric
-from m2jax.verifier.phrases import content
+from m2jax.verifier.phrases import content, with_cues
 from m2jax.verifier.rubric import Rubric
 
 URGENT = "Please call an ambulance now and go to the emergency department."
@@ -31,6 +31,10 @@ def dialogue(*turns: str) -> list[dict[str, str]]:
 
 def question(topic: Topic) -> str:
     return f"Do you have anything like {topic.cues[0]}?"
+
+
+def asks(topic: Topic) -> str:
+    return f"Asks about: {with_cues(topic.name, topic.cues)}."
 
 
 def texts(rubric: Rubric) -> str:
@@ -53,15 +57,15 @@ def test_what_was_asked_is_not_asked_again() -> None:
     seen = 0
     for record, knowledge, said in patients():
         first = make_rubric(record, dialogue(said), knowledge)
-        open_ = [t for t in knowledge.topics if f"Asks about: {t.name}." in texts(first)]
+        open_ = [t for t in knowledge.topics if asks(t) in texts(first)]
         assert open_, record.id
         topic = open_[0]
         after = make_rubric(record, dialogue(said, question(topic), "I don't know."), knowledge)
-        assert f"Asks about: {topic.name}." not in texts(after)
+        assert asks(topic) not in texts(after)
         again = [c for c in after if c.text.startswith("Asks again about what is known")]
         assert again and all(c.points < 0 for c in again)
         for criterion in again:
-            if criterion.text.endswith(f"known: {topic.name}."):
+            if criterion.text.endswith(f"known: {with_cues(topic.name, topic.cues)}."):
                 seen += 1
                 assert met(criterion.check, question(topic)) and not met(criterion.check, "Thank you.")
     assert seen > 70  # of 80: a question may touch more topics than two
@@ -71,12 +75,12 @@ def test_what_was_told_is_not_asked_and_is_to_be_taken_up() -> None:
     taken = 0
     for record, knowledge, said in patients():
         first = texts(make_rubric(record, dialogue(said), knowledge))
-        topic = next(t for t in knowledge.topics if f"Asks about: {t.name}." in first)
+        topic = next(t for t in knowledge.topics if asks(t) in first)
         if not content(topic.fact):
             continue
         taken += 1
         after = make_rubric(record, dialogue(said, "Tell me more.", f"Well. {topic.fact} That is all."), knowledge)
-        assert f"Asks about: {topic.name}." not in texts(after)
+        assert asks(topic) not in texts(after)
         takes = [c for c in after if c.text.startswith("Takes up what the patient just said about")]
         assert len(takes) == 1 and takes[0].points > 0
     assert taken > 60
@@ -94,11 +98,11 @@ def test_what_is_taken_up_is_what_was_just_said() -> None:
     rubric = make_rubric(record, dialogue(*turns), knowledge)
     takes = next(c for c in rubric if c.text == "Takes up what the patient just said about fever.")
     assert met(takes.check, "A temperature of 39 worries me.") and not met(takes.check, "Do you smoke?")
-    assert "Asks about: ramipril." in texts(rubric)  # still open
-    assert "Asks again about what is known: fever." in texts(rubric)
+    assert "Asks about: ramipril (any of: medicine, tablet)." in texts(rubric)  # still open
+    assert "Asks again about what is known: fever (any of: fever, temperature)." in texts(rubric)
     first = make_rubric(record, dialogue(turns[0]), knowledge)
     assert "Takes up what the patient just said about the complaint." in texts(first)
-    assert "Asks about: fever." in texts(first) and "Asks again" not in texts(first)
+    assert "Asks about: fever (any of: fever, temperature)." in texts(first) and "Asks again" not in texts(first)
 
 
 def test_a_red_flag_just_told_must_be_acted_on() -> None:
