@@ -67,7 +67,7 @@ what which who how why where about after before between during over under again 
 too now ever never his her hers him she you your they their them its our ours one two yes patient doctor reply
 says said asks tells gives make made takes take
 """
-EMPTY = {word[:6].rstrip("s") for word in _EMPTY.split()}  # stems of words that tell nothing
+EMPTY = {word.rstrip("s") for word in _EMPTY.split()}  # words that tell nothing
 MEDICINES = ("medicine", "medication", "tablet", "pill", "drugs", "taking", "prescri", "allerg")
 
 
@@ -81,7 +81,7 @@ def small(sentence: str) -> str:
 def content(text: str) -> set[str]:
     """The stems of a text's content words: what tells it from other texts, without endings."""
     found = re.findall(r"[^\W\d_]{3,}|\d+", text.lower().replace("’", "'"))
-    return {word[:6].rstrip("s") for word in found} - EMPTY
+    return {word[:6].rstrip("s") for word in found if word.rstrip("s") not in EMPTY}
 
 
 def asks(cues: tuple[str, ...]) -> dict:

@@ -86,6 +86,15 @@ def test_what_was_told_is_not_asked_and_is_to_be_taken_up() -> None:
     assert taken > 60
 
 
+def test_a_fact_is_told_by_its_own_words_alone() -> None:
+    shoulder = Fact("symptom.shoulder", "symptom", "No pain in the shoulder.", "asked", ("shoulder",))
+    complaint = Fact("complaint", "complaint", "A stabbing pain low in the belly.", "volunteers", ("pain",))
+    record = Record("r", 34, "female", "ectopic pregnancy", (complaint, shoulder), "test")
+    said = "A stabbing pain low in the belly. Should I be worried?"
+    assert asks(knowledge_from(record).topics[0]) in texts(make_rubric(record, dialogue(said), knowledge_from(record)))
+    assert content("What should she do about the shoulder?") == content("shoulders") != content("should")
+
+
 def test_what_is_taken_up_is_what_was_just_said() -> None:
     facts = (
         Fact("complaint", "complaint", "A cough for a week.", "volunteers", ("cough",)),
