@@ -40,11 +40,10 @@ def main(argv: list[str]) -> None:
     engine, tokenizer = serve(config["model"], {name: served}, 0.0, MAX_TOKENS, LONGEST, slots=16)
     began = time.time()
     figures = {
-        who: roles.measure(name, engine, tokenizer, role, _N.value)
-        for who, role in (("start", "start"), ("adapter", name))
+        "start": roles.measure(name, engine, tokenizer, "start", _N.value, fitted=False),
+        "adapter": roles.measure(name, engine, tokenizer, name, _N.value),
     }
     fitted = figures["adapter"].pop("calibration", None)
-    figures["start"].pop("calibration", None)
     summary = json.loads((run / "summary.json").read_text())
     card = {
         "name": name,

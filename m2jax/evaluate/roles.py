@@ -1,9 +1,8 @@
 """How well a model plays the verifier's and the patient's roles, on what is kept out of training.
 
-`grader`: verdicts against checks, on replies that a model wrote and on composed ones. `affective`: drafts that are a
-reply and nothing else, and that the rules find no fault with. `factual`: claims judged, and rewrites likewise. `gate`:
-whether a consultation is over. Each measure is a mean over its items, with its bootstrap 95% interval over records, as
-JSON.
+`grader`: verdicts against checks, on replies that models wrote. `affective`: drafts that are a reply and nothing else,
+and that the rules find no fault with. `factual`: claims judged, and rewrites likewise. `gate`: whether a consultation
+is over. Each measure is a mean over its items, with its bootstrap 95% interval over records, as JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from m2jax.clinic.sample import sample_case
-from m2jax.data import grading, roles, stops
+from m2jax.data import roles, stops
 from m2jax.data.chats import Chat
 from m2jax.data.replies import load_replies
 from m2jax.evaluate.agreement import agreement as share
@@ -28,7 +27,7 @@ from m2jax.sampler.requests import Dialogue
 from m2jax.text.chat import Message
 from m2jax.text.tokenizer import Tokenizer
 from m2jax.verifier.ask import ask, ask_yes
-from m2jax.verifier.calibration import Calibration, calibrate, fit
+from m2jax.verifier.calibration import calibrate, fit
 from m2jax.verifier.checks import met
 from m2jax.verifier.grader import Judge, read_out
 from m2jax.verifier.rubric import Case
@@ -37,38 +36,22 @@ SEED = 5_000_000  # of what is composed here: no seed of training
 _NOT_SAID = re.compile(r"^(?:#|>|- |Patient:|Doctor:)|\b(?:the patient's next reply|the new reply)\b", re.I | re.M)
 
 Figures = dict[str, Any]
+Labelled = tuple[float, bool]  # a judge's probability, and what is true
 
 
-def measure(name: str, engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
-    """The figures of one of `MEASURES` for a role of the engine, on n records."""
-    return MEASURES[name](engine, tokenizer, role, n)
-
-
-def grader(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
-    """Agreement with the checks and Cohen's kappa, on every criterion that has a check; on sampled replies also as
-    calibrated on the others that there are, and that calibration.
+def measure(name: str, engine: Runs, tokenizer: Tokenizer, role: str, n: int, fitted: bool = True) -> Figures:
+    """The figures of one of `MEASURES` for a role of the engine, on n records. fitted: a judge is also calibrated on
+    what is held out besides them.
     """
+    return MEASURES[name](engine, tokenizer, role, n, fitted)
+
+
+def grader(engine: Runs, tokenizer: Tokenizer, role: str, n: int, fitted: bool = True) -> Figures:
+    """Agreement with the checks and Cohen's kappa, on every criterion that has a check, of the first n replies."""
     written = sampled_replies(None)
-    sampled, others = written[:n], written[n:]
-    cases = [sample_case(SEED + i, "heldout") for i in range(n)]
-    composed = [(case, grading.composed_reply(case, np.random.default_rng([SEED, i]))) for i, case in enumerate(cases)]
-    given = {
-        kind: against_checks(engine, tokenizer, role, pairs)
-        for kind, pairs in (("sampled", sampled), ("composed", composed), ("others", others))
-        if pairs
-    }
-    figures = {
-        kind: agreement([[(p > 0.5, y) for p, y in one] for one in given[kind]])
-        for kind in ("sampled", "composed")
-        if kind in given
-    }
-    if labels := [pair for one in given.get("others", ()) for pair in one]:
-        fitted = fit(*zip(*labels, strict=True))
-        figures["calibration"] = fitted._asdict()
-        figures["calibrated"] = agreement(
-            [[(calibrate(p, fitted) > 0.5, y) for p, y in one] for one in given["sampled"]]
-        )
-    return figures
+    given = against_checks(engine, tokenizer, role, written[:n])
+    labels = against_checks(engine, tokenizer, role, written[n:]) if fitted else []
+    return {"sampled": agreement([[(p > 0.5, y) for p, y in one] for one in given]), **_calibrated(given, labels)}
 
 
 def sampled_replies(n: int | None) -> list[tuple[Case, str]]:
@@ -78,7 +61,7 @@ def sampled_replies(n: int | None) -> list[tuple[Case, str]]:
 
 def against_checks(
     engine: Runs, tokenizer: Tokenizer, role: str, replies: Sequence[tuple[Case, str]]
-) -> list[list[tuple[float, bool]]]:
+) -> list[list[Labelled]]:
     """Of each reply, on every criterion that has a check: (the judge's probability, the check's verdict)."""
     judge = Judge(tokenizer, role)
 
@@ -90,12 +73,12 @@ def against_checks(
     return results_of(engine.run([grade(case, reply) for case, reply in replies]))
 
 
-def affective(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+def affective(engine: Runs, tokenizer: Tokenizer, role: str, n: int, fitted: bool = True) -> Figures:
     """Of drafts: the share in the form of a reply, and of those without a fault by the rules."""
     return _written(engine, tokenizer, role, roles.drafts("heldout", n, SEED))
 
 
-def factual(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
+def factual(engine: Runs, tokenizer: Tokenizer, role: str, n: int, fitted: bool = True) -> Figures:
     """Agreement on claims, and of rewrites what `affective` measures of drafts."""
     chats = roles.factual("heldout", n, SEED)
     judge = Judge(tokenizer, role)
@@ -113,18 +96,26 @@ def factual(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
     return {"claims": claims, "rewrites": _written(engine, tokenizer, role, roles.rewrites("heldout", n, SEED))}
 
 
-def gate(engine: Runs, tokenizer: Tokenizer, role: str, n: int) -> Figures:
-    """Agreement on n of the messages held out, calibrated on the others of them, and that calibration."""
+def gate(engine: Runs, tokenizer: Tokenizer, role: str, n: int, fitted: bool = True) -> Figures:
+    """Agreement on n of the messages held out."""
     rows, judge = stops.split_rows("heldout"), Judge(tokenizer, role)
-    rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+    rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))][: None if fitted else n]
     asked = [ask_yes(judge, question(row.messages), [""]) for row in rows]
-    given = [(over, row.stop) for [over], row in zip(results_of(engine.run(asked)), rows, strict=True)]
-    fitted = fit(*zip(*given[n:], strict=True)) if given[n:] else Calibration()
-    said = agreement([[(calibrate(over, fitted) > 0.5, stop)] for over, stop in given[:n]])
-    return {"messages": said, "calibration": fitted._asdict()}
+    given = [[(over, row.stop)] for [over], row in zip(results_of(engine.run(asked)), rows, strict=True)]
+    said = agreement([[(over > 0.5, stop)] for [(over, stop)] in given[:n]])
+    return {"messages": said, **_calibrated(given[:n], given[n:])}
 
 
-MEASURES: dict[str, Callable[[Runs, Tokenizer, str, int], Figures]] = {
+def _calibrated(given: Sequence[Sequence[Labelled]], others: Sequence[Sequence[Labelled]]) -> Figures:
+    """The agreement of a judge's probabilities as calibrated on others, and that calibration; nothing without them."""
+    if not (labels := [pair for one in others for pair in one]):
+        return {}
+    fitted = fit(*zip(*labels, strict=True))
+    said = agreement([[(calibrate(p, fitted) > 0.5, y) for p, y in one] for one in given])
+    return {"calibrated": said, "calibration": fitted._asdict()}
+
+
+MEASURES: dict[str, Callable[[Runs, Tokenizer, str, int, bool], Figures]] = {
     "grader": grader,
     "affective": affective,
     "factual": factual,

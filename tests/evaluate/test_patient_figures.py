@@ -86,7 +86,8 @@ def test_the_gate_role_is_measured_on_messages_held_out(units):
     given = {engine: roles.gate(engine, units.tokenizer, "gate", 60) for engine in (right, wrong)}
     assert given[right]["messages"]["agreement"] == 1 and given[right]["messages"]["n"] == 60
     assert given[right]["calibration"]["temperature"] < 1
-    assert given[wrong]["messages"]["agreement"] < 0.7  # no calibration turns a judge round
+    assert given[wrong]["calibrated"]["agreement"] < 0.7  # no calibration turns a judge round
+    assert set(roles.gate(right, units.tokenizer, "gate", 60, fitted=False)) == {"messages"}
 
 
 def values(figures) -> dict[str, float]:
