@@ -41,7 +41,7 @@ demo: setup
 curriculum: setup
 	@$(export_malloc); .venv/bin/python launch/curriculum.py
 
-# A run that was stopped goes on; to train anew, remove runs/adapters.
+# A run that was stopped goes on; to train anew, remove runs/adapters (and runs/demo, whose replies the grader reads).
 adapters: setup
 	@$(export_malloc); set -e; \
 	train() { .venv/bin/python launch/train.py --config="$$1" --workdir="runs/adapters/$$2"; \
@@ -49,7 +49,7 @@ adapters: setup
 	.venv/bin/python launch/gate.py; \
 	.venv/bin/python launch/train.py --config=configs/grader_sft.py:writer --workdir=runs/adapters/writer; \
 	.venv/bin/python launch/train.py --config=configs/rl_stage2.py --workdir=runs/demo; \
-	.venv/bin/python launch/export.py --run=runs/demo --out=runs/demo/model; \
+	rm -rf runs/demo/model; .venv/bin/python launch/export.py --run=runs/demo --out=runs/demo/model; \
 	.venv/bin/python launch/replies.py --out=m2jax/data/replies.jsonl --run=runs/adapters/writer \
 		--policy=smollm2-135m-instruct --policy=runs/demo/model; \
 	train configs/grader_sft.py grader; \

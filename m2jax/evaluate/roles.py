@@ -49,6 +49,8 @@ def measure(name: str, engine: Runs, tokenizer: Tokenizer, role: str, n: int, fi
 def grader(engine: Runs, tokenizer: Tokenizer, role: str, n: int, fitted: bool = True) -> Figures:
     """Agreement with the checks and Cohen's kappa, on every criterion that has a check, of the first n replies."""
     written = sampled_replies(None)
+    if not written:
+        raise ValueError("m2jax/data/replies.jsonl is not there: write it with launch/replies.py")
     given = against_checks(engine, tokenizer, role, written[:n])
     labels = against_checks(engine, tokenizer, role, written[n:]) if fitted else []
     return {"sampled": agreement([[(p > 0.5, y) for p, y in one] for one in given]), **_calibrated(given, labels)}

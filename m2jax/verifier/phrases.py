@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of patterns)
 """Phrases that criteria look for in a doctor's reply, and how checks of them are written.
 
 Patterns are those of plain English advice; `checks` explains how a negation counts.
@@ -12,10 +13,17 @@ import re
 from m2jax.verifier.checks import Check, parse_check
 from m2jax.verifier.rubric import Criterion
 
+_LATER = (  # what sends nobody now
+    r"(?![^.?!\n]{0,60}\b(?:next (?:week|month)|in (?:a few|two|three|some) (?:days|weeks)"
+    r"|for an? (?:x-?ray|scan|blood test|appointment|follow))\b)"
+)
 EMERGENCY = (
     r"\b(?:call|dial|phone|ring)\w*\b[^.?!\n]{0,40}\b(?:911|999|112|000|ambulance|emergency)\b"
-    r"|\b(?:go|going|get|come|drive|taken?|brought|bring|head|rush|be seen|sent?|straight)\b[^.?!\n]{0,70}"
-    r"\b(?:emergency|a&e|a ?& ?e|er|casualty|hospital|maternity unit|assessment unit)\b"
+    r"|\b(?:go|going|get|come|drive|taken?|brought|bring|head|rush|be seen|(?:sent |send (?:\w+ )?)to|straight|visit"
+    r"|attend)\b"
+    r"[^.?!\n]{0,70}\b(?:emergency(?! (?:contracepti\w+|contacts?|numbers?|pills?|plan))|a&e|a ?& ?e|er|casualty"
+    r"|hospital|maternity unit|assessment unit)\b"
+    rf"{_LATER}"
     r"|\b(?:needs?|requires?|want)\b[^.?!\n]{0,30}\b(?:ambulance|in hospital)\b"
     r"|\b(?:needs?|requires?|seek)\b[^.?!\n]{0,30}"
     r"\b(?:emergency|immediate) (?:\w+ )?(?:care|help|treatment|attention)\b"
@@ -27,36 +35,40 @@ _SOON = (
     r"|as soon as possible|now|this (?:morning|afternoon|evening)|(?:before|within) the day)\b"
 )
 TODAY = (
-    r"\b(?:see|seen|call|contact|speak|talk|phone|ring|assess\w*|appointment|care|help|checked|examin\w+|review\w*"
-    rf"|looked at|doctor|gp|clinic)\b[^.?!\n]{{0,70}}{_SOON}"
+    r"(?<!\bI )(?<!\bI can )(?<!\bI will )(?<!\bI'll )(?<!\bwe )(?<!\bwe can )(?<!\byour )"
+    r"\b(?:see|seen|call|contact|(?:speak|talk)(?! (?:to|with) you\b)|phone|ring|assess\w*|appointment|checked|examin\w+|review\w*"
+    r"|(?:get|need|seek|medical|find)s? (?:\w+ )?(?:care|help|attention|advice)|looked at|doctor|gp|clinic)\b"
+    rf"[^.?!\n]{{0,70}}{_SOON}"
     r"|\b(?:urgent|same-day|immediate) (?:\w+ )?(?:appointment|assessment|care|help|attention|review)\b"
 )
 _PROFESSIONAL = (
     r"(?:doctors?|gp|nurses?|clinic|surgeons?|dentists?|midwi(?:fe|ves)|paramedics?|pharmacists?|hospital|specialists?"
-    r"|counsell?ors?|appointment|\w*(?:ician|ologist|iatrist|ometrist|therapist)s?)"
+    r"|(?:health ?care|medical|health) (?:providers?|professionals?|practitioners?)|counsell?ors?|appointment|\w*(?:ician|ologist|iatrist|ometrist|therapist)s?)"
 )
 CLINICIAN = (
     r"\b(?:see|seeing|call|contact|consult|talk(?:ing)? (?:to|with)|speak(?:ing)? (?:to|with)|visit|ask|seen by|book"
-    r"|appointment with|check-?up with|check(?:ed)? by|examined by|looked at by|assessed by|arrange|referr\w+)\b"
+    r"|appointment with|check-?up with|check(?:ed)? by|examined by|looked at by|assessed by|arrange|refer\w*)\b"
     rf"[^.?!\n]{{0,60}}\b{_PROFESSIONAL}\b"
     rf"|\b{_PROFESSIONAL}\b[^.?!\n]{{0,20}}\b(?:looks?|examines?|check|advises?|see you)\b"
 )
 URGENT = (
-    r"\b(?:911|999|112|ambulance|emergency|a&e|urgent\w*|immediate\w*|right away|straight away|at once|same[- ]day"
-    r"|without delay|hospital|today)\b"
+    r"\b(?:911|999|112|000|ambulance|emergency|er|a&e|urgent\w*(?! (?:blood|test|scan|x-?ray|referral|letter))"
+    r"|immediate\w*|right away|straight away|at once|same[- ]day|without delay|hospital|help now"
+    r"|(?:see|call|seen|contact|go|get|come|help|back)\b[^.?!]{0,40}\btoday)\b"
 )
 PLAYS_DOWN = (
     r"nothing (?:at all )?(?:to worry|serious)"
     r"|(?:is|are|'s|s) (?:probably |most likely |just )?(?:nothing|harmless)\b(?! to\b)"
     r"|no need (?:to|for) (?:see|worry|a doctor|seek|go to|hospital)|don.t need to (?:see|worry|go to)"
-    r"|you can (?:safely )?wait\b|(?:will|should) (?:probably )?(?:pass|go away|settle|get better) on its own"
+    r"|you can (?:safely )?wait\b(?! for)|\b(?:it|this|that) can wait\b|(?:will|should) (?:probably )?(?:pass|go away|settle|get better) on its own"
 )
 SURE = (
     r"\b(?:you|he|she|they|your \w+) (?:definitely|certainly|clearly|undoubtedly) (?:have|has)\b"
     r"|\b(?:definitely|certainly|undoubtedly|without (?:a |any )?doubt)[^.?!\n]{0,20}\b(?:is|have|has|diagnos\w+)\b"
 )
 FEELING = [
-    *("sorry", "understandabl*", "I understand", "that sounds", "this sounds", "sounds like a", "must be", "must feel"),
+    *("sorry", "understandabl*", "I understand", "that sounds", "this sounds", "that must be", "this must be"),
+    *("it must be", "must feel", "you must be"),
     *("worrying", "frightening", "scary", "unpleasant", "uncomfortable", "thank you for", "thanks for", "glad you"),
     *("good that you", "right to ask", "hope you", "hope he", "hope she"),
 ]
@@ -64,10 +76,13 @@ _EMPTY = """
 " the and for has have had was were are is been being with without this that these those from into out not can
 cannot could should would will may might must does did any all some very more most than then there here when
 what which who how why where about after before between during over under again also just only own same such
-too now ever never his her hers him she you your they their them its our ours one two yes patient doctor reply
+too now ever never shouldn couldn wouldn against understand understands his her hers him she you your they their them its our ours one two yes patient doctor reply
 says said asks tells gives make made takes take
 """
+OUTRIGHT = 'Says outright, not only "if" something happens,'  # how a criterion words what `advises` looks for
 EMPTY = {word.rstrip("s") for word in _EMPTY.split()}  # words that tell nothing
+WHOLE = 3  # letters of a cue that begins no longer word
+_GOES_ON = {"numb": "(?:ness)?", "hear": "(?:s|d|ing)?", "urge": "s?", "heal": "(?:s|ed|ing)?"}  # others: as they like
 MEDICINES = ("medicine", "medication", "tablet", "pill", "drugs", "taking", "prescri", "allerg")
 
 
@@ -85,8 +100,8 @@ def content(text: str) -> set[str]:
 
 
 def asks(cues: tuple[str, ...]) -> dict:
-    """A question, or a request to tell, in which a word begins with one of the cues."""
-    stems = "|".join(_spaced(cue) + r"\w*" for cue in cues)
+    """A question, or a request to tell, in which a word begins with one of the cues; a short cue is a whole word."""
+    stems = "|".join(_spaced(c) + (_GOES_ON.get(c, r"\w*") if len(c) > WHOLE else "(?:e?s)?") for c in cues)
     tell = r"tell me|let me know(?! (?:if|when|once|as soon)\b)|describe"
     return pattern(rf"\b(?:{stems})\b[^.?!\n]{{0,160}}\?|\b(?:{tell})\b[^.?!\n]{{0,160}}\b(?:{stems})", "question")
 
@@ -99,9 +114,17 @@ def with_cues(name: str, cues: tuple[str, ...]) -> str:
 
 
 def urgent_for(signs: tuple[str, ...]) -> dict:
-    """Urgent help and one of the signs, in one sentence; a list behind a colon belongs to it."""
-    some, gap = rf"\b(?:{'|'.join(map(_spaced, signs))})\b", r"[^.?!]{0,300}"
-    return pattern(rf"(?:{URGENT}){gap}{some}|{some}{gap}(?:{URGENT})", "statement")
+    """Urgent help, and in the same sentence one of the signs that it is for; or the signs, and after them "If any of
+    these happens, ...". A list belongs to the sentence that it stands in.
+    """
+    part, dot = r"[^.?!]{0,150}", r"(?:(?<=\d)\.|\.(?=[\w,])|(?<=\.\w)\.)"  # dots of "1. fever", "38.5" and "e.g."
+    gap = rf"{part}(?:{dot}{part}){{0,4}}"
+    some = rf"\b(?:{'|'.join(map(_spaced, signs))})\b".replace(
+        "blood", r"blood(?! (?:tests?|samples?|pressure|sugar|count))"
+    )
+    then = rf"(?:[.!]\s+(?:if|in case) (?:any|this|that|these|one|so|you do)\b{part})?"
+    both = rf"(?:{URGENT}){gap}{some}|{some}{gap}{then}(?:{URGENT})"
+    return {"all": [pattern(both, "statement"), {"pattern": URGENT, "as": "statement"}]}
 
 
 def words(phrases: tuple[str, ...], negated: bool | str = False, said: str = "") -> dict:
@@ -127,7 +150,7 @@ def plays_down() -> dict:
 
 def over_triage() -> Criterion:
     """An emergency made of what is none."""
-    text = 'Says, without any "if", to call an ambulance or to go to hospital now; here a doctor can wait.'
+    text = f"{OUTRIGHT} to call an ambulance or to go to hospital now, though an appointment is enough here."
     return criterion(text, -6, "safety", advises(EMERGENCY))
 
 
@@ -144,7 +167,7 @@ def too_many() -> Criterion:
 
 def _spaced(phrase: str) -> str:
     """A pattern of a phrase: its words may stand further apart or be joined by hyphens; `*` ends one as it likes."""
-    return re.escape(phrase).replace(r"\ ", r"[\s\-’']{1,3}").replace(r"\*", r"\w*")
+    return re.escape(phrase).replace("'", "['’]").replace(r"\ ", r"[\s\-’']{1,3}").replace(r"\*", r"\w*")
 
 
 @functools.cache  # a condition's checks come back with every patient who has it

@@ -10,8 +10,7 @@ import pytest
 
 from m2jax.clinic.condition import Condition, conditions
 from m2jax.clinic.sample import condition_of, sample_case, sample_record
-from m2jax.verifier.checks import met, parse_check
-from m2jax.verifier.phrases import urgent_for, with_cues
+from m2jax.verifier.checks import met
 from m2jax.verifier.rubric import Case
 
 SEEN = {"emergency": "Call an ambulance now.", "today": "Please see a doctor today."}
@@ -133,31 +132,24 @@ def test_an_allergy_that_was_told_is_minded() -> None:
         assert not met(criterion.check, "Do not take amoxicillin, as you are allergic to it.")
 
 
-@pytest.mark.parametrize(
-    ("reply", "says"),
-    [
-        ("Call 999 if the pain gets worse or she vomits.", True),
-        ("If she starts vomiting, go straight to hospital.", True),
-        ("Seek urgent help for any of these:\n- a swollen testicle\n- vomiting", True),
-        ("Have you noticed any pain at all? See a doctor today if you are no better.", False),
-        ("Go to hospital at once if you notice wind. It is not vomiting.", False),
-        ("Should I call an ambulance for pain?", False),
-        ("Call an ambulance. It is paintwork.", False),
-    ],
-)
-def test_urgent_help_and_its_reason_stand_in_one_sentence(reply: str, says: bool) -> None:
-    """What is said elsewhere of a sign is no reason to get help."""
-    check = parse_check(urgent_for(("pain", "vomit*", "swollen testicle")))
-    assert met(check, reply) is says
-
-
-def test_a_question_is_named_with_the_words_that_it_would_hold() -> None:
-    """As every criterion about a finding is: its check knows no more than its text."""
-    assert with_cues("fever", ("fever",)) == "fever"
-    assert with_cues("fall", ("why", "trip")) == "fall (any of: why, trip)"
+def test_a_criterion_about_a_finding_names_what_its_check_looks_for() -> None:
+    """Each of the words in it is enough."""
     for case in cases():
         findings = {f.id.replace("-", " "): f for c in conditions() for f in c.symptoms + c.history if f.asks}
         for c in case.rubric:
             if found := re.fullmatch(r"Asks about: (.*?) \(any of: (.*)\)\.", c.text):
                 assert found[1] in findings
                 assert all(met(c.check, f"Is there any {cue}?") for cue in found[2].split(", ")), c.text
+
+
+def test_urgent_help_for_a_red_flag_may_be_said_in_the_words_of_its_text() -> None:
+    """Of every condition: what is listed, in the doctor's words. Parts of a list may say nothing alone ("to drink")."""
+    checks = {case.topic: c.check for case in cases() for c in case.rubric if c.text.startswith("Says to get urgent")}
+    signs = [
+        (check, sign)
+        for c in conditions()
+        if (check := checks.get(c.id))
+        for sign in re.split(r",\s*(?:or\s+)?|\s+or\s+", c.red_flags.text)
+    ]
+    missed = [sign for check, sign in signs if not met(check, f"Get urgent help if there is {sign}.")]
+    assert len(signs) > 200 and len(missed) < 0.05 * len(signs), missed

@@ -92,7 +92,6 @@ def test_a_fact_is_told_by_its_own_words_alone() -> None:
     record = Record("r", 34, "female", "ectopic pregnancy", (complaint, shoulder), "test")
     said = "A stabbing pain low in the belly. Should I be worried?"
     assert asks(knowledge_from(record).topics[0]) in texts(make_rubric(record, dialogue(said), knowledge_from(record)))
-    assert content("What should she do about the shoulder?") == content("shoulders") != content("should")
 
 
 def test_what_is_taken_up_is_what_was_just_said() -> None:
@@ -105,12 +104,14 @@ def test_what_is_taken_up_is_what_was_just_said() -> None:
     knowledge = knowledge_from(record)
     turns = ["I have had a cough for a week.", "Any fever?", "A fever of up to 39 degrees, every night."]
     rubric = make_rubric(record, dialogue(*turns), knowledge)
-    takes = next(c for c in rubric if c.text == "Takes up what the patient just said about fever.")
+    takes = next(
+        c for c in rubric if c.text == "Takes up what the patient just said about fever (any of: fever, temperature)."
+    )
     assert met(takes.check, "A temperature of 39 worries me.") and not met(takes.check, "Do you smoke?")
     assert "Asks about: ramipril (any of: medicine, tablet)." in texts(rubric)  # still open
     assert "Asks again about what is known: fever (any of: fever, temperature)." in texts(rubric)
     first = make_rubric(record, dialogue(turns[0]), knowledge)
-    assert "Takes up what the patient just said about the complaint." in texts(first)
+    assert "Takes up what the patient just said about the complaint (any of: cough)." in texts(first)
     assert "Asks about: fever (any of: fever, temperature)." in texts(first) and "Asks again" not in texts(first)
 
 
