@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from m2jax.patient.disclosed import asked, may_tell, questions
 from m2jax.patient.persona import endings
-from m2jax.patient.reference import tell
+from m2jax.patient.reference import tell, untold
 from m2jax.patient.script import Dialogue, said_by
 from m2jax.patient.words import OPPOSITES, Said, read, stem
 from m2jax.records.record import Fact, Record
@@ -127,8 +127,7 @@ def leaks(text: str, known: Known) -> Fact | None:
 
 def evades(found: Sequence[Claim], known: Known, dialogue: Dialogue) -> bool:
     """Whether a reply tells none of the facts that were asked for, though some were not told before."""
-    earlier = " ".join(said_by("patient", dialogue))
-    fresh = [f for f in known.answered if f in known.tellable and tell(f, known.record) not in earlier]
+    fresh = untold([f for f in known.answered if f in known.tellable], known.record, dialogue)
     return bool(fresh) and not {claim.fact for claim in found if claim.label == "supported"} & {f.id for f in fresh}
 
 

@@ -36,7 +36,7 @@ _CONDITIONAL = re.compile(r"^\W*(?:what (?:we|i)|when (?:you|it|the|this)|how (?
 _OPEN = re.compile(
     r"\b(?:what (?:brings|brought|seems|happened|is (?:the matter|wrong|going on|troubling|bothering))|what's (?:wrong|going on|the matter)"
     r"|tell me (?:a (?:little|bit) )?(?:more|what|about (?:it|this|that|your (?:symptoms?|problem|complaint)))|describe (?:it|this|that|what|your)"
-    r"|how (?:are you|do you feel|can i help|have you been)|anything else|what else|in your own words|go on|symptoms?)\b",
+    r"|how (?:are you|do you feel|(?:can|may|could) (?:i|we) (?:help|assist)|have you been)|what (?:can|may|could) (?:i|we) do for you|anything else|what else|in your own words|go on|symptoms?)\b",
     re.IGNORECASE,
 )
 _SINCE = re.compile(

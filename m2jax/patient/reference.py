@@ -14,6 +14,7 @@ from m2jax.clinic.message import RELATIONS, phrase
 from m2jax.patient.disclosed import Asked, asked
 from m2jax.patient.persona import Persona, manner, says, speaker
 from m2jax.patient.script import Dialogue, Script, said_by
+from m2jax.patient.words import read
 from m2jax.records.record import Fact, Record
 
 _T = TypeVar("_T")
@@ -21,6 +22,7 @@ MOST_FACTS = 6  # a reply tells of no more; who asks for a whole history hears o
 UNKNOWN = "I'm not sure about that, sorry."
 NOTHING_MORE = "There is nothing else that I can think of."
 NODS = "All right."
+AGAIN = "As I said, "  # before what was told already
 OFTEN = 0.5  # how often something of the persona stands before a reply, and how often after it
 # Verbs that begin a fact without its subject, with the form after "I".
 _VERBS = {"has": "have", "is": "am", "was": "was", "does": "do", "goes": "go", "could": "could", "can": "can",
@@ -53,16 +55,17 @@ _PROPOSES = re.compile(
 
 
 def neutral_reply(script: Script, dialogue: Dialogue) -> str:
-    """The facts that the doctor's last message asks for, those already told last, in plain words; the neutral short
-    reply where there are none.
+    """The facts that the doctor's last message asks for and that were not told yet, in plain words; "As I said, " and
+    those that were, where there are no others; the neutral short reply where nothing is asked for.
     """
     messages = said_by("doctor", dialogue)
     if not messages:
         raise ValueError("the dialogue has no message of the doctor; a reply answers one")
     meant = asked(messages[-1], script.record)
-    facts = _chosen(script.record, meant, dialogue)
+    facts, again = _chosen(script.record, meant, dialogue)
     if facts:
-        return " ".join(dict.fromkeys(tell(fact, script.record) for fact in facts))
+        reply = " ".join(dict.fromkeys(tell(fact, script.record) for fact in facts))
+        return _behind(AGAIN, reply) if again else reply
     if not meant.asks:
         return NODS
     return NOTHING_MORE if meant.open else UNKNOWN
@@ -86,9 +89,7 @@ def in_manner(reply: str, script: Script, dialogue: Dialogue, rng: np.random.Gen
     """
     earlier = " ".join(said_by("patient", dialogue))
     if (traits := manner(script.persona, "begins")) and rng.random() < OFTEN:
-        begin = _one(_one(traits, rng), rng)
-        whole = begin.endswith(". ") or re.match(r"I\b|[A-Z]{2}", reply)
-        reply = begin + (reply if whole else reply[0].lower() + reply[1:])
+        reply = _behind(_one(_one(traits, rng), rng), reply)
     traits = [fresh for lines in manner(script.persona, "ends") if (fresh := [e for e in lines if e not in earlier])]
     if ends and traits and rng.random() < OFTEN:
         reply = f"{reply} {_one(_one(traits, rng), rng)}"
@@ -126,14 +127,31 @@ def _one(options: Sequence[_T], rng: np.random.Generator) -> _T:
     return options[rng.integers(len(options))]
 
 
-def _chosen(record: Record, meant: Asked, dialogue: Dialogue) -> Sequence[Fact]:
+def _behind(begin: str, reply: str) -> str:
+    """A reply behind words that it goes on from: "Well, " makes its first word small where that is not a name."""
+    whole = begin.endswith(". ") or re.match(r"I\b|[A-Z]{2}", reply)
+    return begin + (reply if whole else reply[0].lower() + reply[1:])
+
+
+def untold(facts: Sequence[Fact], record: Record, dialogue: Dialogue) -> list[Fact]:
+    """Those of the facts whose words, as negated as they are, or numbers the patient has not said yet."""
+    earlier = read(" ".join(said_by("patient", dialogue)))
+    said = [read(tell(fact, record)) for fact in facts]
+    return [
+        fact
+        for fact, own in zip(facts, said, strict=True)
+        if not (set(own.stems) <= set(earlier.stems) and own.numbers <= earlier.numbers)
+    ]
+
+
+def _chosen(record: Record, meant: Asked, dialogue: Dialogue) -> tuple[Sequence[Fact], bool]:
+    """The facts to tell, and whether all of them were told before. "Anything else?" asks for none of those."""
     by_id = {fact.id: fact for fact in record.facts}
-    earlier = " ".join(said_by("patient", dialogue))
     facts = [by_id[i] for i in meant.facts]
-    fresh = [f for f in facts if tell(f, record) not in earlier]
-    if meant.open:  # an open question goes on with what is new, the complaint first
-        return fresh[:MOST_FACTS]
-    return (fresh or facts)[:MOST_FACTS]
+    fresh = untold(facts, record, dialogue)
+    if fresh or (meant.open and len(said_by("doctor", dialogue)) > 1):
+        return fresh[:MOST_FACTS], False
+    return facts[:MOST_FACTS], bool(facts)
 
 
 def _occasion(persona: Persona, message: str) -> str:

@@ -63,7 +63,7 @@ def test_claims_are_balanced_and_share_their_beginning():
         assert (
             chat.messages[1].content == "No"
             or claim in known
-            or claim.split()[0] in ("Well,", "Um,", "So,", "Oh,", "Hm,", "I")
+            or claim.split()[0] in ("Well,", "Um,", "So,", "Oh,", "Hm,", "I", "As")
         )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from m2jax.evaluate.witness import witness
-from m2jax.patient import claims
+from m2jax.patient import claims, shown
 from m2jax.patient.disclosed import COME_TO_MIND, asked, is_absent, may_tell
 from m2jax.patient.persona import TYPES, Persona, behaviour, endings, manner, sample_persona
-from m2jax.patient.reference import in_manner, neutral_reply, scripted_reply, tell
+from m2jax.patient.reference import AGAIN, NOTHING_MORE, in_manner, neutral_reply, scripted_reply, tell, untold
 from m2jax.patient.script import Line, Script, sample_script
 from m2jax.records.record import Fact, Record
 
@@ -157,6 +159,39 @@ def test_reference_replies_tell_nothing_kept_and_pass_their_own_check():
             assert scripted_reply(script, dialogue, seed) == scripted_reply(script, dialogue, seed)
             dialogue += (Line("patient", reply),)
     assert bad <= 0.01 * total
+
+
+def test_what_was_told_is_told_again_as_such_and_only_where_nothing_else_is_asked_for():
+    script = sample_script(3, "heldout")
+    opened = (Line("patient", shown.opening(script.record, 3)),)
+    asked_first = (*opened, Line("doctor", "What brings you here today?"))
+    told = neutral_reply(script, asked_first)
+    assert len(untold(script.record.facts, script.record, ())) == len(script.record.facts)
+    assert not untold(
+        tuple(f for f in script.record.facts if tell(f, script.record) in told), script.record, (Line("patient", told),)
+    )
+    again = (*asked_first, Line("patient", told), Line("doctor", "Sorry, what brings you here?"))
+    assert neutral_reply(script, again) == NOTHING_MORE and not told.startswith(AGAIN)
+    medicine = next(f for f in script.record.facts if f.disclosure == "asked" and f.kind == "drug")
+    question = Line("doctor", "Do you take any medicines?")
+    first = neutral_reply(script, (*asked_first, Line("patient", told), question))
+    assert tell(medicine, script.record) in first
+    once_more = (*asked_first, Line("patient", first), question)
+    reply = neutral_reply(script, once_more)
+    assert reply.startswith(AGAIN) and tell(medicine, script.record)[2:] in reply
+    known = claims.known(script.record, once_more)
+    assert all(claim.good for claim in claims.judge(reply, known)) and not claims.evades([], known, once_more)
+
+
+def test_an_opening_that_told_all_is_repeated_as_such():
+    facts = (
+        Fact("demographic.who", "demographic", "Man, 22.", "volunteers"),
+        Fact("complaint", "complaint", "A face that droops on the right.", "volunteers", ("face",)),
+    )
+    script = dataclasses.replace(sample_script(3, "heldout"), record=Record("r", 22, "male", "palsy", facts, "clinic"))
+    said = Line("patient", "Man, 22. A face that droops on the right. Advice?")
+    reply = neutral_reply(script, (said, Line("doctor", "What can I do for you?")))
+    assert reply.startswith(AGAIN) and "droops on the right" in reply
 
 
 def test_personas():
