@@ -25,6 +25,8 @@ from m2jax.verifier.phrases import (
     TODAY,
     advises,
     asks,
+    asks_about,
+    asks_again,
     criterion,
     over_triage,
     plays_down,
@@ -100,8 +102,8 @@ def reference_of(
     told = [f for f in again if f.id in just_told]
     return (
         *(_asks(f) for f in findings if f.id not in names),
-        *(criterion(f"Asks again about what is known: {_known(f)}.", -3, "inquiry", asks(f.cues)) for f in again),
-        *(criterion(f"Takes up what was said: {_known(f)}.", 4, "communication", _touches(f.cues)) for f in told),
+        *(asks_again(f.text.rstrip("."), f.cues) for f in again),
+        *(_takes_up(f) for f in told),
         _urgency(condition),
         _red_flags(condition),
         _names(condition),
@@ -115,12 +117,10 @@ def reference_of(
     )
 
 
-def _known(fact: Fact) -> str:
-    return with_cues(fact.text.rstrip("."), fact.cues)
-
-
-def _touches(cues: tuple[str, ...]) -> dict:
-    return words(tuple(f"{cue}*" for cue in cues), "either")
+def _takes_up(fact: Fact) -> Criterion:
+    check = words(tuple(f"{cue}*" for cue in fact.cues), "either")
+    about = with_cues(fact.text.rstrip("."), fact.cues)
+    return criterion(f"Takes up what was said: {about}.", 4, "communication", check)
 
 
 def _never(condition: Condition, record: Record) -> tuple[list[Criterion], list[Advice]]:
@@ -185,8 +185,7 @@ def _inquiry(condition: Condition, record: Record, question: str) -> list[Criter
 
 
 def _asks(finding: Finding) -> Criterion:
-    about = with_cues(finding.id.replace("-", " "), finding.cues)
-    return criterion(f"Asks about: {about}.", finding.asks, "inquiry", asks(finding.cues))
+    return asks_about(finding.id.replace("-", " "), finding.cues, finding.asks)
 
 
 def _could_be(finding: Finding, record: Record) -> bool:

@@ -27,6 +27,8 @@ from m2jax.verifier.phrases import (
     TODAY,
     advises,
     asks,
+    asks_about,
+    asks_again,
     content,
     criterion,
     pattern,
@@ -109,7 +111,7 @@ def make_rubric(record: Record, messages: Sequence[Mapping[str, str]], knowledge
     due = [c for c in knowledge.always if not any(met(c.check, text) for text in doctor)]
     if alarm:  # what it says of urgency is said by the red flag
         due = [c for c in due if c.dimension != "safety"]
-    again = [_again(t) for t in [*told, *asked][-2:]]
+    again = [asks_again(t.name, t.cues) for t in [*told, *asked][-2:]]
     of_slice = [*alarm, *_inquiry(open_, bool(alarm)), *_takes_up(patient[-1], record, knowledge), *again]
     of_case = [*due, *(knowledge.conclude if concludes else ()), *knowledge.never[:2]]
     return _fitting([*of_slice, *of_case[: MOST - len(of_slice)]], _manner(len(doctor), concludes, bool(alarm)))
@@ -168,15 +170,7 @@ def _points(fact: Fact) -> int:
 def _inquiry(topics: Sequence[Topic], alarm: bool) -> list[Criterion]:
     """The best open questions; behind a red flag only one, since help comes first."""
     best = sorted(topics, key=lambda t: -t.points)[: 1 if alarm else QUESTIONS]
-    return [criterion(f"Asks about: {_about(t)}.", t.points, "inquiry", asks(t.cues)) for t in best]
-
-
-def _again(topic: Topic) -> Criterion:
-    return criterion(f"Asks again about what is known: {_about(topic)}.", -3, "inquiry", asks(topic.cues))
-
-
-def _about(topic: Topic) -> str:
-    return with_cues(topic.name, topic.cues)
+    return [asks_about(t.name, t.cues, t.points) for t in best]
 
 
 def _alarm(flags: Sequence[str]) -> list[Criterion]:

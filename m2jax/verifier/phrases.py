@@ -51,6 +51,7 @@ CLINICIAN = (
     rf"[^.?!\n]{{0,60}}\b{_PROFESSIONAL}\b"
     rf"|\b{_PROFESSIONAL}\b[^.?!\n]{{0,20}}\b(?:looks?|examines?|check|advises?|see you)\b"
 )
+OUTRIGHT = 'Says outright, not only "if" something happens,'  # how a criterion words what `advises` looks for
 URGENT = (
     r"\b(?:911|999|112|000|ambulance|emergency|er|a&e|urgent\w*(?! (?:blood|test|scan|x-?ray|referral|letter))"
     r"|immediate\w*|right away|straight away|at once|same[- ]day|without delay|hospital|help now"
@@ -76,10 +77,9 @@ _EMPTY = """
 " the and for has have had was were are is been being with without this that these those from into out not can
 cannot could should would will may might must does did any all some very more most than then there here when
 what which who how why where about after before between during over under again also just only own same such
-too now ever never shouldn couldn wouldn against understand understands his her hers him she you your they their them its our ours one two yes patient doctor reply
-says said asks tells gives make made takes take
+too now ever never shouldn couldn wouldn against understand understands his her hers him she you your they their
+them its our ours one two yes patient doctor reply asks tells gives make made takes take
 """
-OUTRIGHT = 'Says outright, not only "if" something happens,'  # how a criterion words what `advises` looks for
 EMPTY = {word.rstrip("s") for word in _EMPTY.split()}  # words that tell nothing
 WHOLE = 3  # letters of a cue that begins no longer word
 _GOES_ON = {"numb": "(?:ness)?", "hear": "(?:s|d|ing)?", "urge": "s?", "heal": "(?:s|ed|ing)?"}  # others: as they like
@@ -157,6 +157,16 @@ def over_triage() -> Criterion:
 def criterion(text: str, points: int, dimension: str, check: dict) -> Criterion:
     """A criterion with a check in its JSON form."""
     return Criterion(text, points, dimension, _parsed(json.dumps(check)))
+
+
+def asks_about(name: str, cues: tuple[str, ...], points: int) -> Criterion:
+    """A question about something, by its cues."""
+    return criterion(f"Asks about: {with_cues(name, cues)}.", points, "inquiry", asks(cues))
+
+
+def asks_again(name: str, cues: tuple[str, ...]) -> Criterion:
+    """The same about what is known, which costs points."""
+    return criterion(f"Asks again about what is known: {with_cues(name, cues)}.", -3, "inquiry", asks(cues))
 
 
 def too_many() -> Criterion:
