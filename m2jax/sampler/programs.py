@@ -24,7 +24,7 @@ from m2jax.models.logprobs import token_logprobs
 from m2jax.models.params import Params
 from m2jax.sampler import cache as paged
 from m2jax.sampler.cache import Cache
-from m2jax.sampler.sampling import LIKELIEST, Knobs, alternatives, sample, uniforms
+from m2jax.sampler.sampling import LIKELIEST, Knobs, alternatives, keys, sample
 from m2jax.sharding import AXES, P, batch_spec, einsum, merge_axes, reshard, split_axis, times
 
 LOGITS_AT_ONCE = 128  # tokens whose logits are held together where alternatives are asked for
@@ -329,7 +329,7 @@ def _draw(
     """
 
     def local(logits: jax.Array, position: jax.Array, draws: Draws, seed: jax.Array) -> tuple[jax.Array, ...]:
-        drawn = sample(logits, uniforms(seed, draws.request_BW, position), draws.knobs, draws.allowed_BV)
+        drawn = sample(logits, keys(seed, draws.request_BW, position), draws.knobs, draws.allowed_BV)
         return (*drawn, *alternatives(logits, drawn[0])) if with_alternatives else drawn
 
     args, mesh = (logits_BV, position_B, draws, seed), jax.sharding.get_abstract_mesh()

@@ -52,9 +52,9 @@ class Knobs:
 
 
 def sample(
-    logits_NV: jax.Array, uniform_N: jax.Array, how: Knobs, allowed_NV: jax.Array | None = None
+    logits_NV: jax.Array, key_N: jax.Array, how: Knobs, allowed_NV: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Draws one token per row by inverting the distribution at `uniform_N` (float32 in [0, 1)).
+    """Draws one token per row with the row's random key (`keys`).
 
     allowed_NV: bool, the tokens a row may draw (None: all). Returns (tokens_N int32, logp_full_N, logp_sampling_N),
     log-probabilities float32 in nats.
@@ -65,13 +65,14 @@ def sample(
     lse_N = jax.nn.logsumexp(scaled_NV, axis=-1)
     kept_NV = scaled_NV if allowed_NV is None else jnp.where(allowed_NV, scaled_NV, -jnp.inf)
     kept_NV = jax.lax.cond(cut_N.any(), lambda x: _truncate(x, cut_N, how), lambda x: x, kept_NV)
-    weights_NV = jnp.exp(kept_NV - lse_N[:, None])
-    drawn_N = _invert(weights_NV, uniform_N)
+    best_N = kept_NV.max(-1)
+    weights_NV = jnp.exp(kept_NV - best_N[:, None])
+    drawn_N = _draw(weights_NV, key_N)
     tokens_N = jax.lax.cond(
         greedy_N.any(), lambda: jnp.where(greedy_N, jnp.argmax(kept_NV, -1).astype(jnp.int32), drawn_N), lambda: drawn_N
     )
     logp_full_N = _pick(scaled_NV, tokens_N) - lse_N
-    renormalised_N = logp_full_N - jnp.log(weights_NV.sum(-1))
+    renormalised_N = _pick(scaled_NV, tokens_N) - best_N - jnp.log(weights_NV.sum(-1))
     logp_N = jnp.where(cut_N, renormalised_N, logp_full_N) if allowed_NV is None else renormalised_N
     return tokens_N, logp_full_N, jnp.where(greedy_N, 0.0, logp_N)
 
@@ -86,8 +87,8 @@ def alternatives(logits_NV: jax.Array, token_N: jax.Array) -> tuple[jax.Array, j
     return jnp.concatenate([token_N[:, None], ids_NK.astype(jnp.int32)], 1), jnp.concatenate([own_N1, top_NK], 1)
 
 
-def uniforms(seed: jax.Array, request_NW: jax.Array, position_N: jax.Array) -> jax.Array:
-    """One float32 in [0, 1) per row from (seed, request, position): batch mates, slots and restarts do not enter.
+def keys(seed: jax.Array, request_NW: jax.Array, position_N: jax.Array) -> jax.Array:
+    """One random key per row from (seed, request, position): batch mates, slots and restarts do not enter.
 
     seed: uint32 scalar; request_NW: uint32 [N, words]; position_N: int32, the token's index in its completion.
     """
@@ -96,7 +97,7 @@ def uniforms(seed: jax.Array, request_NW: jax.Array, position_N: jax.Array) -> j
         key = jax.random.key(seed)
         for word in request_W:
             key = jax.random.fold_in(key, word)
-        return jax.random.uniform(jax.random.fold_in(key, position))
+        return jax.random.fold_in(key, position)
 
     return jax.vmap(one)(request_NW, position_N)
 
@@ -132,26 +133,27 @@ def _floor(keys_NV: jax.Array, weights_NV: jax.Array, goal_N: jax.Array) -> jax.
     return jax.lax.fori_loop(0, 32, settle, keys_NV[:, 0] & 0)
 
 
-def _invert(weights_NV: jax.Array, uniform_N: jax.Array) -> jax.Array:
-    """The token where the running sum of weights passes uniform * total.
+def _draw(weights_NV: jax.Array, key_N: jax.Array) -> jax.Array:
+    """A token of each row, as likely as its weight; never one of weight zero.
 
-    In two levels (which block, which token in it), so that no sum runs over the whole vocabulary.
+    In two levels (which block, which token in it), so that a row needs noise for some hundred numbers and not for its
+    vocabulary. Each is the largest log-weight with Gumbel noise (https://arxiv.org/abs/1411.0030): where weights are
+    computed a little differently, in a batch of another shape, it falls the other way only where two are that close.
+    A point in the running sum would cross into another of thousands of unlikely tokens at once.
     """
     N, V = weights_NV.shape
     width = next(w for w in range(math.isqrt(V), 0, -1) if V % w == 0)
     blocks_NJW = weights_NV.reshape(N, V // width, width)
-    block_N, rest_N = _step_into(blocks_NJW.sum(-1), uniform_N * blocks_NJW.sum((-1, -2)))
-    token_N, _ = _step_into(_pick(blocks_NJW, block_N), rest_N)
+    key_N2 = jax.vmap(jax.random.split)(key_N)
+    block_N = _perturbed_best(blocks_NJW.sum(-1), key_N2[:, 0])
+    token_N = _perturbed_best(_pick(blocks_NJW, block_N), key_N2[:, 1])
     return (block_N * width + token_N).astype(jnp.int32)
 
 
-def _step_into(weights_NJ: jax.Array, goal_N: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """First index whose running sum exceeds the goal, never one of weight zero, and what is left of the goal there."""
-    running_NJ = jnp.cumsum(weights_NJ, -1)
-    passed_NJ = (running_NJ > goal_N[:, None]) & (weights_NJ > 0)
-    last_N = weights_NJ.shape[-1] - 1 - jnp.argmax(jnp.flip(weights_NJ > 0, -1), -1)
-    index_N = jnp.where(passed_NJ.any(-1), jnp.argmax(passed_NJ, -1), last_N)
-    return index_N, goal_N - (_pick(running_NJ, index_N) - _pick(weights_NJ, index_N))
+def _perturbed_best(weights_NJ: jax.Array, key_N: jax.Array) -> jax.Array:
+    """argmax of the log-weights with Gumbel noise."""
+    noise_NJ = jax.vmap(lambda key: jax.random.gumbel(key, weights_NJ.shape[1:], mode="high"))(key_N)
+    return jnp.argmax(jnp.log(weights_NJ) + noise_NJ, -1)
 
 
 def _pick(x: jax.Array, index_N: jax.Array) -> jax.Array:

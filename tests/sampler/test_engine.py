@@ -17,7 +17,7 @@ from m2jax.models import attention, decoder, lora, params
 from m2jax.models.config import ModelConfig
 from m2jax.sampler.engine import Engine
 from m2jax.sampler.requests import Failed, Generate, Role, Score
-from m2jax.sampler.sampling import Knobs, Sampling, sample, uniforms
+from m2jax.sampler.sampling import Knobs, Sampling, keys, sample
 from m2jax.sampler.scheduler import Sizes
 from m2jax.train.loop import count_compiles
 
@@ -83,8 +83,8 @@ def _logits(tree, tokens):
 
 @jax.jit
 def _next(tree, tokens, n, knobs, key, number, made):
-    u = uniforms(jnp.uint32(SEED), jnp.stack([key, number])[None], made[None])
-    return sample(_logits(tree, tokens)[n - 1][None], u, knobs)
+    draw = keys(jnp.uint32(SEED), jnp.stack([key, number])[None], made[None])
+    return sample(_logits(tree, tokens)[n - 1][None], draw, knobs)
 
 
 def padded(tokens):
