@@ -23,7 +23,7 @@ def get_config(preset: str = "") -> ConfigDict:
     c.data.made = "writer" if preset == "writer" else "grader"
     if preset != "smoke":
         # replies; of the grader's, each gives about 12 questions
-        c.data.train, c.data.heldout = (800, 30) if preset == "writer" else (1300, 20)
+        c.data.train, c.data.heldout = (800, 30) if preset == "writer" else (864, 24)
         c.data.row_tokens, c.data.rows_per_step = (768, 4) if preset == "writer" else (1280, 3)
         c.optimizer.lr, c.optimizer.warmup_steps, c.optimizer.weight_decay = 2e-3, 5, 0.0
     return c

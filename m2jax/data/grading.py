@@ -1,13 +1,14 @@
 """Practice for the grader, made from the clinic by seed: the judge's own prompts, with what the checks say as truth;
 and for the writer, whose replies the grader then reads.
 
-The replies are composed of sentences of the condition's data and of others', in many wordings; every second one was
-written by a model, where there are such (`data.replies`). A reply is long and a question about it short: so of each
-reply much is asked (`questions`), and every fourth is an explanation (`data.explained`).
+Five replies of eight were written by a model, where there are such (`data.replies`); one is composed of sentences of
+the condition's data and of others', in many wordings, and two are explanations (`data.explained`). A reply is long and
+a question about it short: so of each reply much is asked (`questions`).
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -52,18 +53,19 @@ MEDICINES = ("What medicines are you taking?", "Are you allergic to anything?", 
 
 
 def grader(split: str, n: int, seed: int) -> list[Chat]:
-    """The questions about n replies: every second one a model's, where there are any, from the first again after the
-    last, with other questions; every fourth an explanation, the others composed.
+    """The questions about n replies: of eight two are explanations, one is composed, and the others are models', where
+    there are any, in their order and from the first again after the last, with other questions.
     """
     written = load_replies(split)
+    of_models = itertools.cycle(written)
     chats = []
     for i in range(n):
         rng, name = np.random.default_rng([seed, i]), f"grader-{split}-{i}"
         if i % 4 == 2:
             chats += _asked(*explanation(split, name, rng), name, rng)
             continue
-        if i % 2 and written:
-            number, reply = written[i // 2 % len(written)]
+        if i % 8 and written:
+            number, reply = next(of_models)
             case = sample_case(number, split)
         else:
             case = sample_case(seed + 10_000 + i, split)
