@@ -147,6 +147,7 @@ def cpu(c: ConfigDict) -> None:
     c.optimizer.warmup_steps = 2
     c.reward.unchecked = "skip"  # one criterion in 25, for which a judge would take half of a step
     c.reward.length_threshold = 0.25  # the held-out median of P80 before training; 0.6 is never reached
+    c.reward.length_scale = 0.2  # at 0.4 brevity outweighs the rest: replies of 13 tokens, all alike
 
 
 def chip(c: ConfigDict) -> None:
