@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
         "seed": config["seed"],
         "steps": summary["steps"],
         "training_seconds": round(summary["seconds"]),
-        "data": f"made by seed, by m2jax/data/made.py: {config['data']['made']}",
+        "data": f"what is to learn from, by m2jax/data/made.py: {config['data']['made']}",
         "heldout_loss": {side: summary[side]["loss"] for side in ("before", "after")},
         "measured_on": f"{_N.value} records or messages held out, greedy",
         "figures": figures,
