@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import threading
@@ -223,8 +224,9 @@ def test_a_client_that_leaves_frees_its_slots_and_pages(served: Served, site: Si
 def test_what_a_stop_string_has_ended_is_made_no_longer(served: Served, site: Site, monkeypatch: pytest.MonkeyPatch):
     cancelled = spied(served, monkeypatch)
     _, free = site.ask("completions", **TEXT, seed=3, max_tokens=40)
-    assert free["usage"]["completion_tokens"] == 40 and not cancelled
-    _, answer = site.ask("completions", **TEXT, seed=3, max_tokens=1000, stop=free["choices"][0]["text"][3:5])
+    assert free["usage"]["completion_tokens"] > 16 and not cancelled
+    stop = re.search("[a-z]{2}", free["choices"][0]["text"])[0]
+    _, answer = site.ask("completions", **TEXT, seed=3, max_tokens=1000, stop=stop)
     assert answer["choices"][0]["finish_reason"] == "stop"
     assert wait_for(lambda: len(cancelled) == 1) and site.idle()
 

@@ -109,4 +109,3 @@ def test_a_model_of_noise_still_proposes_by_the_schema(tmp_path) -> None:
         s for s, c in zip((1, -1, 1, -1), proposals, strict=True) if c
     ]
     assert sum(c is not None for c in proposals) >= 3  # an empty text is possible, and none
-    assert sift(proposals, RECORD, MESSAGES) == ()  # noise says nothing of the case
