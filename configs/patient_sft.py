@@ -3,7 +3,7 @@ compares claims with facts; and the Termination Gate, which tells whether the do
 
     python launch/train.py --config=configs/patient_sft.py[:affective|:factual|:gate|:smoke] --workdir=runs/mine
 
-SmolLM2-135M on two cores: `factual` 20 minutes, `affective` 35, `gate` 50. `make adapters` trains them and writes what
+SmolLM2-135M on two cores: `factual` 12 minutes, `affective` 35, `gate` 50. `make adapters` trains them and writes what
 the package ships (docs/log.md has the figures).
 """
 
