@@ -109,3 +109,4 @@ def test_a_model_of_noise_still_proposes_by_the_schema(tmp_path) -> None:
         s for s, c in zip((1, -1, 1, -1), proposals, strict=True) if c
     ]
     assert sum(c is not None for c in proposals) >= 3  # an empty text is possible, and none
+    assert sift(proposals, None, [{"role": "user", "content": "Quokkas."}]) == ()  # noise shares no word with this case
